@@ -1,0 +1,79 @@
+"""Everything plusx raises on purpose. One error is one line: what (value), rule; way out.
+
+PlusxError
+├── SpecError (ValueError)      a network text or key that cannot be
+├── GeometryError (ValueError)  a size at which a map vanishes, a name the graph does not have
+├── WeightsError                tensors that do not fit
+├── DataError                   pictures, labels or folders that cannot be used
+├── BundleError                 a bundle or run that is missing, damaged or newer than this plusx
+├── MissingExtra (ImportError)  a part of plusx that is not installed
+├── GateError                   a comparison or an accuracy gate said no (exit 1)
+└── RunError                    work that failed on the way, progress kept (exit 3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class PlusxError(Exception):
+    """The base: its text is the one line a user reads. `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+
+class SpecError(PlusxError, ValueError):
+    pass
+
+
+class GeometryError(PlusxError, ValueError):
+    pass
+
+
+class WeightsError(PlusxError):
+    pass
+
+
+class DataError(PlusxError):
+    pass
+
+
+class BundleError(PlusxError):
+    pass
+
+
+class MissingExtra(PlusxError, ImportError):
+    pass
+
+
+class GateError(PlusxError):
+    exit_code = 1
+
+
+class RunError(PlusxError):
+    exit_code = 3
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str | None:
+    """The allowed word that `word` was most likely meant to be, or None.
+
+    >>> nearest("resnet5O", ["resnet18", "resnet50"])
+    'resnet50'
+    """
+    from difflib import SequenceMatcher
+
+    scores = {other: SequenceMatcher(None, other, word.lower()).ratio() for other in allowed}
+    best = max(scores, key=lambda other: scores[other], default=None)
+    return best if best is not None and scores[best] >= 0.5 else None
+
+
+def unknown(what: str, word: str, allowed: Iterable[str]) -> str:
+    """The line for a word that is not in a list: what it is, the nearest, and all that are allowed.
+
+    >>> unknown("stem", "depe", ["7x7", "deep"])
+    "unknown stem 'depe'; did you mean 'deep'? allowed: 7x7, deep"
+    """
+    allowed = list(allowed)
+    near = nearest(word, allowed)
+    hint = f" did you mean {near!r}?" if near else ""
+    return f"unknown {what} {word!r};{hint} allowed: {', '.join(allowed)}"

@@ -1,0 +1,6 @@
+"""Torch modules that take their numbers from the graph."""
+
+from plusx.nn.building import build
+from plusx.nn.resnet import ResNet
+
+__all__ = ["ResNet", "build"]

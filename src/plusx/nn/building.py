@@ -1,0 +1,133 @@
+"""`build`: from a line of text to a network, without paying for an initialisation that is overwritten."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plusx.errors import WeightsError
+from plusx.graph import Graph, lower
+from plusx.graph.lower import Network
+from plusx.nn.init import initialise
+from plusx.nn.resnet import ResNet
+from plusx.specs import ResNetSpec
+
+log = logging.getLogger("plusx")
+
+State = Mapping[str, Any]
+
+
+def build(network: Network, weights: State | str | Path | None = None) -> ResNet:
+    """The network, in training mode: freshly initialised, or with `weights` (a state dict or a file).
+
+    Weights must fit exactly, with torchvision's names; those behind the cut of a cut net are named and left out.
+    Raises SpecError, WeightsError.
+
+    >>> build("resnet18 classes=10").fc.out_features
+    10
+    """
+    graph = lower(network)
+    warn_of_dying(graph.spec)
+    with torch.device("meta"):
+        net = ResNet(graph)
+    if weights is None:
+        net.to_empty(device=torch.get_default_device())
+        initialise(net)
+        return net
+    state = read_state(weights) if isinstance(weights, str | Path) else copied(weights)
+    net.load_state_dict(fitting(state, graph), strict=True, assign=True)
+    return net
+
+
+def warn_of_dying(spec: ResNetSpec) -> None:
+    if spec.join == "mul" and sum(spec.depths) > 4:
+        text = f"join=mul multiplies F(x) with x and dies in deep nets ({sum(spec.depths)} blocks here); join=modulate stays alive"
+        warnings.warn(text, stacklevel=3)
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a .pth state dict read without executing anything. Raises WeightsError."""
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path} holds no state dict of tensors; plusx weights identify tells what it is")
+    return state
+
+
+def copied(state: State) -> dict[str, Tensor]:
+    """Own copies, so that training the network leaves the caller's tensors alone."""
+    return {
+        key: torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value.detach().clone()
+        for key, value in state.items()
+    }
+
+
+def fitting(state: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
+    """Exactly the tensors that the graph needs, checked by name and shape. Raises WeightsError."""
+    wanted = dict(graph.tensors())
+    taken: dict[str, Tensor] = {}
+    missing = []
+    for key, tensor in wanted.items():
+        if key not in state:
+            if tensor.name == "num_batches_tracked":  # files from before torch 0.4.1 have none
+                taken[key] = torch.tensor(0)
+            else:
+                missing.append(key)
+            continue
+        found = state[key]
+        if tuple(found.shape) != tensor.shape:
+            raise WeightsError(
+                f"{key} is {list(found.shape)} in the weights and {list(tensor.shape)} in {graph.spec}; "
+                "write the spec that fits (plusx weights identify), or new_head / adapt_input for other classes or channels"
+            )
+        half = found.is_floating_point() and found.dtype in (torch.float16, torch.bfloat16)
+        taken[key] = found.float() if half else found
+    if missing:
+        raise WeightsError(f"weights lack {_some(missing)}, which {graph.spec} needs; write the spec that fits")
+    _refuse_strangers([key for key in state if key not in wanted], graph)
+    return taken
+
+
+def _refuse_strangers(extra: list[str], graph: Graph) -> None:
+    spec = graph.spec
+    tail: set[str] = set()
+    if spec.until is not None:
+        tail = {key for key in extra if _behind_cut(key, graph)}
+        if tail:
+            log.info("left out, behind until=%s: %s", spec.until, _some(sorted(tail)))
+    strangers = [key for key in extra if key not in tail]
+    if strangers:
+        raise WeightsError(f"{spec} has no place for {_some(strangers)}; write the spec that fits")
+
+
+def _behind_cut(key: str, graph: Graph) -> bool:
+    """Whether a key belongs to what the cut left out: a later block or stage, or the head."""
+    part, _, rest = key.partition(".")
+    if part in ("fc", "norm"):
+        return True
+    if not part.removeprefix("layer").isdigit():
+        return False
+    stage = int(part.removeprefix("layer"))
+    if stage != len(graph.stages):
+        return stage > len(graph.stages)
+    number = rest.partition(".")[0]
+    return number.isdigit() and int(number) >= len(graph.stages[-1].blocks)
+
+
+def _some(keys: list[str]) -> str:
+    shown = ", ".join(keys[:4])
+    return f"{shown} and {len(keys) - 4} more" if len(keys) > 4 else shown

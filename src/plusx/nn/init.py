@@ -1,0 +1,35 @@
+"""How a new network starts."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from plusx.nn.resnet import ResNet
+
+
+@torch.no_grad()
+def initialise(net: ResNet) -> None:
+    """Convolutions He-normal by fan out, norms 1 and 0, fc as torch's own (torchvision resnet.py ResNet.__init__)."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv1d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif hasattr(module, "reset_parameters"):
+            module.reset_parameters()  # type: ignore[operator]
+        elif hasattr(module, "running_var"):  # FrozenBatchNorm
+            for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
+                getattr(module, name).fill_(value)
+    if net.spec.zero_init:
+        zero_branches(net)
+
+
+def zero_branches(net: ResNet) -> None:
+    """Each branch starts at zero: its last norm's weight where one ends it, else its last convolution's."""
+    convs = 2 if net.spec.block == "basic" else 3
+    for stage in net.stage_names:
+        for block in getattr(net, stage):
+            last = getattr(block, f"bn{convs}") if net.spec.order == "post" else None
+            last = last if hasattr(last, "weight") else getattr(block, f"conv{convs}")
+            nn.init.zeros_(last.weight)  # type: ignore[union-attr, arg-type]

@@ -1,0 +1,209 @@
+"""One module for one op of the graph: all sizes come from the op."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from plusx.graph import Op
+
+NORM_EPS = 1e-5
+"""torch's, Caffe's, detectron2's; Keras' 1.001e-5 and other conventions are folded in by weights/ (reference trap 26)."""
+
+
+class FrozenBatchNorm(nn.Module):
+    """Batch norm with fixed statistics and affine, all buffers (torchvision ops/misc.py FrozenBatchNorm2d, eps 1e-5)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
+            self.register_buffer(name, torch.full((channels,), value))
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, NORM_EPS)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, eps={NORM_EPS}"
+
+
+class ZeroPad(nn.Module):
+    """Option A: every `stride`-th cell, and channels of zeros, `front` of them before the input's (arXiv 1512.03385, 3.3)."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int, front: int) -> None:
+        super().__init__()
+        self.stride, self.front, self.back = stride, front, c_out - c_in - front
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.front, self.back))
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}, front={self.front}, back={self.back}"
+
+
+class SameAvgPool(nn.Module):
+    """2x2 average at stride 1 that keeps the size by a row and column of counted zeros (timm layers AvgPool2dSame)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)
+
+
+class DilatedAvgPool(nn.Module):
+    """Mean of x[j] and x[j + rate] per axis over what is in bounds: a 2x2, stride-2 pool seen from a finer grid."""
+
+    def __init__(self, rate: int) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        for axis in (2, 3):
+            n, r = x.shape[axis], self.rate
+            if n > r:
+                inner = (x.narrow(axis, 0, n - r) + x.narrow(axis, r, n - r)) / 2
+                x = torch.cat([inner, x.narrow(axis, n - r, r)], dim=axis)
+        return x
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+class SqueezeExcite(nn.Module):
+    """x * sigmoid(fc2(relu(fc1(mean of x)))), the mean over every `step`-th cell (arXiv 1709.01507)."""
+
+    def __init__(self, channels: int, squeezed: int, step: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.step = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1), step
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x[:, :, :: self.step, :: self.step].mean((2, 3), keepdim=True)
+        return x * torch.sigmoid(self.fc2(F.relu(self.fc1(mean))))
+
+
+class EfficientAttention(nn.Module):
+    """x * sigmoid of a 1-D convolution along the channels' means (ECA, arXiv 1910.03151)."""
+
+    def __init__(self, kernel: int, step: int) -> None:
+        super().__init__()
+        self.conv, self.step = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False), step
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x[:, :, :: self.step, :: self.step].mean((2, 3))
+        return x * torch.sigmoid(self.conv(mean[:, None])).permute(0, 2, 1)[..., None]
+
+
+class ChannelGate(nn.Module):
+    """CBAM's first half: one perceptron over the channels' means and maxima (arXiv 1807.06521, 3.1)."""
+
+    def __init__(self, channels: int, squeezed: int, step: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Conv2d(channels, squeezed, 1, bias=False), nn.Conv2d(squeezed, channels, 1, bias=False)
+        self.step = step
+
+    def forward(self, x: Tensor) -> Tensor:
+        cells = x[:, :, :: self.step, :: self.step]
+        mean, most = cells.mean((2, 3), keepdim=True), cells.amax((2, 3), keepdim=True)
+        return x * torch.sigmoid(self.fc2(F.relu(self.fc1(mean))) + self.fc2(F.relu(self.fc1(most))))
+
+
+class SpatialGate(nn.Module):
+    """CBAM's second half: a 7x7 convolution over the mean and maximum of the channels (arXiv 1807.06521, 3.2)."""
+
+    def __init__(self, rate: int, bias: bool, norm: nn.Module | None) -> None:
+        super().__init__()
+        self.conv = nn.Module()
+        self.conv.conv = nn.Conv2d(2, 1, 7, padding=3 * rate, dilation=rate, bias=bias)
+        self.conv.bn = norm if norm is not None else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
+        return x * torch.sigmoid(self.conv.bn(self.conv.conv(maps)))
+
+
+class DropPath(nn.Module):
+    """Drops the whole branch of a sample while training, and scales what is kept (arXiv 1603.09382)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        keep = torch.full((x.shape[0], 1, 1, 1), 1 - self.rate, dtype=x.dtype, device=x.device)
+        return x * torch.bernoulli(keep) / (1 - self.rate)
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+def _gate(op: Op) -> nn.Module:
+    shapes = {tensor.name: tensor for tensor in op.tensors}
+    if op.kind == "eca":
+        return EfficientAttention(op.kernel, op.dilation)
+    squeezed = shapes["fc1.weight" if op.kind == "se" else "channel.fc1.weight"].shape[0]
+    if op.kind == "se":
+        return SqueezeExcite(op.c_out, squeezed, op.dilation)
+    norm = None
+    if "spatial.conv.bn.weight" in shapes:
+        norm = nn.BatchNorm2d(1) if shapes["spatial.conv.bn.weight"].trained else FrozenBatchNorm(1)
+    halves = (("channel", ChannelGate(op.c_out, squeezed, op.dilation)), ("spatial", SpatialGate(op.dilation, op.bias, norm)))
+    return nn.Sequential(OrderedDict(halves))
+
+
+def _act(kind: str, in_place: bool) -> nn.Module:
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "relu": lambda: nn.ReLU(inplace=in_place),
+        "leaky_relu": lambda: nn.LeakyReLU(inplace=in_place),
+        "silu": nn.SiLU,
+        "gelu": nn.GELU,
+        "hardswish": nn.Hardswish,
+    }
+    return makers[kind]()
+
+
+ACTS = ("relu", "leaky_relu", "silu", "gelu", "hardswish")
+
+
+def module_of(op: Op, *, in_place: bool = True) -> nn.Module:
+    """The torch module that computes one op; joins are functions and stand in `blocks`."""
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "conv": lambda: nn.Conv2d(
+            op.c_in, op.c_out, op.kernel, op.stride, op.padding, op.dilation, op.groups, op.bias
+        ),
+        "batch_norm": lambda: nn.BatchNorm2d(op.c_out, eps=NORM_EPS),
+        "group_norm": lambda: nn.GroupNorm(op.groups, op.c_out, eps=NORM_EPS),
+        "frozen_norm": lambda: FrozenBatchNorm(op.c_out),
+        "max_pool": lambda: nn.MaxPool2d(op.kernel, op.stride, op.padding, ceil_mode=op.ceil),
+        "avg_pool": lambda: nn.AvgPool2d(op.kernel, op.stride, ceil_mode=op.ceil, count_include_pad=False),
+        "same_avg_pool": SameAvgPool,
+        "dilated_avg_pool": lambda: DilatedAvgPool(op.dilation),
+        "zero_pad": lambda: ZeroPad(op.c_in, op.c_out, op.stride, op.padding),
+        "global_avg_pool": lambda: nn.AdaptiveAvgPool2d((1, 1)),
+        "linear": lambda: nn.Linear(op.c_in, op.c_out),
+        "dropout": lambda: nn.Dropout(op.rate),
+        "drop_path": lambda: DropPath(op.rate),
+        "se": lambda: _gate(op),
+        "eca": lambda: _gate(op),
+        "cbam": lambda: _gate(op),
+    }
+    return _act(op.kind, in_place) if op.kind in ACTS else makers[op.kind]()
+
+
+def sequence(ops: Sequence[Op], prefix: str) -> nn.Module | None:
+    """The ops whose paths are `prefix.0`, `prefix.1`, … as a Sequential (gaps are Identity); one op at `prefix` as it is."""
+    found = {op.path: op for op in ops if op.path is not None and (op.path == prefix or op.path.startswith(f"{prefix}."))}
+    if prefix in found:
+        return module_of(found[prefix])
+    if not found:
+        return None
+    last = max(int(path.rpartition(".")[2]) for path in found)
+    paths = [f"{prefix}.{number}" for number in range(last + 1)]
+    return nn.Sequential(*(module_of(found[path]) if path in found else nn.Identity() for path in paths))

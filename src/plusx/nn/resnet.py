@@ -1,0 +1,74 @@
+"""The network: one final class whose parts come from the graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from plusx.graph import Graph, Op
+from plusx.nn.blocks import BLOCKS
+from plusx.nn.layers import module_of, sequence
+from plusx.specs import ResNetSpec
+
+if TYPE_CHECKING:
+    from plusx.images import Preprocessing
+
+
+class ResNet(nn.Module):
+    """Any ResNet of the language: (n, c, h, w) to logits (n, classes), pooled features, or the map of a cut net.
+
+    Module and state-dict names are torchvision's. `spec` says what it is; `preprocessing` what its input should be,
+    where that is known. Made by `plusx.build`.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.spec: ResNetSpec = graph.spec
+        self.preprocessing: Preprocessing | None = None
+        kind = BLOCKS[graph.spec.block, graph.spec.order]
+        self.conv1 = sequence(graph.stem, "conv1")
+        self.bn1 = _maybe(graph.stem, "bn1")
+        self.relu = _maybe(graph.stem, "relu")
+        self.maxpool = _maybe(graph.stem, "maxpool")
+        self.stage_names = [stage.name for stage in graph.stages]
+        for stage in graph.stages:
+            setattr(self, stage.name, nn.Sequential(*(kind(block) for block in stage.blocks)))
+        self.norm = _maybe(graph.head, "norm")
+        if self.relu is None:
+            self.relu = _maybe(graph.head, "relu")
+        self.avgpool = _maybe(graph.head, "avgpool")
+        self.dropout = _maybe(graph.head, "dropout")
+        self.fc = _maybe(graph.head, "fc")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.forward_features(x)
+        return x if self.avgpool is None else self.forward_head(x)
+
+    def forward_stem(self, x: Tensor) -> Tensor:
+        """(n, in_channels, h, w) to the map before layer1. A pre-activation net does not normalise here."""
+        x = self.conv1(x)
+        if self.spec.order == "post":
+            x = self.relu(x if self.bn1 is None else self.bn1(x))
+        return x if self.maxpool is None else self.maxpool(x)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(n, in_channels, h, w) to the last stage's map."""
+        x = self.forward_stem(x)
+        for name in self.stage_names:
+            x = getattr(self, name)(x)
+        return x
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """The last map to logits, or to pooled features (n, c) when there are no classes."""
+        if self.spec.order == "pre":
+            x = self.relu(x if self.norm is None else self.norm(x))
+        x = self.avgpool(x).flatten(1)
+        if self.dropout is not None:
+            x = self.dropout(x)
+        return x if self.fc is None else self.fc(x)
+
+
+def _maybe(ops: tuple[Op, ...], path: str) -> nn.Module | None:
+    op = next((op for op in ops if op.path == path), None)
+    return None if op is None else module_of(op)

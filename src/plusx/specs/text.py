@@ -1,0 +1,118 @@
+"""The language: text to spec and back. `resnet50 stem=deep output_stride=8`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from plusx.errors import SpecError, unknown
+from plusx.specs.keys import parse_value, show_value
+from plusx.specs.model import ResNetSpec
+from plusx.specs.presets import PRESETS
+from plusx.specs.rules import DEFAULTS, resolve
+
+MOST_IMPLIED = 5
+"""Fields that one written word can bring along: depths three, stem and until one each (`rules.implied`)."""
+
+
+def parse(text: str) -> ResNetSpec:
+    """The spec that a line of words asks for: a preset's name, then key=value words. Raises SpecError.
+
+    >>> parse("plain34") == parse("resnet34 shortcut=none")
+    True
+    """
+    words = text.split()
+    if not words:
+        raise SpecError("an empty line names no network; write a preset like resnet50 (plusx presets lists them)")
+    base = preset(words.pop(0)) if "=" not in words[0] else ResNetSpec()
+    return resolve(base, read_words(words))
+
+
+def read_words(words: list[str]) -> dict[str, Any]:
+    """Values of key=value words, each key once. Raises SpecError."""
+    written: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            what = "is a second preset" if word in PRESETS else "is no key=value word"
+            raise SpecError(f"{word!r} {what}; write one preset, then words like stem=deep")
+        if key in written:
+            raise SpecError(f"{key} is written twice ({show_value(written[key])} and {value}); leave one out")
+        written[key] = parse_value(key, value)
+    return written
+
+
+def checked_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values given by Python, JSON or TOML, checked like words; text is read as in a line. Raises SpecError."""
+    checked: dict[str, Any] = {}
+    for key, value in values.items():
+        if key == "until" and value is None:
+            checked[key] = None
+            continue
+        if isinstance(value, list):
+            value = tuple(value)
+        if key == "multi_grid" and value == ():
+            checked[key] = ()
+            continue
+        checked[key] = parse_value(key, value if isinstance(value, str) else show_value(value))
+    return checked
+
+
+@cache
+def preset(name: str) -> ResNetSpec:
+    """The spec of a preset. Raises SpecError with the nearest name."""
+    if name not in PRESETS:
+        raise SpecError(unknown("preset", name, PRESETS))
+    return resolve(ResNetSpec(), read_words(PRESETS[name].words.split()))
+
+
+@cache
+def shortest_words(spec: ResNetSpec) -> str:
+    """The fewest words that parse to `spec`; between equals the shorter text, then the earlier preset."""
+    differing = {
+        name: sum(getattr(preset(name), field) != getattr(spec, field) for field in DEFAULTS) for name in PRESETS
+    }
+    best: list[str] = []
+    for name in sorted(PRESETS, key=lambda name: differing[name]):
+        if best and differing[name] - MOST_IMPLIED >= len(best):
+            break
+        words = [name, *_words_on(preset(name), spec)]
+        if not best or (len(words), len(" ".join(words))) < (len(best), len(" ".join(best))):
+            best = words
+    return " ".join(best)
+
+
+def base_preset(spec: ResNetSpec) -> str:
+    """The preset that the shortest text of `spec` starts from."""
+    return shortest_words(spec).split(" ", 1)[0]
+
+
+def input_size(spec: ResNetSpec) -> int:
+    """Side in pixels of the square input that the spec's nearest preset is made for."""
+    return PRESETS[base_preset(spec)].size_px
+
+
+def _words_on(base: ResNetSpec, spec: ResNetSpec) -> list[str]:
+    """The words that turn `base` into `spec`: those that differ, more if something implied is in the way, none too many."""
+    names = [name for name in DEFAULTS if getattr(base, name) != getattr(spec, name)]
+    while (got := _try(base, spec, names)) != spec:
+        wrong = [n for n in DEFAULTS if got is None or getattr(got, n) != getattr(spec, n)]
+        if set(wrong) <= set(names):
+            return ["?"] * len(DEFAULTS)  # cannot be said on this base (until written, say)
+        names = [n for n in DEFAULTS if n in names or n in wrong]
+    for name in list(names):
+        fewer = [n for n in names if n != name]
+        if _try(base, spec, fewer) == spec:
+            names = fewer
+    return [f"{name}={show_value(getattr(spec, name))}" for name in names]
+
+
+def _try(base: ResNetSpec, spec: ResNetSpec, names: list[str]) -> ResNetSpec | None:
+    written = {name: getattr(spec, name) for name in names}
+    if written.get("until", "") is None or written.get("multi_grid") == ():
+        return None
+    try:
+        return resolve(base, written)
+    except SpecError:
+        return None
