@@ -1,0 +1,5 @@
+"""python -m plusx: the command line."""
+
+from plusx.cli.main import main
+
+raise SystemExit(main())
