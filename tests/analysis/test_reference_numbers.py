@@ -111,13 +111,18 @@ def test_tracker_maps(size, maps):
     names = ("conv1", "stem", "layer1", "layer2", "layer3", "layer4")
     assert tuple(found[name].out[0] for name in names) == maps
     assert tuple(found[name].rf for name in names[2:]) == (35, 91, 267, 427)
-    shortcuts = {op.name: (op.kernel, op.stride, op.padding, op.dilation) for op in found.graph.ops if "downsample.0" in op.name}
+    shortcuts = {
+        op.name: (op.kernel, op.stride, op.padding, op.dilation) for op in found.graph.ops if "downsample.0" in op.name
+    }
     assert shortcuts == {
         "layer1.0.downsample.0": (1, 1, 0, 1),
         "layer2.0.downsample.0": (3, 2, 0, 1),
         "layer3.0.downsample.0": (3, 1, 1, 1),
         "layer4.0.downsample.0": (3, 1, 2, 2),
     }
+    keys = {key: tensor.shape for key, tensor in found.graph.tensors()}
+    assert keys["layer2.0.downsample.0.weight"] == (512, 256, 3, 3)  # torchvision: 1x1, hence pysot's size mismatches
+    assert not [key for key in keys if key.startswith("fc")]
 
 
 @pytest.mark.parametrize("size", range(32, 260, 19))
@@ -160,7 +165,9 @@ def test_totals_are_the_sums_of_rows_and_stages():
         found = analyse(name)
         for field in ("params", "macs"):
             total = getattr(found.totals, field)
-            assert total == sum(getattr(row, field) for row in found.rows) == sum(getattr(s, field) for s in found.stages)
+            assert (
+                total == sum(getattr(row, field) for row in found.rows) == sum(getattr(s, field) for s in found.stages)
+            )
 
 
 def test_a_vanishing_map_says_where():

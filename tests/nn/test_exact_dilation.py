@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 import torch
-from living import assert_alive, enliven, relative
 
 import plusx
+from living import assert_alive, enliven, relative
 from plusx.errors import SpecError
 
 EXACT = 1e-9  # float64
@@ -35,7 +35,9 @@ def error_of(words, policy, stride, size, seed=0):
 VARIANTS = [
     " ".join(parts)
     for block, shortcut, gate in itertools.product(
-        BLOCKS.values(), ("", "shortcut=D", "shortcut=A", "shortcut_kernel=3x3", "shortcut=none"), ("", "gate=se", "gate=eca", "gate=cbam")
+        BLOCKS.values(),
+        ("", "shortcut=D", "shortcut=A", "shortcut_kernel=3x3", "shortcut=none"),
+        ("", "gate=se", "gate=eca", "gate=cbam"),
     )
     for parts in [[block, shortcut, gate]]
     if not (gate and "none" in shortcut)
@@ -48,7 +50,18 @@ def test_exact_dilation_is_exact(words):
         assert error_of(words, "exact", stride, size) < EXACT
 
 
-@pytest.mark.parametrize("words", ["norm=none", "norm=frozen", "order=pre", "order=pre block=basic shortcut=D", "join=modulate gate=se", "stem_pool=caffe", "groups=4"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "norm=none",
+        "norm=frozen",
+        "order=pre",
+        "order=pre block=basic shortcut=D",
+        "join=modulate gate=se",
+        "stem_pool=caffe",
+        "groups=4",
+    ],
+)
 @pytest.mark.parametrize("size", [64, 75, 97])
 def test_exact_dilation_with_other_keys_and_odd_sizes(words, size):
     assert error_of(words, "exact", 8, size) < EXACT

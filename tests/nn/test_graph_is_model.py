@@ -7,7 +7,6 @@ from collections import defaultdict
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from randomspecs import PAIRED, Count, wishes
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,6 +16,7 @@ from plusx.errors import GeometryError, SpecError
 from plusx.graph import lower
 from plusx.nn.layers import FrozenBatchNorm, SpatialGate
 from plusx.specs import PRESETS
+from randomspecs import PAIRED, Count, wishes
 
 pytestmark = pytest.mark.filterwarnings("ignore:join=mul")
 
@@ -34,7 +34,9 @@ def check(words, size):
     found, net = analyse(graph, size), plusx.build(graph).eval()
     modules = dict(net.named_modules())
     shapes = defaultdict(list)
-    handles = [m.register_forward_hook(lambda m, a, out, path=p: shapes[path].append(out.shape)) for p, m in modules.items()]
+    handles = [
+        m.register_forward_hook(lambda m, a, out, path=p: shapes[path].append(out.shape)) for p, m in modules.items()
+    ]
     x = torch.randn(2, graph.spec.in_channels, *found.size_px)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         out = net(x)
@@ -62,10 +64,29 @@ def check(words, size):
 def same_attributes(op, module):
     assert isinstance(module, KINDS.get(op.kind, nn.Module)), op.name
     if op.kind == "conv":
-        real = (module.kernel_size, module.stride, module.padding, module.dilation, module.groups, module.bias is not None)
-        assert real == ((op.kernel,) * 2, (op.stride,) * 2, (op.padding,) * 2, (op.dilation,) * 2, op.groups, op.bias), op.name
+        real = (
+            module.kernel_size,
+            module.stride,
+            module.padding,
+            module.dilation,
+            module.groups,
+            module.bias is not None,
+        )
+        assert real == (
+            (op.kernel,) * 2,
+            (op.stride,) * 2,
+            (op.padding,) * 2,
+            (op.dilation,) * 2,
+            op.groups,
+            op.bias,
+        ), op.name
     elif op.kind == "max_pool":
-        assert (module.kernel_size, module.stride, module.padding, module.ceil_mode) == (3, op.stride, op.padding, op.ceil)
+        assert (module.kernel_size, module.stride, module.padding, module.ceil_mode) == (
+            3,
+            op.stride,
+            op.padding,
+            op.ceil,
+        )
     elif op.kind == "cbam":
         spatial = next(m for m in module.modules() if isinstance(m, SpatialGate))
         assert spatial.conv.conv.dilation == (op.dilation, op.dilation)
@@ -82,7 +103,9 @@ def test_presets(name):
 def run(examples):
     count = Count()
 
-    @settings(max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(wishes())
     def every_spec(keys):
         spec = count.spec(keys)
@@ -117,7 +140,11 @@ def test_many_random_specs_of_every_value():
     for (name, value), times in sorted(count.values.items()):
         print(f"{name}={value}: {times}")
     assert count.built >= 500 and count.refused < 0.2 * (count.built + count.refused)
-    rare = {pair: n for pair, n in count.values.items() if n < 5 and pair[0] not in ("depths", "widths", "strides", "until", "multi_grid")}
+    rare = {
+        pair: n
+        for pair, n in count.values.items()
+        if n < 5 and pair[0] not in ("depths", "widths", "strides", "until", "multi_grid")
+    }
     assert not rare, rare
     possible = {name: {v for n, v in count.values if n == name} for name in PAIRED}
     for i, a in enumerate(PAIRED):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision
-from living import assert_alive, enliven, relative
 
 import plusx
+from living import assert_alive, enliven, relative
 
 CLASSICAL = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 OTHERS = ["resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"]
@@ -38,7 +38,10 @@ def test_keys_print_and_outputs_are_torchvisions(name):
     assert relative(outputs(ours, x), out) <= TOLERANCE
 
 
-@pytest.mark.parametrize("first, second", [("layer1.0.bn1.weight", "layer1.0.bn2.weight"), ("layer2.1.conv1.weight", "layer2.1.conv2.weight")])
+@pytest.mark.parametrize(
+    "first, second",
+    [("layer1.0.bn1.weight", "layer1.0.bn2.weight"), ("layer2.1.conv1.weight", "layer2.1.conv2.weight")],
+)
 def test_swapping_two_tensors_of_one_shape_is_seen(first, second):
     theirs, x, out = reference("resnet18")
     state = theirs.state_dict()
@@ -58,7 +61,10 @@ def test_nan_and_dead_references_are_refused():
 
 @pytest.mark.parametrize(
     "words, places",
-    [("resnet50 output_stride=16 dilate=previous", [False, False, True]), ("resnet50 output_stride=8 dilate=previous", [False, True, True])],
+    [
+        ("resnet50 output_stride=16 dilate=previous", [False, False, True]),
+        ("resnet50 output_stride=8 dilate=previous", [False, True, True]),
+    ],
 )
 def test_dilation_previous_is_torchvisions(words, places):
     theirs, x, out = reference("resnet50", replace_stride_with_dilation=places)

@@ -6,9 +6,9 @@ import re
 
 import pytest
 import torch
-from living import assert_alive, enliven, relative
 
 import plusx
+from living import assert_alive, enliven, relative
 
 pytestmark = pytest.mark.parity
 timm = pytest.importorskip("timm")
@@ -63,7 +63,10 @@ def test_keys_and_outputs_are_timms(words):
     theirs = enliven(timm.create_model(name, **options))
     state = theirs.state_dict()
     if name.startswith("resnetv2"):
-        state = {to_plusx(key): value.reshape(value.shape[:2]) if key == "head.fc.weight" else value for key, value in state.items()}
+        state = {
+            to_plusx(key): value.reshape(value.shape[:2]) if key == "head.fc.weight" else value
+            for key, value in state.items()
+        }
     ours = plusx.build(words, state).eval()
     assert set(ours.state_dict()) == set(state)
     channels = ours.spec.in_channels

@@ -135,7 +135,15 @@ class _Walk:
     def note(self, op: Op, x: Geometry) -> None:
         out = x.size
         row = Row(
-            op, out, x.jump, x.field, x.start, counts.params(op), counts.macs(op, out), counts.out_bytes(op, out), x.whole
+            op,
+            out,
+            x.jump,
+            x.field,
+            x.start,
+            counts.params(op),
+            counts.macs(op, out),
+            counts.out_bytes(op, out),
+            x.whole,
         )
         self.rows.append(row)
 
@@ -154,5 +162,9 @@ def _totals(graph: Graph, rows: tuple[Row, ...]) -> Totals:
     tensors = [tensor for _, tensor in graph.tensors()]
     state = sum(counts.FLOAT_BYTES * prod(t.shape) if t.shape else 8 for t in tensors)
     return Totals(
-        sum(row.params for row in rows), sum(row.macs for row in rows), sum(row.bytes for row in rows), state, len(tensors)
+        sum(row.params for row in rows),
+        sum(row.macs for row in rows),
+        sum(row.bytes for row in rows),
+        state,
+        len(tensors),
     )

@@ -99,6 +99,4 @@ def joined(name: str, paths: list[Geometry]) -> Geometry:
         if other.size != first.size:
             raise GeometryError(f"{name} joins maps of {first.size} and {other.size}; give another input size")
     whole = next((path.whole for path in paths if path.whole), None)
-    return Geometry(
-        first.size, first.jump, min(path.low for path in paths), max(path.high for path in paths), whole
-    )
+    return Geometry(first.size, first.jump, min(path.low for path in paths), max(path.high for path in paths), whole)

@@ -51,7 +51,9 @@ def examine() -> dict[str, object]:
     """Everything `doctor` prints. Nothing heavy is imported: versions come from the packages' metadata."""
     flags = cpu_flags()
     bf16 = bool({"avx512_bf16", "amx_bf16"} & flags)
-    cache = Path(os.environ.get("PLUSX_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "plusx")
+    cache = Path(
+        os.environ.get("PLUSX_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "plusx"
+    )
     return {
         "plusx": metadata.version("plusx"),
         "python": sys.version.split()[0],

@@ -53,14 +53,16 @@ def main(argv: list[str] | None = None) -> int:
             raise
         return _fail(str(error), error.exit_code, lang)
     except BrokenPipeError:  # the reader of our output went away: nothing to say, nobody to say it to
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.stdout = open(os.devnull, "w")
         return 0
     except KeyboardInterrupt:
         return _fail("stopped", 130, lang)
     except ModuleNotFoundError as error:
         if debug:
             raise
-        return _fail(f"{error.name} is not installed; pip install 'plusx[train]' brings what this command needs", 2, lang)
+        return _fail(
+            f"{error.name} is not installed; pip install 'plusx[train]' brings what this command needs", 2, lang
+        )
     except OSError as error:
         if debug:
             raise
@@ -121,5 +123,13 @@ def overview() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
     return "\n".join(
-        ["plusx: every ResNet from one line of text", "", "usage: plusx COMMAND …    plusx COMMAND --help", "", *lines, "", GLOBAL]
+        [
+            "plusx: every ResNet from one line of text",
+            "",
+            "usage: plusx COMMAND …    plusx COMMAND --help",
+            "",
+            *lines,
+            "",
+            GLOBAL,
+        ]
     )

@@ -14,7 +14,9 @@ MOST_BYTES = 1 << 20
 
 def add_network(parser: argparse.ArgumentParser) -> None:
     """The positional NETWORK of a command: one or more words."""
-    parser.add_argument("network", nargs="+", metavar="NETWORK", help="a preset and key=value words, a file, a bundle or a run")
+    parser.add_argument(
+        "network", nargs="+", metavar="NETWORK", help="a preset and key=value words, a file, a bundle or a run"
+    )
 
 
 def read_network(words: list[str]) -> ResNetSpec:
@@ -43,7 +45,9 @@ def _spec_of_directory(path: Path) -> ResNetSpec:
                 return ResNetSpec.from_dict(json.loads(file.read_text(encoding="utf-8"))["spec"])
             except (ValueError, KeyError, TypeError) as error:
                 raise BundleError(f"{file} holds no spec ({error}); give a bundle or a run that plusx wrote") from None
-    raise BundleError(f"{path} is neither a bundle nor a run (no bundle.json, no run.json); give a preset, a file or a bundle")
+    raise BundleError(
+        f"{path} is neither a bundle nor a run (no bundle.json, no run.json); give a preset, a file or a bundle"
+    )
 
 
 def read_size(text: str | None) -> tuple[int, int] | None:

@@ -37,7 +37,9 @@ def _stem(spec: ResNetSpec) -> tuple[Op, ...]:
     bias = spec.stem_bias or spec.norm == "none"
     if widths is None:
         kernel, stride = (7, 2) if spec.stem == "7x7" else (3, 1)
-        found: list[Op] = [ops.conv("conv1", spec.in_channels, width, kernel, bias=bias, stride=stride, padded=not spec.crop)]
+        found: list[Op] = [
+            ops.conv("conv1", spec.in_channels, width, kernel, bias=bias, stride=stride, padded=not spec.crop)
+        ]
     else:
         found, c_in = [], spec.in_channels
         for number, c_out in enumerate(widths):
@@ -46,7 +48,9 @@ def _stem(spec: ResNetSpec) -> tuple[Op, ...]:
             if number < len(widths) - 1:
                 found += ops.norm(spec, f"conv1.{3 * number + 1}", c_out)
                 found.append(ops.act(spec, f"conv1.{3 * number + 2}", c_out))
-    if spec.order == "post":  # a pre-activation net normalises in its first block (timm resnetv2.py create_resnetv2_stem)
+    if (
+        spec.order == "post"
+    ):  # a pre-activation net normalises in its first block (timm resnetv2.py create_resnetv2_stem)
         found += [*ops.norm(spec, "bn1", width), ops.act(spec, "relu", width)]
     if spec.stem_pool != "none":
         caffe = spec.stem_pool == "caffe"

@@ -119,7 +119,9 @@ class Graph:
     def __getitem__(self, name: str) -> Op:
         if name not in self._by_name:
             near = unknown("op", name, self._by_name)
-            raise GeometryError(near if len(self._by_name) < 40 else near.split(" allowed:")[0] + " plusx show lists all")
+            raise GeometryError(
+                near if len(self._by_name) < 40 else near.split(" allowed:")[0] + " plusx show lists all"
+            )
         return self._by_name[name]
 
     @property

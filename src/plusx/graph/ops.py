@@ -37,7 +37,9 @@ def norm(spec: ResNetSpec, path: str, channels: int) -> tuple[Op, ...]:
         return ()
     if spec.norm == "frozen":
         names = ("weight", "bias", *statistics)
-        return (Op(path, path, "frozen_norm", channels, channels, tensors=tuple(Tensor(n, affine, False) for n in names)),)
+        return (
+            Op(path, path, "frozen_norm", channels, channels, tensors=tuple(Tensor(n, affine, False) for n in names)),
+        )
     trained = (Tensor("weight", affine), Tensor("bias", affine))
     if spec.norm == "batch":
         buffers = (*(Tensor(n, affine, False) for n in statistics), Tensor("num_batches_tracked", (), False))
@@ -45,7 +47,9 @@ def norm(spec: ResNetSpec, path: str, channels: int) -> tuple[Op, ...]:
     groups = int(spec.norm.removeprefix("group") or 32)
     if channels % groups:
         allowed = ", ".join(str(n) for n in divisors(channels))
-        raise SpecError(f"norm=group{groups} does not divide the {channels} channels of {path}; allowed there: {allowed}")
+        raise SpecError(
+            f"norm=group{groups} does not divide the {channels} channels of {path}; allowed there: {allowed}"
+        )
     return (Op(path, path, "group_norm", channels, channels, groups=groups, tensors=trained),)
 
 

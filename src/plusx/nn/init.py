@@ -6,12 +6,20 @@ import torch
 from torch import nn
 
 from plusx.nn.resnet import ResNet
+from plusx.specs import ResNetSpec
+
+
+def initialise(net: ResNet) -> None:
+    """Convolutions He-normal by fan out, norms 1 and 0, fc as torch's own (torchvision resnet.py ResNet.__init__)."""
+    initialise_modules(net)
+    if net.spec.zero_init:
+        zero_branches(net)
 
 
 @torch.no_grad()
-def initialise(net: ResNet) -> None:
-    """Convolutions He-normal by fan out, norms 1 and 0, fc as torch's own (torchvision resnet.py ResNet.__init__)."""
-    for module in net.modules():
+def initialise_modules(root: nn.Module) -> None:
+    """The same for any module made of the language's parts: a block, a gate, a head."""
+    for module in root.modules():
         if isinstance(module, nn.Conv2d | nn.Conv1d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
@@ -21,15 +29,17 @@ def initialise(net: ResNet) -> None:
         elif hasattr(module, "running_var"):  # FrozenBatchNorm
             for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
                 getattr(module, name).fill_(value)
-    if net.spec.zero_init:
-        zero_branches(net)
 
 
 def zero_branches(net: ResNet) -> None:
-    """Each branch starts at zero: its last norm's weight where one ends it, else its last convolution's."""
-    convs = 2 if net.spec.block == "basic" else 3
     for stage in net.stage_names:
         for block in getattr(net, stage):
-            last = getattr(block, f"bn{convs}") if net.spec.order == "post" else None
-            last = last if hasattr(last, "weight") else getattr(block, f"conv{convs}")
-            nn.init.zeros_(last.weight)  # type: ignore[union-attr, arg-type]
+            zero_branch(block, net.spec)
+
+
+def zero_branch(block: nn.Module, spec: ResNetSpec) -> None:
+    """A branch starts at zero: its last norm's weight where one ends it, else its last convolution's."""
+    convs = 2 if spec.block == "basic" else 3
+    last = getattr(block, f"bn{convs}") if spec.order == "post" else None
+    last = last if hasattr(last, "weight") else getattr(block, f"conv{convs}")
+    nn.init.zeros_(last.weight)  # type: ignore[union-attr, arg-type]

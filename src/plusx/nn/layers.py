@@ -154,7 +154,10 @@ def _gate(op: Op) -> nn.Module:
     norm = None
     if "spatial.conv.bn.weight" in shapes:
         norm = nn.BatchNorm2d(1) if shapes["spatial.conv.bn.weight"].trained else FrozenBatchNorm(1)
-    halves = (("channel", ChannelGate(op.c_out, squeezed, op.dilation)), ("spatial", SpatialGate(op.dilation, op.bias, norm)))
+    halves = (
+        ("channel", ChannelGate(op.c_out, squeezed, op.dilation)),
+        ("spatial", SpatialGate(op.dilation, op.bias, norm)),
+    )
     return nn.Sequential(OrderedDict(halves))
 
 
@@ -175,9 +178,7 @@ ACTS = ("relu", "leaky_relu", "silu", "gelu", "hardswish")
 def module_of(op: Op, *, in_place: bool = True) -> nn.Module:
     """The torch module that computes one op; joins are functions and stand in `blocks`."""
     makers: dict[str, Callable[[], nn.Module]] = {
-        "conv": lambda: nn.Conv2d(
-            op.c_in, op.c_out, op.kernel, op.stride, op.padding, op.dilation, op.groups, op.bias
-        ),
+        "conv": lambda: nn.Conv2d(op.c_in, op.c_out, op.kernel, op.stride, op.padding, op.dilation, op.groups, op.bias),
         "batch_norm": lambda: nn.BatchNorm2d(op.c_out, eps=NORM_EPS),
         "group_norm": lambda: nn.GroupNorm(op.groups, op.c_out, eps=NORM_EPS),
         "frozen_norm": lambda: FrozenBatchNorm(op.c_out),
@@ -199,7 +200,9 @@ def module_of(op: Op, *, in_place: bool = True) -> nn.Module:
 
 def sequence(ops: Sequence[Op], prefix: str) -> nn.Module | None:
     """The ops whose paths are `prefix.0`, `prefix.1`, … as a Sequential (gaps are Identity); one op at `prefix` as it is."""
-    found = {op.path: op for op in ops if op.path is not None and (op.path == prefix or op.path.startswith(f"{prefix}."))}
+    found = {
+        op.path: op for op in ops if op.path is not None and (op.path == prefix or op.path.startswith(f"{prefix}."))
+    }
     if prefix in found:
         return module_of(found[prefix])
     if not found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from torch import Tensor, nn
 
@@ -13,6 +13,7 @@ from plusx.specs import ResNetSpec
 
 if TYPE_CHECKING:
     from plusx.images import Preprocessing
+    from plusx.nn.places import MapInfo
 
 
 class ResNet(nn.Module):
@@ -26,6 +27,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.spec: ResNetSpec = graph.spec
         self.preprocessing: Preprocessing | None = None
+        self.still_norms: tuple[str, ...] = ()
         kind = BLOCKS[graph.spec.block, graph.spec.order]
         self.conv1 = sequence(graph.stem, "conv1")
         self.bn1 = _maybe(graph.stem, "bn1")
@@ -40,6 +42,20 @@ class ResNet(nn.Module):
         self.avgpool = _maybe(graph.head, "avgpool")
         self.dropout = _maybe(graph.head, "dropout")
         self.fc = _maybe(graph.head, "fc")
+
+    @property
+    def info(self) -> MapInfo:
+        """Channels, stride, field and first cell of the last map: a cut net's output, else what is pooled."""
+        from plusx.nn.places import map_info
+
+        return map_info(self.spec, self.stage_names[-1] if self.stage_names else "stem")
+
+    def train(self, mode: bool = True) -> Self:
+        """As torch's, but norms that `plusx.freeze` holds still stay in eval mode."""
+        super().train(mode)
+        for name in self.still_norms:
+            self.get_submodule(name).eval()
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.forward_features(x)

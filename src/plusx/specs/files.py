@@ -26,7 +26,7 @@ def from_toml(text: str) -> ResNetSpec:
     try:
         return from_table(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"not TOML: {error}; write lines like stem = \"deep\"") from None
+        raise SpecError(f'not TOML: {error}; write lines like stem = "deep"') from None
 
 
 def to_json(spec: ResNetSpec) -> str:

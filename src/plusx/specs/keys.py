@@ -103,15 +103,21 @@ KEYS: dict[str, Key] = {
     "depths": Key(numbers(1, 10_000, MOST_STAGES), "3,4,6,3", "blocks per stage, 1 to 6 stages"),
     "widths": Key(numbers(1, 65_536, MOST_STAGES), "64,128,256,512", "inner width per stage"),
     "block": Key(choice("bottleneck", "basic"), "bottleneck, basic", "three convolutions a block, or two"),
-    "stride_in": Key(choice(*STRIDES_IN), "3x3, 1x1", "where a bottleneck downsamples: v1.5 (torchvision) or v1 (paper)"),
-    "stem": Key(choice(*STEMS), ", ".join(STEMS), "the first convolutions; 3x3 has stride 1 and implies stem_pool=none"),
+    "stride_in": Key(
+        choice(*STRIDES_IN), "3x3, 1x1", "where a bottleneck downsamples: v1.5 (torchvision) or v1 (paper)"
+    ),
+    "stem": Key(
+        choice(*STEMS), ", ".join(STEMS), "the first convolutions; 3x3 has stride 1 and implies stem_pool=none"
+    ),
     "stem_width": Key(whole(1, 65_536), "64", "output width of the stem"),
     "stem_bias": Key(yes_no, "no, yes", "biases in the stem's convolutions (Caffe's ResNet-50)"),
     "stem_pool": Key(choice("max", "caffe", "none"), "max, caffe, none", "caffe: padding 0, sizes rounded up"),
     "shortcut": Key(choice(*SHORTCUTS), ", ".join(SHORTCUTS), "projection on change; zero-pad; always; pooled; plain"),
     "shortcut_kernel": Key(choice("1x1", "3x3"), "1x1, 3x3", "3x3: the trackers', where a stage strides or dilates"),
     "shortcut_align": Key(choice("front", "centre"), "front, centre", "option A of the paper, or of akamaster"),
-    "first_shortcut": Key(choice("auto", "project"), "auto, project", "project in stage 1 although shapes agree (Paddle)"),
+    "first_shortcut": Key(
+        choice("auto", "project"), "auto, project", "project in stage 1 although shapes agree (Paddle)"
+    ),
     "join": Key(choice(*JOINS), ", ".join(JOINS), "F+x; F*x; x*2sigmoid(F); x*(1+sigmoid(F))"),
     "gate": Key(choice(*GATES), ", ".join(GATES), "attention on the branch, before the join"),
     "gate_ratio": Key(ratio, "1/16", "squeezed width of a gate over its input width"),

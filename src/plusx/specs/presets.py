@@ -27,7 +27,9 @@ def _cifar(n: int, shortcut: str) -> Preset:
 
 def _preact(n: int, words: str) -> Preset:
     line = f"depths={n},{n},{n} widths=16,32,64 {words} stem=3x3 stem_width=16 order=pre classes=10"
-    return Preset(line, 32, "He et al. 2016, arXiv 1603.05027; KaimingHe/resnet-1k-layers, fb.resnet.torch preresnet.lua")
+    return Preset(
+        line, 32, "He et al. 2016, arXiv 1603.05027; KaimingHe/resnet-1k-layers, fb.resnet.torch preresnet.lua"
+    )
 
 
 def _wide(n: int, k: int) -> Preset:
