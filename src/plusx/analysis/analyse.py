@@ -149,7 +149,8 @@ class _Walk:
 
 
 def _stages(rows: tuple[Row, ...], parts: list[tuple[str, int, Geometry]]) -> tuple[StageRow, ...]:
-    found, begin = [], 0
+    found: list[StageRow] = []
+    begin = 0
     for name, end, x in parts:
         own = rows[begin:end]
         sums = sum(row.params for row in own), sum(row.macs for row in own)

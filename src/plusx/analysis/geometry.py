@@ -70,7 +70,7 @@ def _window(op: Op, x: Geometry, kind: str) -> tuple[float, float]:
 
 
 def _size(op: Op, x: Geometry) -> Size:
-    found = []
+    found: list[int] = []
     for n in x.size:
         span = n + 2 * op.padding - op.dilation * (op.kernel - 1) - 1
         steps = -(-span // op.stride) if op.ceil else span // op.stride

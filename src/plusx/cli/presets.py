@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 
 from plusx.specs import KEYS, PRESETS
 
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _table(rows: list[dict[str, object]]) -> str:
+def _table(rows: Sequence[Mapping[str, object]]) -> str:
     heads = list(rows[0])
     widths = [max(len(head), *(len(str(row[head])) for row in rows)) for head in heads]
     lines = [heads, *([str(row[head]) for head in heads] for row in rows)]

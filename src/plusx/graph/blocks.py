@@ -87,7 +87,8 @@ class _Branch:
         return per_group * self.spec.groups
 
     def post(self) -> tuple[Op, ...]:
-        spec, place, found = self.spec, self.place, []
+        spec, place = self.spec, self.place
+        found: list[Op] = []
         for number in range(1, self.convs + 1):
             conv = self.conv(number)
             if number == self.convs:
@@ -98,7 +99,8 @@ class _Branch:
         return (*found, *self._end())
 
     def pre(self) -> tuple[Op, ...]:
-        spec, place, found = self.spec, self.place, []
+        spec, place = self.spec, self.place
+        found: list[Op] = []
         for number in range(1, self.convs + 1):
             conv = self.conv(number)
             found += [*ops.norm(spec, f"{place.name}.bn{number}", conv.c_in), self.act(number, conv.c_in)]

@@ -59,7 +59,8 @@ def _stem(spec: ResNetSpec) -> tuple[Op, ...]:
 
 
 def _stages(spec: ResNetSpec, c_in: int) -> tuple[Stage, ...]:
-    stages, total, done = [], sum(spec.depths), 0
+    stages: list[Stage] = []
+    total, done = sum(spec.depths), 0
     geometry = geometry_of_stages(spec)
     for index, depth in enumerate(spec.depths):
         blocks: list[Block] = []

@@ -31,7 +31,8 @@ class StageGeometry(NamedTuple):
 
 
 def geometry_of_stages(spec: ResNetSpec) -> list[StageGeometry]:
-    before, found = 1, []
+    found: list[StageGeometry] = []
+    before = 1
     for index, (stride, after) in enumerate(stage_geometry(spec)):
         wide = spec.shortcut_kernel == "3x3" and (spec.strides[index] != 1 or spec.dilations[index] > 1)
         found.append(StageGeometry(stride, before, after, after > before, wide))

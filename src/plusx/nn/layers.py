@@ -118,13 +118,12 @@ class SpatialGate(nn.Module):
 
     def __init__(self, rate: int, bias: bool, norm: nn.Module | None) -> None:
         super().__init__()
-        self.conv = nn.Module()
-        self.conv.conv = nn.Conv2d(2, 1, 7, padding=3 * rate, dilation=rate, bias=bias)
-        self.conv.bn = norm if norm is not None else nn.Identity()
+        conv = nn.Conv2d(2, 1, 7, padding=3 * rate, dilation=rate, bias=bias)
+        self.conv = nn.Sequential(OrderedDict(conv=conv, bn=norm if norm is not None else nn.Identity()))
 
     def forward(self, x: Tensor) -> Tensor:
         maps = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
-        return x * torch.sigmoid(self.conv.bn(self.conv.conv(maps)))
+        return x * torch.sigmoid(self.conv(maps))
 
 
 class DropPath(nn.Module):

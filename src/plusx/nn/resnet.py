@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from torch import Tensor, nn
 
+from plusx.errors import GeometryError
 from plusx.graph import Graph, Op
 from plusx.nn.blocks import BLOCKS
 from plusx.nn.layers import module_of, sequence
@@ -29,16 +30,14 @@ class ResNet(nn.Module):
         self.preprocessing: Preprocessing | None = None
         self.still_norms: tuple[str, ...] = ()
         kind = BLOCKS[graph.spec.block, graph.spec.order]
-        self.conv1 = sequence(graph.stem, "conv1")
+        self.conv1 = _need(sequence(graph.stem, "conv1"))
         self.bn1 = _maybe(graph.stem, "bn1")
-        self.relu = _maybe(graph.stem, "relu")
+        self.relu = _maybe(graph.stem, "relu") or _maybe(graph.head, "relu")
         self.maxpool = _maybe(graph.stem, "maxpool")
         self.stage_names = [stage.name for stage in graph.stages]
         for stage in graph.stages:
             setattr(self, stage.name, nn.Sequential(*(kind(block) for block in stage.blocks)))
         self.norm = _maybe(graph.head, "norm")
-        if self.relu is None:
-            self.relu = _maybe(graph.head, "relu")
         self.avgpool = _maybe(graph.head, "avgpool")
         self.dropout = _maybe(graph.head, "dropout")
         self.fc = _maybe(graph.head, "fc")
@@ -65,7 +64,7 @@ class ResNet(nn.Module):
         """(n, in_channels, h, w) to the map before layer1. A pre-activation net does not normalise here."""
         x = self.conv1(x)
         if self.spec.order == "post":
-            x = self.relu(x if self.bn1 is None else self.bn1(x))
+            x = _need(self.relu)(x if self.bn1 is None else self.bn1(x))
         return x if self.maxpool is None else self.maxpool(x)
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -77,12 +76,20 @@ class ResNet(nn.Module):
 
     def forward_head(self, x: Tensor) -> Tensor:
         """The last map to logits, or to pooled features (n, c) when there are no classes."""
+        if self.avgpool is None:
+            raise GeometryError(f"{self.spec} is cut and has no head; call it, or build it without until")
         if self.spec.order == "pre":
-            x = self.relu(x if self.norm is None else self.norm(x))
+            x = _need(self.relu)(x if self.norm is None else self.norm(x))
         x = self.avgpool(x).flatten(1)
         if self.dropout is not None:
             x = self.dropout(x)
         return x if self.fc is None else self.fc(x)
+
+
+def _need(module: nn.Module | None) -> nn.Module:
+    if module is None:
+        raise LookupError("the graph lacks a part that every network of its order has")
+    return module
 
 
 def _maybe(ops: tuple[Op, ...], path: str) -> nn.Module | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from plusx.errors import SpecError
 from plusx.specs.model import ResNetSpec
@@ -41,7 +41,7 @@ def from_json(text: str) -> ResNetSpec:
         raise SpecError(f"not JSON: {error}") from None
     if not isinstance(values, dict):
         raise SpecError('a spec in JSON is an object like {"preset": "resnet50", "stem": "deep"}')
-    return from_table(values)
+    return from_table(cast("dict[str, Any]", values))
 
 
 def from_table(values: dict[str, Any]) -> ResNetSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from plusx.errors import SpecError, unknown
 
@@ -165,5 +165,5 @@ def show_value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return ",".join(str(number) for number in cast("tuple[object, ...]", value))
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

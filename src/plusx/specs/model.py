@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,11 @@ class ResNetSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, as JSON and TOML can hold it (tuples as lists; absent values left out)."""
-        values = asdict(self)
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-            if value is not None
-        }
+
+        def plain(value: Any) -> Any:
+            return list(cast("tuple[int, ...]", value)) if isinstance(value, tuple) else value
+
+        return {name: plain(value) for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ResNetSpec:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
-from typing import Any, Protocol
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 from plusx.errors import SpecError
 from plusx.specs.keys import show_value
@@ -17,26 +18,22 @@ from plusx.specs.model import ResNetSpec
 DEFAULTS: dict[str, Any] = {name: getattr(ResNetSpec(), name) for name in ResNetSpec.__slots__}
 
 
-class Fields(Protocol):
-    """Anything with a spec's attributes: a spec, or a draft of one."""
-
-    def __getattr__(self, name: str) -> Any: ...
-
-
 def resolve(base: ResNetSpec, written: Mapping[str, Any]) -> ResNetSpec:
     """The spec that `written` asks for on top of `base`. Raises SpecError."""
     values = {name: getattr(base, name) for name in DEFAULTS}
     values.update(implied(base, written))
     values.update(written)
-    draft = SimpleNamespace(**values)
+    draft = ResNetSpec(**values)
     for reason in contradictions(draft, written):
         raise SpecError(reason)
+    if draft.output_stride == natural_output_stride(draft):
+        draft = replace(draft, output_stride=None)
+    defaults: dict[str, Any] = {}
     for name, reason in unread(draft):
-        default = default_of(name, draft)
+        defaults[name] = default = default_of(name, draft)
         if name in written and written[name] != default:
             raise SpecError(f"{name}={show_value(written[name])} would change nothing here: {reason}; leave it out")
-        setattr(draft, name, default)
-    return ResNetSpec(**vars(draft))
+    return replace(draft, **defaults)
 
 
 def implied(base: ResNetSpec, written: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,7 +58,7 @@ def natural_strides(stages: int) -> tuple[int, ...]:
     return (1,) + (2,) * (stages - 1)
 
 
-def default_of(name: str, spec: Fields) -> Any:
+def default_of(name: str, spec: ResNetSpec) -> Any:
     """The default of a field; three of them depend on the number of stages."""
     stages = len(spec.depths)
     if name == "strides":
@@ -69,11 +66,11 @@ def default_of(name: str, spec: Fields) -> Any:
     return (1,) * stages if name == "dilations" else DEFAULTS[name]
 
 
-def stem_stride(spec: Fields) -> int:
+def stem_stride(spec: ResNetSpec) -> int:
     return (1 if spec.stem == "3x3" else 2) * (1 if spec.stem_pool == "none" else 2)
 
 
-def stage_geometry(spec: Fields) -> list[tuple[int, int]]:
+def stage_geometry(spec: ResNetSpec) -> list[tuple[int, int]]:
     """(stride, dilation) of each stage after `output_stride` has turned strides into rates (timm's and torchvision's rule)."""
     pairs: list[tuple[int, int]] = []
     reached, rate = stem_stride(spec), 1
@@ -87,20 +84,20 @@ def stage_geometry(spec: Fields) -> list[tuple[int, int]]:
     return pairs
 
 
-def natural_output_stride(spec: Fields) -> int:
+def natural_output_stride(spec: ResNetSpec) -> int:
     stride = stem_stride(spec)
     for factor in spec.strides:
         stride *= factor
     return stride
 
 
-def projects_by_itself(spec: Fields) -> bool:
+def projects_by_itself(spec: ResNetSpec) -> bool:
     """Whether stage 1 changes shape, so that its first block projects anyway."""
     out = spec.widths[0] * (4 if spec.block == "bottleneck" else 1)
     return spec.strides[0] != 1 or out != spec.stem_width
 
 
-def unread(spec: Fields) -> Iterator[tuple[str, str]]:
+def unread(spec: ResNetSpec) -> Iterator[tuple[str, str]]:
     """The fields that nothing would read for this network, with the reason."""
     basic = spec.block == "basic"
     if basic:
@@ -118,17 +115,16 @@ def unread(spec: Fields) -> Iterator[tuple[str, str]]:
         yield "gate_ratio", f"gate={spec.gate} squeezes nothing"
     if spec.norm == "none":
         yield "stem_bias", "with norm=none every convolution has a bias"
-    if spec.output_stride is not None and spec.output_stride == natural_output_stride(spec):
-        spec.output_stride = None
-    if not any(rate > 1 for _, rate in stage_geometry(spec)):
+    dilated = any(rate > 1 for _, rate in stage_geometry(spec))
+    if not dilated:
         yield "dilate", "no stage is dilated; write output_stride or dilations"
-    if not spec.dilate.startswith("grid"):
+    if not spec.dilate.startswith("grid") or not dilated:
         yield "multi_grid", f"dilate={spec.dilate} has one rate a stage; write dilate=grid or grid_mmseg"
     if spec.until is not None or spec.classes == 0:
         yield "head_dropout", "there is no fc"
 
 
-def contradictions(spec: Fields, written: Mapping[str, Any]) -> Iterator[str]:
+def contradictions(spec: ResNetSpec, written: Mapping[str, Any]) -> Iterator[str]:
     """Wishes that cannot be met: why, and what is possible."""
     yield from _lengths(spec, written)
     yield from _residual(spec)
@@ -137,7 +133,7 @@ def contradictions(spec: Fields, written: Mapping[str, Any]) -> Iterator[str]:
     yield from _cut(spec, written)
 
 
-def _lengths(spec: Fields, written: Mapping[str, Any]) -> Iterator[str]:
+def _lengths(spec: ResNetSpec, written: Mapping[str, Any]) -> Iterator[str]:
     stages = len(spec.depths)
     for name in ("widths", "strides", "dilations"):
         values = getattr(spec, name)
@@ -151,7 +147,7 @@ def _lengths(spec: Fields, written: Mapping[str, Any]) -> Iterator[str]:
         yield f"stem_width={spec.stem_width} is too narrow for stem=tiered; allowed: 8 or more"
 
 
-def _residual(spec: Fields) -> Iterator[str]:
+def _residual(spec: ResNetSpec) -> Iterator[str]:
     plain = spec.shortcut == "none"
     if plain and spec.join != "add":
         yield f"join={spec.join} joins a branch with its shortcut, and shortcut=none has none; write shortcut=B"
@@ -167,7 +163,7 @@ def _residual(spec: Fields) -> Iterator[str]:
         yield "zero_init=yes zeroes the last norm, and norm=frozen never learns it back; write zero_init=no or norm=batch"
 
 
-def _dilation(spec: Fields, written: Mapping[str, Any]) -> Iterator[str]:
+def _dilation(spec: ResNetSpec, written: Mapping[str, Any]) -> Iterator[str]:
     target = spec.output_stride
     if target is not None:
         for name in ("strides", "dilations"):
@@ -184,7 +180,7 @@ def _dilation(spec: Fields, written: Mapping[str, Any]) -> Iterator[str]:
     if spec.dilate == "exact" and spec.norm.startswith("group"):
         yield "dilate=exact cannot hold with group norm (its mean sees other pixels); write dilate=previous"
     rates = [1, *(rate for _, rate in stage_geometry(spec))]
-    if spec.dilate == "exact" and any(after % before for before, after in zip(rates, rates[1:], strict=False)):
+    if spec.dilate == "exact" and any(after % before for before, after in pairwise(rates)):
         yield f"dilate=exact turns strides into rates, so each of {show_value(spec.dilations)} must be a multiple of the one before; write dilate=previous"
     if spec.shortcut == "D" and spec.dilate in ("full", "grid", "grid_mmseg"):
         yield f"dilate={spec.dilate} comes from systems without shortcut=D; allowed: exact, previous, mmdet, contract"
@@ -196,7 +192,7 @@ def _dilation(spec: Fields, written: Mapping[str, Any]) -> Iterator[str]:
         yield f"dilate={spec.dilate} multiplies the last stage's rate, which is 1 here; dilate the last stage"
 
 
-def _crop(spec: Fields) -> Iterator[str]:
+def _crop(spec: ResNetSpec) -> Iterator[str]:
     if not spec.crop:
         return
     pairs = stage_geometry(spec)
@@ -213,7 +209,7 @@ def _crop(spec: Fields) -> Iterator[str]:
         yield "crop=yes cannot stride and dilate in one stage (the trackers assert it); write strides=1 where dilations is above 1"
 
 
-def _cut(spec: Fields, written: Mapping[str, Any]) -> Iterator[str]:
+def _cut(spec: ResNetSpec, written: Mapping[str, Any]) -> Iterator[str]:
     if spec.until is None:
         return
     if spec.classes != 0:

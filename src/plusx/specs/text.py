@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from plusx.errors import SpecError, unknown
 from plusx.specs.keys import parse_value, show_value
@@ -51,7 +51,7 @@ def checked_values(values: Mapping[str, Any]) -> dict[str, Any]:
             checked[key] = None
             continue
         if isinstance(value, list):
-            value = tuple(value)
+            value = tuple(cast("list[object]", value))
         if key == "multi_grid" and value == ():
             checked[key] = ()
             continue
