@@ -1,0 +1,41 @@
+"""A trained network on disk, and a run on disk. numpy and safetensors alone; everything is whole or absent."""
+
+from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, save_bundle
+from plusx.bundles.run import (
+    Run,
+    append_line,
+    check_out,
+    checkpoint_names,
+    newest_checkpoint,
+    newest_whole,
+    prune_checkpoints,
+    read_checkpoint_dir,
+    read_lines,
+    read_run,
+    start_run,
+    write_checkpoint_dir,
+    write_skipped,
+)
+from plusx.bundles.tensors import bytes_to_tensors, tensors_to_bytes
+
+__all__ = [
+    "Bundle",
+    "Run",
+    "append_line",
+    "bytes_to_tensors",
+    "check_out",
+    "checkpoint_names",
+    "is_bundle",
+    "newest_checkpoint",
+    "newest_whole",
+    "open_bundle",
+    "prune_checkpoints",
+    "read_checkpoint_dir",
+    "read_lines",
+    "read_run",
+    "save_bundle",
+    "start_run",
+    "tensors_to_bytes",
+    "write_checkpoint_dir",
+    "write_skipped",
+]

@@ -1,0 +1,106 @@
+"""A trained network on disk: bundle.json and weights.safetensors. Needs no torch and no code from the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plusx.bundles.durable import Json, check_files, read_manifest, standing, write_dir
+from plusx.bundles.tensors import Tensors, bytes_to_tensors, tensors_to_bytes
+from plusx.errors import BundleError
+from plusx.images import Preprocessing
+
+SCHEMA = "plusx.bundle/1"
+MANIFEST = "bundle.json"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its files were there, whole and as written when it was opened.
+
+    `spec` holds the concrete fields of a ResNetSpec, `metrics` what evaluation said, `provenance` where it came from.
+    """
+
+    path: Path
+    spec: Json
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    metrics: Json
+    provenance: Json
+    files: Json
+
+    def weights(self) -> Tensors:
+        """Tensor name → array, torchvision's names. Raises BundleError when the file has vanished or changed since."""
+        path = self.path / WEIGHTS
+        check_files(self.path, {WEIGHTS: self.files[WEIGHTS]})
+        return bytes_to_tensors(path.read_bytes(), str(path))
+
+
+def save_bundle(
+    path: str | Path,
+    spec: Mapping[str, Any],
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    weights: Mapping[str, NDArray[np.generic]],
+    metrics: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a bundle and return its path. One that stands there is replaced, and keeps standing until the new does.
+
+    Raises BundleError when `path` holds something else, RunError when the disk is full or refuses.
+    """
+    path = Path(path)
+    if path.exists() and not is_bundle(path) and (not path.is_dir() or any(path.iterdir())):
+        raise BundleError(f"{path} exists and is no bundle; choose another place")
+    manifest = {
+        "schema": SCHEMA,
+        "spec": dict(spec),
+        "classes": list(classes),
+        "preprocessing": preprocessing.to_dict(),
+        "metrics": dict(metrics or {}),
+        "provenance": dict(provenance or {}),
+    }
+    write_dir(path, MANIFEST, manifest, {WEIGHTS: tensors_to_bytes(weights)})
+    return path
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Open the bundle at `path`, or the best one of the run at `path`; sizes and hashes of all its files are checked.
+
+    Raises BundleError that says what is missing, damaged, or newer than this plusx.
+    """
+    asked = Path(path)
+    run_bundle = asked / "bundle"
+    path = run_bundle if (asked / "run.json").is_file() and not is_bundle(asked) else asked
+    path = standing(path)
+    if not path.is_dir():
+        if path is not asked and path.parent == asked:
+            raise BundleError(f"the run {asked} has no bundle yet; train it further with --resume {asked}")
+        raise BundleError(f"no bundle at {asked}; a bundle is a directory with {MANIFEST}")
+    found = read_manifest(path, MANIFEST, SCHEMA)
+    check_files(path, found["files"])
+    try:
+        if WEIGHTS not in found["files"]:
+            raise KeyError(WEIGHTS)
+        return Bundle(
+            path=path,
+            spec=dict(found["spec"]),
+            classes=tuple(str(word) for word in found["classes"]),
+            preprocessing=Preprocessing.from_dict(found["preprocessing"]),
+            metrics=dict(found["metrics"]),
+            provenance=dict(found["provenance"]),
+            files=found["files"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{path / MANIFEST} lacks or garbles {error}; use another copy") from error
+
+
+def is_bundle(path: str | Path) -> bool:
+    """Whether a directory at `path` says that it is a bundle (nothing is verified)."""
+    return (Path(path) / MANIFEST).is_file()

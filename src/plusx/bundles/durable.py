@@ -1,0 +1,212 @@
+"""Directories that are either whole or absent: written aside, flushed, fsynced, renamed.
+
+A directory carries one JSON document (its manifest) that lists every other file with size and sha256, and a sha256 of
+itself. `NAME` is replaced in two renames (NAME → .NAME.old, .NAME.new → NAME); `settle` undoes the half step that a
+kill between them leaves, so the old stands until the new does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from plusx.errors import BundleError, RunError
+
+Json = dict[str, Any]
+_MAX_MANIFEST = 64 << 20
+_DIGEST = "sha256_of_the_rest"
+
+
+def seal(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+    """The manifest as JSON bytes, with "files" (name → bytes, sha256) and the hash of its own content added."""
+    whole = dict(manifest)
+    whole["files"] = {n: {"bytes": len(b), "sha256": hashlib.sha256(b).hexdigest()} for n, b in sorted(files.items())}
+    whole[_DIGEST] = _digest(whole)
+    return (json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def write_dir(target: Path, manifest_name: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """Write `files` and their sealed manifest as the directory `target`, replacing one that is there.
+
+    Raises RunError when the disk is full or refuses; what stood at `target` still stands then.
+    """
+    new, old = _aside(target, "new"), _aside(target, "old")
+    everything = {**files, manifest_name: seal(manifest, files)}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        settle(target)
+        for leftover in (new, old):
+            _remove(leftover)
+        new.mkdir()
+        for name, content in everything.items():
+            _write_file(_inside(new, name), content)
+        for folder in sorted({_inside(new, name).parent for name in everything} | {new}):
+            _sync_dir(folder)
+        if target.exists():
+            _rename(target, old)
+        _rename(new, target)
+        _sync_dir(target.parent)
+        _remove(old)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the half-written copy is of no use; failing to remove it loses nothing
+            settle(target)
+            _remove(new)
+        raise disk_error(target, error) from error
+
+
+def settle(target: Path) -> None:
+    """Put the old directory back if a writer was killed between its two renames."""
+    old = _aside(target, "old")
+    if old.is_dir() and not target.exists():
+        _rename(old, target)
+
+
+def standing(target: Path) -> Path:
+    """Where the directory `target` lies now: itself, or the old one of a writer killed between its two renames."""
+    old = _aside(target, "old")
+    return old if old.is_dir() and not target.exists() else target
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write one file aside, fsync, rename. Raises RunError."""
+    aside = _aside(path, "new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_file(aside, content)
+        _rename(aside, path)
+        _sync_dir(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+
+
+def read_manifest(folder: Path, manifest_name: str, schema: str) -> Json:
+    """The manifest of `folder`, its own hash and schema ("plusx.bundle/1") checked. Raises BundleError."""
+    path = folder / manifest_name
+    found = read_json(path, schema)
+    if found.get(_DIGEST) != _digest(found):
+        raise BundleError(f"{path} was changed after it was written; use another copy")
+    files = found.get("files")
+    if not isinstance(files, dict) or not all(_is_entry(name, entry) for name, entry in files.items()):
+        raise BundleError(f"{path} has no proper list of files; use another copy")
+    return found
+
+
+def read_json(path: Path, schema: str) -> Json:
+    """A JSON object whose "schema" is `schema`. Raises BundleError: missing, damaged, another kind, or newer."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_MANIFEST + 1)
+    except OSError as error:
+        raise BundleError(f"cannot read {path} ({error.strerror}); is it the right directory?") from error
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is damaged (not JSON, {len(raw)} bytes); use another copy") from error
+    kind, _, version = schema.partition("/")
+    said = found.get("schema") if isinstance(found, dict) else None
+    if not isinstance(said, str) or said.partition("/")[0] != kind:
+        raise BundleError(f"{path} has schema {said!r}, expected {schema!r}; is it the right file?")
+    if said != schema:
+        number = said.partition("/")[2]
+        newer = number.isdecimal() and int(number) > int(version)
+        way_out = "newer than this plusx; upgrade plusx" if newer else "not one plusx reads; use another copy"
+        raise BundleError(f"{path} has schema {said!r}, {way_out}")
+    return found
+
+
+def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compare every listed file with its size and sha256. Raises BundleError that names the first that differs."""
+    for name, entry in files.items():
+        path = _inside(folder, name)
+        try:
+            if not path.is_file():
+                raise BundleError(f"{path} is missing; use another copy")
+            size = path.stat().st_size
+            if size != entry["bytes"]:
+                raise BundleError(f"{path} is damaged ({size} bytes, written as {entry['bytes']}); use another copy")
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise BundleError(f"cannot read {path} ({error.strerror}); use another copy") from error
+        if digest != entry["sha256"]:
+            raise BundleError(f"{path} is damaged (sha256 {digest[:12]}… is not the written one); use another copy")
+
+
+def disk_error(path: Path, error: OSError) -> RunError:
+    """The one line for a write that failed."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(f"no room on disk while writing {path}; free some space, what was there before still stands")
+    if error.errno == errno.EFBIG:
+        return RunError(f"{path} grows over this process's file size limit; raise it (ulimit -f)")
+    return RunError(f"cannot write {path} ({error.strerror or error}); choose a place that can be written")
+
+
+def remove_dir(folder: Path) -> None:
+    """Remove a directory so that a kill half way leaves no half directory under its name. Raises RunError."""
+    gone = _aside(folder, "gone")
+    try:
+        _remove(gone)
+        _rename(folder, gone)
+        _remove(gone)
+    except OSError as error:
+        raise disk_error(folder, error) from error
+
+
+def _aside(target: Path, what: str) -> Path:
+    return target.with_name(f".{target.name}.{what}")
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != _DIGEST}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _is_entry(name: object, entry: object) -> bool:
+    if not isinstance(name, str) or not isinstance(entry, dict):
+        return False
+    return isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """folder / name, refused when it would leave the folder."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
+        raise BundleError(f"file name {name!r} leads out of {folder}; use another copy")
+    return folder.joinpath(*parts)
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        _fsync(file.fileno())
+
+
+# The three system calls that durability hangs on stand alone, so that tests can stop a writer at each.
+_fsync: Callable[[int], None] = os.fsync
+_rename: Callable[[Path, Path], None] = os.replace
+
+
+def _sync_dir(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a directory, nor does it need to
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_dir():
+        shutil.rmtree(folder)

@@ -1,0 +1,204 @@
+"""A run on disk: run.json, metrics.jsonl, skipped.csv, report.html, checkpoints/step-00001234/, bundle/."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plusx.bundles.durable import (
+    Json,
+    check_files,
+    disk_error,
+    read_json,
+    read_manifest,
+    remove_dir,
+    settle,
+    write_dir,
+    write_file,
+)
+from plusx.errors import BundleError, RunError
+
+RUN_SCHEMA = "plusx.run/1"
+CHECKPOINT_SCHEMA = "plusx.checkpoint/1"
+RUN_FILE = "run.json"
+CHECKPOINT_MANIFEST = "manifest.json"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What run.json says, and where the parts of the run lie. `fields` is the whole document, added keys included."""
+
+    path: Path
+    command: Sequence[str]
+    spec: Json
+    recipe: Json
+    data: Json
+    seed: int
+    versions: Json
+    fields: Json
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / CHECKPOINTS
+
+    @property
+    def bundle(self) -> Path:
+        return self.path / "bundle"
+
+
+def start_run(path: str | Path, fields: Mapping[str, Any]) -> Path:
+    """Make the run directory and write run.json ("schema" is added).
+
+    `fields`: command, spec, recipe, data {kind, fingerprint, classes, n}, seed, versions. Raises RunError when `path`
+    holds a run or anything else already, or the disk refuses.
+    """
+    path = Path(path)
+    check_out(path)
+    content = {"schema": RUN_SCHEMA, **fields}
+    write_file(path / RUN_FILE, (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    try:
+        (path / CHECKPOINTS).mkdir(exist_ok=True)
+    except OSError as error:
+        raise disk_error(path, error) from error
+    return path
+
+
+def check_out(path: str | Path) -> None:
+    """Raise BundleError when a new run cannot go to `path`, because something is there."""
+    path = Path(path)
+    if (path / RUN_FILE).exists():
+        raise BundleError(f"{path} holds a run already; choose another --out, or continue it with --resume {path}")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise BundleError(f"{path} exists and is not empty; choose another --out")
+
+
+def read_run(path: str | Path) -> Run:
+    """The run at `path`. Raises BundleError: no run there, damaged, or newer than this plusx."""
+    path = Path(path)
+    if not (path / RUN_FILE).is_file():
+        raise BundleError(f"no run at {path}; a run is a directory with {RUN_FILE}")
+    found = read_json(path / RUN_FILE, RUN_SCHEMA)
+    keys = ("command", "spec", "recipe", "data", "seed", "versions")
+    missing = [key for key in keys if key not in found]
+    if missing:
+        raise BundleError(f"{path / RUN_FILE} lacks {', '.join(missing)}; use another copy")
+    return Run(path=path, fields=found, **{key: found[key] for key in keys})
+
+
+def append_line(path: Path, row: Mapping[str, Any]) -> None:
+    """Add one JSON object as a line to metrics.jsonl. Raises RunError when the disk is full or refuses."""
+    line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
+    try:
+        with path.open("ab+", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            if end:  # a kill may have cut the last line; it must not swallow this one
+                file.seek(end - 1)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            if file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+def read_lines(path: Path) -> Iterator[Json]:
+    """The objects of a .jsonl file; a line that a kill cut short is passed over."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict):
+                yield row
+
+
+def write_skipped(path: Path, rows: Iterable[tuple[str, str]]) -> None:
+    """skipped.csv: path, reason. Raises RunError."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "reason"))
+    writer.writerows(rows)
+    write_file(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def write_checkpoint_dir(
+    parent: str | Path, name: str, files: Mapping[str, bytes], fields: Mapping[str, Any] | None = None
+) -> Path:
+    """Write checkpoint `parent`/`name` ("step-00001234") durably, manifest.json included; returns its path.
+
+    `fields` go into the manifest beside "schema" and "files". Raises RunError; other checkpoints are never touched.
+    """
+    target = Path(parent) / name
+    write_dir(target, CHECKPOINT_MANIFEST, {"schema": CHECKPOINT_SCHEMA, **(fields or {})}, files)
+    return target
+
+
+def read_checkpoint_dir(path: str | Path) -> dict[str, bytes]:
+    """File name → bytes of a checkpoint, sizes and hashes checked. Raises BundleError that says what is damaged."""
+    path = Path(path)
+    manifest = read_manifest(path, CHECKPOINT_MANIFEST, CHECKPOINT_SCHEMA)
+    check_files(path, manifest["files"])
+    try:
+        return {name: (path / name).read_bytes() for name in manifest["files"]}
+    except OSError as error:
+        raise BundleError(f"cannot read {path} ({error.strerror}); use another checkpoint") from error
+
+
+def checkpoint_names(parent: str | Path) -> list[str]:
+    """Names of the checkpoint directories in `parent`, oldest first; those half written are not among them."""
+    parent = Path(parent)
+    if not parent.is_dir():
+        return []
+    return sorted(p.name for p in parent.iterdir() if p.is_dir() and p.name.startswith("step-"))
+
+
+def newest_whole(parent: str | Path, on_damage: Callable[[str], None] | None = None) -> Path | None:
+    """The newest checkpoint in `parent` that is whole, or None; `on_damage` gets a line for each newer one that is not.
+
+    A checkpoint in a newer plusx's format is an error (BundleError), not damage: going back silently would lose steps.
+    """
+    parent = Path(parent)
+    for aside in parent.glob(".step-*.old") if parent.is_dir() else ():
+        settle(parent / aside.name[1 : -len(".old")])
+    for name in reversed(checkpoint_names(parent)):
+        path = parent / name
+        try:
+            manifest = read_manifest(path, CHECKPOINT_MANIFEST, CHECKPOINT_SCHEMA)
+            check_files(path, manifest["files"])
+        except BundleError as error:
+            if "newer than this plusx" in str(error):
+                raise
+            if on_damage is not None:
+                on_damage(f"checkpoint {name} is passed over: {error}")
+            continue
+        return path
+    return None
+
+
+def newest_checkpoint(run: str | Path, on_damage: Callable[[str], None] | None = None) -> Path | None:
+    """The newest whole checkpoint of the run at `run`, or None. See newest_whole."""
+    return newest_whole(Path(run) / CHECKPOINTS, on_damage)
+
+
+def prune_checkpoints(parent: str | Path, keep: int, spare: Container[str] = ()) -> list[str]:
+    """Remove all but the newest `keep` checkpoints and those named in `spare`; returns the names removed.
+
+    The newest is always kept. Raises RunError when the disk refuses.
+    """
+    parent = Path(parent)
+    if keep < 1:
+        raise RunError(f"cannot keep {keep} checkpoints; at least 1")
+    gone = [name for name in checkpoint_names(parent)[:-keep] if name not in spare]
+    for name in gone:
+        remove_dir(parent / name)
+    return gone

@@ -1,0 +1,139 @@
+"""What the rest of plusx sees of data: labels, names, and a way to read picture i."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mode = Literal["RGB", "L"]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture that was left out, and why (one line)."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """One set of labelled pictures.
+
+    `labels` int64 (n,) index `classes`; `channels` is 1 when every picture is grey, else 3; `fingerprint` (sha256 hex)
+    changes when names, sizes, labels or, in memory, pixels change. `pictures` is uint8 (n, h, w, c) when everything
+    lies in memory, else None and `root` / names[i] is the file. Plain data: it may be pickled into a worker.
+    """
+
+    kind: str
+    classes: tuple[str, ...]
+    channels: int
+    labels: NDArray[np.int64]
+    names: Sequence[str]
+    fingerprint: str
+    pictures: NDArray[np.uint8] | None = None
+    root: Path | None = None
+    skipped: tuple[Skipped, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def mode(self) -> Mode:
+        """The mode that loses nothing: L for grey data, else RGB."""
+        return "L" if self.channels == 1 else "RGB"
+
+    def path(self, i: int) -> str:
+        """Where picture i lies, for messages: the file, or its name in the set."""
+        return str(self.root / self.names[i]) if self.root is not None else self.names[i]
+
+    def read(self, i: int, mode: Mode | None = None, at_least_px: int | None = None) -> NDArray[np.uint8]:
+        """Picture i as uint8 (h, w, c), c = 1 for mode L and 3 for RGB; mode None is this set's own.
+
+        JPEG files may come scaled by 1/2, 1/4 or 1/8, both sides ≥ at_least_px (see images.decode).
+        Raises DataError when the file cannot be read any more.
+        """
+        mode = mode or self.mode
+        if self.pictures is not None:
+            return with_mode(self.pictures[i], mode)
+        from plusx.images import decode
+
+        return decode(Path(self.path(i)), mode, at_least_px=at_least_px)
+
+    def subset(self, indices: NDArray[np.int64]) -> Data:
+        """The same set with only `indices`, in that order; its fingerprint is of the part."""
+        names = tuple(self.names[int(i)] for i in indices)
+        labels = self.labels[indices]
+        pictures = None if self.pictures is None else np.ascontiguousarray(self.pictures[indices])
+        mark = fingerprint(self.fingerprint, names, labels)
+        return replace(self, labels=labels, names=names, pictures=pictures, fingerprint=mark)
+
+    def counts(self) -> NDArray[np.int64]:
+        """How many pictures each class has: int64 (classes,)."""
+        return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Training and validation data, what was left out, and the median shorter side in pixels (None: unknown)."""
+
+    train: Data
+    val: Data
+    skipped: tuple[Skipped, ...] = ()
+    size_px: int | None = None
+
+
+def with_mode(picture: NDArray[np.uint8], mode: Mode) -> NDArray[np.uint8]:
+    """uint8 (…, h, w, c) with c = 1 for L, 3 for RGB. Luma is Pillow's (ITU-R 601-2, 16-bit fixed point)."""
+    c = picture.shape[-1]
+    if c == (1 if mode == "L" else 3):
+        return picture
+    if mode == "RGB":
+        return np.repeat(picture, 3, axis=-1)
+    luma = picture.astype(np.uint32) @ np.array([19595, 38470, 7471], dtype=np.uint32) + 0x8000
+    return (luma >> 16).astype(np.uint8)[..., None]
+
+
+def fingerprint(*parts: bytes | str | Iterable[str] | NDArray[np.generic]) -> str:
+    """sha256 hex over the parts; each is preceded by its length, so no two lists of parts run together."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            raw = str((part.dtype.str, part.shape)).encode() + np.ascontiguousarray(part).tobytes()
+        elif isinstance(part, bytes):
+            raw = part
+        elif isinstance(part, str):
+            raw = part.encode("utf-8", "surrogateescape")
+        else:
+            raw = "\0".join(part).encode("utf-8", "surrogateescape")
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()
+
+
+def held_out(names: Sequence[str], labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """Which pictures belong to validation: bool (n,), stratified, round(share · n) of each class, at least one of two.
+
+    The choice hangs on the hash of a picture's name, so a picture stays on its side when others are added
+    (but for those at the rounding edge).
+    """
+    key = seed.to_bytes(16, "little", signed=True)
+    rank = np.array(
+        [
+            int.from_bytes(hashlib.blake2b(n.encode("utf-8", "surrogateescape"), digest_size=8, key=key).digest())
+            for n in names
+        ],
+        dtype=np.uint64,
+    )
+    out = np.zeros(len(names), dtype=bool)
+    for label in np.unique(labels):
+        (members,) = np.nonzero(labels == label)
+        count = int(np.floor(share * len(members) + 0.5))
+        count = min(max(count, 1), len(members) - 1)
+        out[members[np.argsort(rank[members], kind="stable")[:count]]] = True
+    return out

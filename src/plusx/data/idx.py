@@ -1,0 +1,65 @@
+"""IDX, the format of MNIST's files: magic, dimensions, bytes. Read exactly or refused."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plusx.errors import DataError
+
+_UBYTE = 0x08
+_MAX_BYTES = 1 << 31  # 2 GiB of pixels: 2.7 million MNIST pictures; a gzip bomb ends here
+
+
+def parse_idx(raw: bytes, name: str) -> NDArray[np.uint8]:
+    """The uint8 array in `raw`: two zero bytes, type 0x08, rank, rank big-endian sizes, then exactly that many bytes.
+
+    Raises DataError, naming `name`, for another magic, another type, or a length that disagrees with the sizes.
+    """
+    if len(raw) < 4 or raw[:2] != b"\0\0":
+        raise DataError(f"not an IDX file ({name}), it begins with {raw[:4].hex() or 'nothing'}; expected 0000 08")
+    kind, rank = raw[2], raw[3]
+    if kind != _UBYTE or not 1 <= rank <= 4:
+        raise DataError(f"IDX type 0x{kind:02x} with {rank} dimensions ({name}) is not read; expected bytes, 1 to 4")
+    head = 4 + 4 * rank
+    if len(raw) < head:
+        raise DataError(f"IDX header cut short ({name}), {len(raw)} of {head} bytes; fetch the file again")
+    shape = [int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(rank)]
+    expected = head
+    size = 1
+    for side in shape:
+        size *= side
+    expected += size
+    if len(raw) != expected:
+        words = "x".join(map(str, shape))
+        raise DataError(f"IDX length wrong ({name}), {len(raw)} bytes where {words} needs {expected}; fetch it again")
+    return np.frombuffer(raw, dtype=np.uint8, offset=head).reshape(shape)
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """The array in an IDX file, gzipped or not (told by its first bytes). Raises DataError."""
+    return parse_idx(read_bounded(path), path.name)
+
+
+def read_bounded(path: Path) -> bytes:
+    """A file's bytes, unzipped if gzipped, at most 2 GiB. Raises DataError."""
+    try:
+        if not path.is_file():
+            raise DataError(f"not a regular file ({path}); IDX files are read from disk")
+        with path.open("rb") as plain:
+            zipped = plain.read(2) == b"\x1f\x8b"
+            plain.seek(0)
+            if not zipped:
+                raw = plain.read(_MAX_BYTES + 1)
+            else:
+                with gzip.GzipFile(fileobj=plain) as packed:
+                    raw = packed.read(_MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"cannot read {path} ({error}); fetch the file again") from error
+    if len(raw) > _MAX_BYTES:
+        raise DataError(f"{path.name} holds more than {_MAX_BYTES} bytes; split it")
+    return raw

@@ -1,0 +1,18 @@
+"""The one way a picture becomes an array: decode, resize, crop, normalise. Pillow, simplejpeg and numpy; no torch."""
+
+from plusx.images.decode import FORMATS, MAX_PIXELS, SUFFIXES, Probe, decode, probe
+from plusx.images.preprocessing import Preprocessing, centre_crop, normalise, resize_box, resize_crop
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "Preprocessing",
+    "Probe",
+    "centre_crop",
+    "decode",
+    "normalise",
+    "probe",
+    "resize_box",
+    "resize_crop",
+]

@@ -1,0 +1,184 @@
+"""The one decode: bytes of a picture → uint8 array. Nothing else in plusx opens pictures.
+
+Formats are allow-listed, pixels capped, nothing is read from what is not a regular file. EXIF orientation is applied.
+Alpha is laid over white (what a viewer shows; the colours under transparent pixels are arbitrary). 16-bit grey becomes
+round(v / 257); 16-bit colour PNG keeps its high bytes (Pillow). Palettes and CMYK are converted. Of animated and
+multi-page files the first picture counts. A grey JPEG, or a JPEG asked for as L, is its luminance plane.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+import threading
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from plusx.errors import DataError
+from plusx.images.jpeg import check_pixels, decode_fast, orientation, oriented, scale_for
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
+)
+MAX_PIXELS = 89_478_485  # Pillow's own MAX_IMAGE_PIXELS: a quarter of a gigabyte of RGB
+MAX_FILE_BYTES = 1 << 29
+_WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_GREY_MODES = ("1", "L", "LA", *_WIDE_MODES)
+_ORIENTATION_TAG = 0x0112
+_JPEG = ("JPEG", "MPO")  # MPO: several JPEGs in one file, as cameras write them; Pillow finds it out by itself
+# what Pillow's plugins raise for hostile bytes, found by mutating files
+_BAD_PICTURE = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
+    SyntaxError, TypeError, ValueError, struct.error, zlib.error,
+)  # fmt: skip
+_WARNINGS = threading.Lock()  # catch_warnings changes the whole process
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one small decode says of a picture: its size upright, and whether it is grey."""
+
+    width: int
+    height: int
+    grey: bool
+
+
+def decode(
+    source: bytes | Path, mode: str, *, at_least_px: int | None = None, exact: bool = False
+) -> NDArray[np.uint8]:
+    """uint8 (h, w, c), upright; c = 1 for mode "L", 3 for "RGB".
+
+    `at_least_px`: a JPEG may be decoded at 1/2, 1/4 or 1/8, the smallest with both sides ≥ this; `exact` forbids it.
+    Raises DataError with one line: the path if there is one, and the reason.
+    """
+    if mode not in ("RGB", "L"):
+        raise DataError(f"picture mode {mode!r}; allowed: RGB, L")
+    at_least_px = None if exact else at_least_px
+    try:
+        raw = source if isinstance(source, bytes) else read_file(source)
+        if raw[:3] == b"\xff\xd8\xff":
+            picture = decode_fast(raw, mode, at_least_px, MAX_PIXELS)
+            if picture is not None:
+                return oriented(picture, orientation(raw))
+        return decode_with_pillow(raw, mode, at_least_px)
+    except DataError as error:
+        raise error if isinstance(source, bytes) else DataError(f"{source}: {error}") from error
+
+
+def probe(source: bytes | Path) -> Probe:
+    """Size and greyness of a picture, decoded (small) to be sure that it can be. Raises DataError, as decode."""
+    try:
+        raw = source if isinstance(source, bytes) else read_file(source)
+        with _opened(raw) as image:
+            width, height = image.size
+            jpeg = image.format in _JPEG
+            try:
+                grey = _is_grey(image)
+            except _BAD_PICTURE as error:
+                raise DataError(_reason(image.format, error)) from error
+        small = decode(raw, "L" if grey else "RGB", at_least_px=1)
+        if not jpeg:
+            height, width = small.shape[:2]
+        elif orientation(raw) in (5, 6, 7, 8):
+            width, height = height, width
+        return Probe(width, height, grey)
+    except DataError as error:
+        raise error if isinstance(source, bytes) else DataError(f"{source}: {error}") from error
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file; a pipe or device is refused without waiting for it. Raises DataError."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(handle, "rb") as file:
+            about = os.fstat(handle)
+            if not stat.S_ISREG(about.st_mode):
+                raise DataError("not a regular file")
+            if about.st_size > MAX_FILE_BYTES:
+                raise DataError(f"{about.st_size} bytes, more than the cap of {MAX_FILE_BYTES}")
+            return file.read(MAX_FILE_BYTES)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+def decode_with_pillow(raw: bytes, mode: str, at_least_px: int | None = None) -> NDArray[np.uint8]:
+    """decode's path for everything but common JPEGs, and the reference that the fast path is held to."""
+    with _opened(raw) as image:
+        jpeg = image.format in _JPEG
+        if jpeg:
+            width, height = image.size
+            scale = scale_for(width, height, at_least_px)
+            wanted = "L" if mode == "L" and image.mode == "RGB" else image.mode
+            image.draft(wanted, (width // scale, height // scale))
+        try:
+            image.load()
+            # TIFF is turned by Pillow while loading, and then says 1
+            turn = orientation(raw) if jpeg else image.getexif().get(_ORIENTATION_TAG, 1)
+            picture = _converted(image, mode)
+        except _BAD_PICTURE as error:
+            raise DataError(_reason(image.format, error)) from error
+    return oriented(picture, turn if isinstance(turn, int) and 1 <= turn <= 8 else 1)
+
+
+def _opened(raw: bytes) -> Image.Image:
+    if not raw:
+        raise DataError("empty file")
+    try:
+        with _WARNINGS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(raw), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        known = ", ".join(FORMATS)
+        raise DataError(f"not a picture plusx reads ({raw[:8].hex()}…); allowed: {known}") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"more pixels than the cap of {MAX_PIXELS}; make it smaller") from error
+    except _BAD_PICTURE as error:
+        raise DataError(_reason("picture", error)) from error
+    check_pixels(*image.size, MAX_PIXELS)
+    return image
+
+
+def _converted(image: Image.Image, mode: str) -> NDArray[np.uint8]:
+    if image.mode in _WIDE_MODES:
+        return _from_16_bit(image, mode)
+    if image.mode in ("F", "LAB", "HSV"):
+        raise ValueError(f"pixels of mode {image.mode} have no known range; save it as 8-bit RGB")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        seen = image.convert("RGBA")
+        paper = Image.new("RGBA", seen.size, (255, 255, 255, 255))
+        paper.alpha_composite(seen)
+        image = paper.convert("RGB")
+    elif image.mode == "P":  # straight to L, Pillow would look up the palette's luma in lower precision
+        image = image.convert("RGB")
+    array = np.array(image.convert(mode))
+    return array if array.ndim == 3 else array[..., None]
+
+
+def _from_16_bit(image: Image.Image, mode: str) -> NDArray[np.uint8]:
+    """Pillow may clip I;16 → L at 255; here 65535 becomes 255. 32-bit integers have no known white: refused."""
+    wide = np.asarray(image)
+    if wide.dtype.itemsize > 2 and image.format not in ("PNG", "PPM"):
+        raise ValueError("pixels of 32-bit integers have no known range; save it as 8 or 16 bits")
+    grey = ((np.clip(wide, 0, 65535).astype(np.uint32) + 128) // 257).astype(np.uint8)[..., None]
+    return grey if mode == "L" else np.repeat(grey, 3, axis=-1)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode != "P":
+        return image.mode in _GREY_MODES
+    colours = np.array(image.getpalette("RGB") or [0, 1, 0], dtype=np.int16).reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
+
+
+def _reason(kind: str | None, error: BaseException) -> str:
+    words = " ".join(str(error).split()) or type(error).__name__
+    return f"damaged or unusual {kind} ({words})"

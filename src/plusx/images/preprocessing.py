@@ -1,0 +1,151 @@
+"""From a decoded picture to the numbers a network takes: resize, crop, normalise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plusx.errors import DataError
+
+Interpolation = Literal["bilinear", "bicubic"]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pictures become input: `mode`, shorter side `resize_px`, centre `crop_px`, then (x · scale - mean) / std.
+
+    resize_px None leaves the size, crop_px None crops nothing (then the pictures of a batch must be equal in size).
+    mean and std have one value a channel. Raises DataError for values that cannot be.
+    """
+
+    mode: Literal["RGB", "L"]
+    resize_px: int | None
+    crop_px: int | None
+    interpolation: Interpolation = "bilinear"
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("RGB", "L"):
+            raise DataError(f"preprocessing mode {self.mode!r}; allowed: RGB, L")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise DataError(f"preprocessing interpolation {self.interpolation!r}; allowed: bilinear, bicubic")
+        for name, px in (("resize_px", self.resize_px), ("crop_px", self.crop_px)):
+            if px is not None and not 1 <= px <= 16384:
+                raise DataError(f"preprocessing {name}={px}; allowed: 1 to 16384, or none")
+        if not len(self.mean) == len(self.std) == self.channels:
+            counts = f"{len(self.mean)} means and {len(self.std)} stds"
+            raise DataError(f"preprocessing has {counts}; mode {self.mode} takes {self.channels} of each")
+        if not all(np.isfinite([self.scale, *self.mean, *self.std])) or self.scale == 0 or 0 in self.std:
+            values = f"scale={self.scale} mean={self.mean} std={self.std}"
+            raise DataError(f"preprocessing {values}; all must be finite, scale and std not 0")
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.mode == "L" else 3
+
+    @property
+    def decode_px(self) -> int | None:
+        """The `at_least_px` for decode: what the resize needs, so that a scaled JPEG is never enlarged."""
+        return self.resize_px
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Preprocessing:
+        """The inverse of to_dict. Raises KeyError or TypeError for another set of keys, DataError for bad values."""
+        known = dict(fields)
+        mean, std = (tuple(float(v) for v in known.pop(key)) for key in ("mean", "std"))
+        return cls(mean=mean, std=std, **known)
+
+
+def resize_crop(picture: NDArray[np.uint8], pre: Preprocessing) -> NDArray[np.uint8]:
+    """uint8 (h, w, c) → (crop, crop, c): shorter side to resize_px, then the centre; one antialiased pass over both.
+
+    Sizes are torchvision's: the longer side is int(resize_px · longer / shorter); the crop starts at
+    round((side - crop) / 2), halves to even. A crop larger than the picture is filled with black, as there.
+    """
+    h, w = picture.shape[:2]
+    if pre.resize_px is not None:
+        to_h, to_w = _shorter_to(h, w, pre.resize_px)
+        if pre.crop_px is not None and pre.crop_px <= min(to_h, to_w):
+            # only the part that is kept is resampled: the same filter taps, a fraction of the work
+            return _resized_centre(picture, (to_h, to_w), pre.crop_px, pre.interpolation)
+        picture = resize_box(picture, (0, 0, w, h), (to_h, to_w), pre.interpolation)
+    return picture if pre.crop_px is None else centre_crop(picture, pre.crop_px)
+
+
+def resize_box(
+    picture: NDArray[np.uint8], box: Box, size: tuple[int, int], interpolation: Interpolation = "bilinear"
+) -> NDArray[np.uint8]:
+    """The part `box` = (left, top, right, bottom) of uint8 (h, w, c), resized to `size` = (h, w), Pillow's filters."""
+    from PIL import Image
+
+    h, w, c = picture.shape
+    if tuple(box) == (0, 0, w, h) and size == (h, w):
+        return picture
+    kernel = Image.Resampling.BICUBIC if interpolation == "bicubic" else Image.Resampling.BILINEAR
+    image = Image.fromarray(picture[..., 0] if c == 1 else picture)
+    return _as_array(image.resize((size[1], size[0]), kernel, box=box))
+
+
+def centre_crop(picture: NDArray[np.uint8], crop_px: int) -> NDArray[np.uint8]:
+    """The centre (crop, crop, c) of uint8 (h, w, c); what is missing is black."""
+    h, w = picture.shape[:2]
+    if h < crop_px or w < crop_px:
+        pad_h, pad_w = max(crop_px - h, 0), max(crop_px - w, 0)
+        padding = ((pad_h // 2, pad_h - pad_h // 2), (pad_w // 2, pad_w - pad_w // 2), (0, 0))
+        picture = np.pad(picture, padding)
+        h, w = picture.shape[:2]
+    top, left = _crop_start(h, crop_px), _crop_start(w, crop_px)
+    return picture[top : top + crop_px, left : left + crop_px]
+
+
+def normalise(batch: NDArray[np.uint8], pre: Preprocessing) -> NDArray[np.float32]:
+    """uint8 (n, h, w, c) → float32 (n, c, h, w), contiguous: (x · scale - mean) / std.
+
+    Each of the 256 values a channel can have is computed once, in float64, and rounded once.
+    """
+    if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[-1] != pre.channels:
+        raise DataError(f"pictures are {batch.dtype} {batch.shape}; expected uint8 (n, h, w, {pre.channels})")
+    n, h, w, c = batch.shape
+    out = np.empty((n, c, h, w), dtype=np.float32)
+    values = np.arange(256, dtype=np.float64) * pre.scale
+    for channel in range(c):
+        table = ((values - pre.mean[channel]) / pre.std[channel]).astype(np.float32)
+        # mode="clip" lets take write straight into `out`; uint8 cannot leave the table
+        np.take(table, batch[..., channel], out=out[:, channel], mode="clip")
+    return out
+
+
+def _shorter_to(h: int, w: int, px: int) -> tuple[int, int]:
+    if h <= w:
+        return px, max(px, int(px * w / h))
+    return max(px, int(px * h / w)), px
+
+
+def _crop_start(side: int, crop_px: int) -> int:
+    return round((side - crop_px) / 2)
+
+
+def _resized_centre(
+    picture: NDArray[np.uint8], to: tuple[int, int], crop_px: int, interpolation: Interpolation
+) -> NDArray[np.uint8]:
+    h, w = picture.shape[:2]
+    to_h, to_w = to
+    top, left = _crop_start(to_h, crop_px), _crop_start(to_w, crop_px)
+    y, x = h / to_h, w / to_w
+    box = (left * x, top * y, min((left + crop_px) * x, w), min((top + crop_px) * y, h))
+    return resize_box(picture, box, (crop_px, crop_px), interpolation)
+
+
+def _as_array(image: object) -> NDArray[np.uint8]:
+    array = cast("NDArray[np.uint8]", np.asarray(image))
+    return array[..., None] if array.ndim == 2 else array

@@ -1,0 +1,162 @@
+"""Counting how well a network does. Integers only: no sum depends on batches, order or processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from plusx.errors import DataError, RunError
+
+BINS = 15  # Guo et al. 2017 (arXiv 1706.04599), section 5
+_UNIT = 1 << 24  # losses and confidences are summed in units of 2^-24
+_MAX_NLL = 1e6  # of one picture; keeps 2^63 out of reach for 5 · 10^5 hopeless pictures
+_Z95 = 1.959963984540054
+
+
+def wilson(hits: int, n: int, z: float = _Z95) -> tuple[float, float] | None:
+    """The Wilson score interval (default 95 %) of a share of `hits` in `n`; None when n is 0.
+
+    Wilson 1927; Brown, Cai, DasGupta 2001.
+
+    >>> [round(edge, 4) for edge in wilson(81, 263)]
+    [0.2553, 0.3662]
+    """
+    if n == 0:
+        return None
+    share = hits / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How many pictures of a class there were, and how many were named right."""
+
+    name: str
+    n: int
+    correct: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation says, shares of 1; None where there is nothing to tell (no pictures, top-5 of ≤ 5 classes).
+
+    `nll` is the mean negative log-likelihood in nats, `ece` the expected calibration error over 15 bins, `confusion`
+    int64 (classes, classes): row = true class, column = answer. `interval` is top-1's 95 % Wilson interval.
+    """
+
+    n: int
+    correct: int
+    correct5: int | None
+    top1: float | None
+    top5: float | None
+    interval: tuple[float, float] | None
+    nll: float | None
+    ece: float | None
+    per_class: tuple[ClassScore, ...]
+    confusion: NDArray[np.int64]
+
+    def to_dict(self, confusion: bool = True) -> dict[str, Any]:
+        """Plain JSON values; `confusion` False leaves the matrix out."""
+        out: dict[str, Any] = {
+            "n": self.n,
+            "correct": self.correct,
+            "correct5": self.correct5,
+            "top1": self.top1,
+            "top5": self.top5,
+            "interval95": None if self.interval is None else list(self.interval),
+            "nll": self.nll,
+            "ece": self.ece,
+            "per_class": [{"class": c.name, "n": c.n, "correct": c.correct} for c in self.per_class],
+        }
+        if confusion:
+            out["confusion"] = self.confusion.tolist()
+        return out
+
+
+class Counters:
+    """Adds up answers batch by batch. `vector` is the whole state: int64, summed over processes it is everybody's."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = tuple(classes)
+        k = len(self.classes)
+        if k < 1:
+            raise DataError("no classes to evaluate; at least 1")
+        # confusion k·k | top-5 hits, NLL | per bin: pictures, hits, confidence
+        self.vector = np.zeros(k * k + 2 + 3 * BINS, dtype=np.int64)
+        self._confusion = self.vector[: k * k].reshape(k, k)
+        self._sums = self.vector[k * k : k * k + 2]
+        self._bins = self.vector[k * k + 2 :].reshape(3, BINS)
+
+    def add(self, logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> None:
+        """Count a batch: logits (n, classes), labels (n,), weights (n,) of 0 (left out) and 1.
+
+        Ties go to the lower class, so a network that says the same of everything is not right every time.
+        Raises RunError when logits of a counted row are not finite, DataError for labels or shapes that cannot be.
+        """
+        k = len(self.classes)
+        scores, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64)
+        if scores.ndim != 2 or scores.shape[1] != k or truth.shape != scores.shape[:1]:
+            raise DataError(f"logits {scores.shape} and labels {truth.shape}; expected (n, {k}) and (n,)")
+        if weights is not None:
+            kept = self._kept(np.asarray(weights), truth)
+            scores, truth = scores[kept], truth[kept]
+        if not len(truth):
+            return
+        if truth.min() < 0 or truth.max() >= k:
+            raise DataError(f"label {int(truth.max() if truth.max() >= k else truth.min())} is not one of {k} classes")
+        bad = int((~np.isfinite(scores)).any(axis=1).sum())
+        if bad:
+            count = f"{bad} of {len(truth)} pictures"
+            raise RunError(f"the network's answers are not finite ({count}); take an earlier checkpoint")
+        answer = scores.argmax(axis=1)
+        np.add.at(self._confusion, (truth, answer), 1)
+        self._add_sums(scores, truth, answer == truth)
+
+    def result(self) -> Evaluation:
+        """The Evaluation of everything added so far."""
+        confusion = self._confusion.copy()
+        n, correct = int(confusion.sum()), int(np.trace(confusion))
+        correct5 = int(self._sums[0]) if len(self.classes) > 5 else None
+        _, hits, confidence = self._bins
+        ece = float(np.abs(hits - confidence / _UNIT).sum() / n) if n else None
+        rows = zip(self.classes, confusion.sum(axis=1), np.diag(confusion), strict=True)
+        return Evaluation(
+            n=n,
+            correct=correct,
+            correct5=correct5,
+            top1=correct / n if n else None,
+            top5=correct5 / n if n and correct5 is not None else None,
+            interval=wilson(correct, n),
+            nll=float(self._sums[1] / _UNIT / n) if n else None,
+            ece=ece,
+            per_class=tuple(ClassScore(name, int(all_), int(right)) for name, all_, right in rows),
+            confusion=confusion,
+        )
+
+    def _kept(self, weights: NDArray[np.generic], truth: NDArray[np.int64]) -> NDArray[np.bool_]:
+        if weights.shape != truth.shape or not np.isin(weights, (0, 1)).all():
+            raise DataError(f"weights {weights.shape} must be 0 or 1, one for each of {len(truth)} labels")
+        return weights.astype(bool)
+
+    def _add_sums(self, scores: NDArray[np.float64], truth: NDArray[np.int64], hit: NDArray[np.bool_]) -> None:
+        rows = np.arange(len(truth))
+        own = scores[rows, truth][:, None]
+        before = np.arange(scores.shape[1]) < truth[:, None]
+        rank = (scores > own).sum(axis=1) + ((scores == own) & before).sum(axis=1)
+        self._sums[0] += int((rank < 5).sum())
+        shifted = scores - scores.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(shifted).sum(axis=1))
+        nll = np.minimum(log_sum - shifted[rows, truth], _MAX_NLL)
+        self._sums[1] += int(np.rint(nll * _UNIT).astype(np.int64).sum())
+        confidence = np.exp(-log_sum)  # of the answer: its shifted score is 0
+        # bins are (0, 1/15], …, (14/15, 1], as in the paper
+        bin_of = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+        for row, amount in enumerate((np.ones_like(bin_of), hit, np.rint(confidence * _UNIT))):
+            np.add.at(self._bins[row], bin_of, amount.astype(np.int64))
