@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from plusx.errors import SpecError
 from plusx.graph import ops
 from plusx.graph.blocks import Place, make_block
 from plusx.graph.model import Block, Graph, Op, Stage
 from plusx.graph.rates import geometry_of_stages, rates
 from plusx.specs import ResNetSpec, parse
 
-Network = str | ResNetSpec | Graph
+
+class HasSpec(Protocol):
+    """A built network: anything that says what it is."""
+
+    spec: ResNetSpec
+
+
+Network = str | ResNetSpec | Graph | HasSpec
 
 
 def lower(network: Network) -> Graph:
@@ -19,12 +29,22 @@ def lower(network: Network) -> Graph:
     """
     if isinstance(network, Graph):
         return network
-    spec = parse(network) if isinstance(network, str) else network
+    spec = spec_of(network)
     stem = _stem(spec)
     stages = _stages(spec, stem[-1].c_out)
     if spec.until is not None:
         return Graph(spec, stem, _cut(stages, spec.until), ())
     return Graph(spec, stem, stages, _head(spec, stages[-1].c_out))
+
+
+def spec_of(network: Network) -> ResNetSpec:
+    """The spec of whatever names a network: its words, itself, a graph, a built net. Raises SpecError."""
+    spec = parse(network) if isinstance(network, str) else getattr(network, "spec", network)
+    if not isinstance(spec, ResNetSpec):
+        raise SpecError(
+            f"{type(network).__name__} is no network; give words like 'resnet50 stem=deep', a spec or a built net"
+        )
+    return spec
 
 
 def _stem(spec: ResNetSpec) -> tuple[Op, ...]:
