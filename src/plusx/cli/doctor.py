@@ -19,7 +19,7 @@ EXTRAS = {
     "log": ("tensorboard",),
     "cpu": ("openvino",),
     "export": ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"),
-    "draw": ("resvg_py",),
+    "draw": ("vl_convert",),
     "parquet": ("pyarrow",),
     "heic": ("pillow_heif",),
 }

@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "train a network on pictures",
     "evaluate": "measure a trained network on pictures",
     "predict": "name what is on pictures",
+    "export": "a trained network for OpenVINO, ONNX, torch.export and model servers",
     "cam": "where a trained network looks, on the picture",
     "weights": "cut, identify, convert and check weights files",
     "recipes": "the training recipes and their settings",
@@ -100,7 +101,7 @@ LANGUAGES = ("en", "zh")
 
 def _language(words: list[str]) -> str:
     """The language of messages, found before parsing so that parsing errors can speak it."""
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words[1:], ""], strict=False):
         if word == "--lang" and after in LANGUAGES:
             return after
         if word.startswith("--lang=") and word.removeprefix("--lang=") in LANGUAGES:

@@ -17,6 +17,7 @@ from plusx.graph import Graph, lower
 from plusx.graph.lower import Network
 from plusx.nn.init import initialise
 from plusx.nn.resnet import ResNet
+from plusx.nn.suggest import COUNTER, explain, shapes_of, some
 from plusx.specs import ResNetSpec
 
 log = logging.getLogger("plusx")
@@ -35,15 +36,22 @@ def build(network: Network, weights: State | str | Path | None = None) -> ResNet
     """
     graph = lower(network)
     warn_of_dying(graph.spec)
-    with torch.device("meta"):
-        net = ResNet(graph)
+    net = ResNet(graph)
     if weights is None:
         net.to_empty(device=torch.get_default_device())
         initialise(net)
         return net
     state = read_state(weights) if isinstance(weights, str | Path) else copied(weights)
-    net.load_state_dict(fitting(state, graph), strict=True, assign=True)
+    assign(net, graph, fitting(state, graph))
     return net
+
+
+def assign(net: ResNet, graph: Graph, state: dict[str, Tensor]) -> None:
+    """Puts checked tensors into the net as they are (load_state_dict with assign=True does so too, five times slower)."""
+    modules = dict(net.named_modules())
+    for key, tensor in graph.tensors():
+        path, _, name = key.rpartition(".")
+        setattr(modules[path], name, torch.nn.Parameter(state[key]) if tensor.trained else state[key])
 
 
 def warn_of_dying(spec: ResNetSpec) -> None:
@@ -77,41 +85,37 @@ def copied(state: State) -> dict[str, Tensor]:
 
 
 def fitting(state: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
-    """Exactly the tensors that the graph needs, checked by name and shape. Raises WeightsError."""
+    """Exactly the tensors that the graph needs, checked by name and shape. Raises WeightsError, which says what would fit."""
     wanted = dict(graph.tensors())
     taken: dict[str, Tensor] = {}
-    missing = []
+    missing: list[str] = []
+    differing: list[str] = []
     for key, tensor in wanted.items():
         if key not in state:
-            if tensor.name == "num_batches_tracked":  # files from before torch 0.4.1 have none
+            if tensor.name.endswith(COUNTER):  # files from before torch 0.4.1 have none
                 taken[key] = torch.tensor(0)
             else:
                 missing.append(key)
             continue
         found = state[key]
         if tuple(found.shape) != tensor.shape:
-            raise WeightsError(
-                f"{key} is {list(found.shape)} in the weights and {list(tensor.shape)} in {graph.spec}; "
-                "write the spec that fits (plusx weights identify), or new_head / adapt_input for other classes or channels"
-            )
+            differing.append(key)
         half = found.is_floating_point() and found.dtype in (torch.float16, torch.bfloat16)
         taken[key] = found.float() if half else found
-    if missing:
-        raise WeightsError(f"weights lack {_some(missing)}, which {graph.spec} needs; write the spec that fits")
-    _refuse_strangers([key for key in state if key not in wanted], graph)
+    strangers = _strangers([key for key in state if key not in wanted], graph)
+    if missing or differing or strangers:
+        raise WeightsError(explain(shapes_of(state), graph, missing, differing, strangers))
     return taken
 
 
-def _refuse_strangers(extra: list[str], graph: Graph) -> None:
-    spec = graph.spec
-    tail: set[str] = set()
-    if spec.until is not None:
-        tail = {key for key in extra if _behind_cut(key, graph)}
-        if tail:
-            log.info("left out, behind until=%s: %s", spec.until, _some(sorted(tail)))
-    strangers = [key for key in extra if key not in tail]
-    if strangers:
-        raise WeightsError(f"{spec} has no place for {_some(strangers)}; write the spec that fits")
+def _strangers(extra: list[str], graph: Graph) -> list[str]:
+    """The keys that are not only behind the cut of a cut net; those are named in the log."""
+    if graph.spec.until is None:
+        return extra
+    tail = {key for key in extra if _behind_cut(key, graph)}
+    if tail:
+        log.info("left out, behind until=%s: %s", graph.spec.until, some(sorted(tail)))
+    return [key for key in extra if key not in tail]
 
 
 def _behind_cut(key: str, graph: Graph) -> bool:
@@ -126,8 +130,3 @@ def _behind_cut(key: str, graph: Graph) -> bool:
         return stage > len(graph.stages)
     number = rest.partition(".")[0]
     return number.isdigit() and int(number) >= len(graph.stages[-1].blocks)
-
-
-def _some(keys: list[str]) -> str:
-    shown = ", ".join(keys[:4])
-    return f"{shown} and {len(keys) - 4} more" if len(keys) > 4 else shown

@@ -1,9 +1,11 @@
-"""One module for one op of the graph: all sizes come from the op."""
+"""One module for one op of the graph: all sizes come from the op, and no memory is taken before values come."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,13 +17,25 @@ NORM_EPS = 1e-5
 """torch's, Caffe's, detectron2's; Keras' 1.001e-5 and other conventions are folded in by weights/ (reference trap 26)."""
 
 
+def bare(kind: Callable[..., nn.Module], *args: Any, **keys: Any) -> Any:
+    """A torch layer on the meta device, its values not drawn: they come from weights, or from `init`, and never twice."""
+    layer = _without_reset(kind)(*args, device="meta", **keys)
+    layer.__class__ = kind
+    return layer
+
+
+@cache
+def _without_reset(kind: Any) -> Any:
+    return type(kind.__name__, (kind,), {"reset_parameters": lambda self: None})
+
+
 class FrozenBatchNorm(nn.Module):
     """Batch norm with fixed statistics and affine, all buffers (torchvision ops/misc.py FrozenBatchNorm2d, eps 1e-5)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
-            self.register_buffer(name, torch.full((channels,), value))
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            self.register_buffer(name, torch.empty(channels, device="meta"))
 
     weight: Tensor
     bias: Tensor
@@ -80,7 +94,11 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, channels: int, squeezed: int, step: int) -> None:
         super().__init__()
-        self.fc1, self.fc2, self.step = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1), step
+        self.fc1, self.fc2, self.step = (
+            bare(nn.Conv2d, channels, squeezed, 1),
+            bare(nn.Conv2d, squeezed, channels, 1),
+            step,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x[:, :, :: self.step, :: self.step].mean((2, 3), keepdim=True)
@@ -92,7 +110,7 @@ class EfficientAttention(nn.Module):
 
     def __init__(self, kernel: int, step: int) -> None:
         super().__init__()
-        self.conv, self.step = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False), step
+        self.conv, self.step = bare(nn.Conv1d, 1, 1, kernel, padding=kernel // 2, bias=False), step
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x[:, :, :: self.step, :: self.step].mean((2, 3))
@@ -104,7 +122,10 @@ class ChannelGate(nn.Module):
 
     def __init__(self, channels: int, squeezed: int, step: int) -> None:
         super().__init__()
-        self.fc1, self.fc2 = nn.Conv2d(channels, squeezed, 1, bias=False), nn.Conv2d(squeezed, channels, 1, bias=False)
+        self.fc1, self.fc2 = (
+            bare(nn.Conv2d, channels, squeezed, 1, bias=False),
+            bare(nn.Conv2d, squeezed, channels, 1, bias=False),
+        )
         self.step = step
 
     def forward(self, x: Tensor) -> Tensor:
@@ -118,7 +139,7 @@ class SpatialGate(nn.Module):
 
     def __init__(self, rate: int, bias: bool, norm: nn.Module | None) -> None:
         super().__init__()
-        conv = nn.Conv2d(2, 1, 7, padding=3 * rate, dilation=rate, bias=bias)
+        conv = bare(nn.Conv2d, 2, 1, 7, padding=3 * rate, dilation=rate, bias=bias)
         self.conv = nn.Sequential(OrderedDict(conv=conv, bn=norm if norm is not None else nn.Identity()))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -152,7 +173,7 @@ def _gate(op: Op) -> nn.Module:
         return SqueezeExcite(op.c_out, squeezed, op.dilation)
     norm = None
     if "spatial.conv.bn.weight" in shapes:
-        norm = nn.BatchNorm2d(1) if shapes["spatial.conv.bn.weight"].trained else FrozenBatchNorm(1)
+        norm = bare(nn.BatchNorm2d, 1) if shapes["spatial.conv.bn.weight"].trained else FrozenBatchNorm(1)
     halves = (
         ("channel", ChannelGate(op.c_out, squeezed, op.dilation)),
         ("spatial", SpatialGate(op.dilation, op.bias, norm)),
@@ -160,41 +181,48 @@ def _gate(op: Op) -> nn.Module:
     return nn.Sequential(OrderedDict(halves))
 
 
-def _act(kind: str, in_place: bool) -> nn.Module:
-    makers: dict[str, Callable[[], nn.Module]] = {
-        "relu": lambda: nn.ReLU(inplace=in_place),
-        "leaky_relu": lambda: nn.LeakyReLU(inplace=in_place),
-        "silu": nn.SiLU,
-        "gelu": nn.GELU,
-        "hardswish": nn.Hardswish,
-    }
-    return makers[kind]()
+def _act(kind: type[nn.Module], *, may_be_in_place: bool = False) -> Maker:
+    def make(op: Op, in_place: bool) -> nn.Module:
+        return kind(inplace=in_place) if may_be_in_place else kind()
+
+    return make
 
 
-ACTS = ("relu", "leaky_relu", "silu", "gelu", "hardswish")
+def _simple(make: Callable[[Op], nn.Module]) -> Maker:
+    return lambda op, in_place: make(op)
+
+
+Maker = Callable[[Op, bool], nn.Module]
+MAKERS: dict[str, Maker] = {
+    "conv": _simple(
+        lambda op: bare(nn.Conv2d, op.c_in, op.c_out, op.kernel, op.stride, op.padding, op.dilation, op.groups, op.bias)
+    ),
+    "batch_norm": _simple(lambda op: bare(nn.BatchNorm2d, op.c_out, eps=NORM_EPS)),
+    "group_norm": _simple(lambda op: bare(nn.GroupNorm, op.groups, op.c_out, eps=NORM_EPS)),
+    "frozen_norm": _simple(lambda op: FrozenBatchNorm(op.c_out)),
+    "relu": _act(nn.ReLU, may_be_in_place=True),
+    "leaky_relu": _act(nn.LeakyReLU, may_be_in_place=True),
+    "silu": _act(nn.SiLU),
+    "gelu": _act(nn.GELU),
+    "hardswish": _act(nn.Hardswish),
+    "max_pool": _simple(lambda op: nn.MaxPool2d(op.kernel, op.stride, op.padding, ceil_mode=op.ceil)),
+    "avg_pool": _simple(lambda op: nn.AvgPool2d(op.kernel, op.stride, ceil_mode=op.ceil, count_include_pad=False)),
+    "same_avg_pool": _simple(lambda op: SameAvgPool()),
+    "dilated_avg_pool": _simple(lambda op: DilatedAvgPool(op.dilation)),
+    "zero_pad": _simple(lambda op: ZeroPad(op.c_in, op.c_out, op.stride, op.padding)),
+    "global_avg_pool": _simple(lambda op: nn.AdaptiveAvgPool2d((1, 1))),
+    "linear": _simple(lambda op: bare(nn.Linear, op.c_in, op.c_out)),
+    "dropout": _simple(lambda op: nn.Dropout(op.rate)),
+    "drop_path": _simple(lambda op: DropPath(op.rate)),
+    "se": _simple(_gate),
+    "eca": _simple(_gate),
+    "cbam": _simple(_gate),
+}
 
 
 def module_of(op: Op, *, in_place: bool = True) -> nn.Module:
-    """The torch module that computes one op; joins are functions and stand in `blocks`."""
-    makers: dict[str, Callable[[], nn.Module]] = {
-        "conv": lambda: nn.Conv2d(op.c_in, op.c_out, op.kernel, op.stride, op.padding, op.dilation, op.groups, op.bias),
-        "batch_norm": lambda: nn.BatchNorm2d(op.c_out, eps=NORM_EPS),
-        "group_norm": lambda: nn.GroupNorm(op.groups, op.c_out, eps=NORM_EPS),
-        "frozen_norm": lambda: FrozenBatchNorm(op.c_out),
-        "max_pool": lambda: nn.MaxPool2d(op.kernel, op.stride, op.padding, ceil_mode=op.ceil),
-        "avg_pool": lambda: nn.AvgPool2d(op.kernel, op.stride, ceil_mode=op.ceil, count_include_pad=False),
-        "same_avg_pool": SameAvgPool,
-        "dilated_avg_pool": lambda: DilatedAvgPool(op.dilation),
-        "zero_pad": lambda: ZeroPad(op.c_in, op.c_out, op.stride, op.padding),
-        "global_avg_pool": lambda: nn.AdaptiveAvgPool2d((1, 1)),
-        "linear": lambda: nn.Linear(op.c_in, op.c_out),
-        "dropout": lambda: nn.Dropout(op.rate),
-        "drop_path": lambda: DropPath(op.rate),
-        "se": lambda: _gate(op),
-        "eca": lambda: _gate(op),
-        "cbam": lambda: _gate(op),
-    }
-    return _act(op.kind, in_place) if op.kind in ACTS else makers[op.kind]()
+    """The torch module that computes one op, on the meta device; joins are functions and stand in `blocks`."""
+    return MAKERS[op.kind](op, in_place)
 
 
 def sequence(ops: Sequence[Op], prefix: str) -> nn.Module | None:

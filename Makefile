@@ -1,0 +1,66 @@
+# What a clone needs: python3 (3.11 or newer) and make. Everything else is put into .venv by scripts/setup.py.
+#   PYTHON=python3.12   another interpreter
+#   TORCH=cpu           PyTorch's CPU build instead of the CUDA build that Linux gets by default
+#   TORCH="torch==2.14.1 torchvision==0.29.1"   any other requirement; TORCH_INDEX_URL=… where pip takes it from
+# pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, pip.conf, …) are left as they are.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP = $(PYTHON) scripts/setup.py
+PYTEST = $(BIN)/python -m pytest
+# Two test processes share the cores, so each gets one thread; it must stand here before torch is imported.
+WORKERS ?= 2
+ONE_THREAD = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# A tier without tests is not an error (pytest says so with 5).
+NONE_IS_FINE = || [ $$? -eq 5 ]
+
+export TORCH TORCH_INDEX_URL
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint test-slow test-parity test-browser bench pictures dev clean python
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-22s%s\n", $$1, $$2}'
+
+python:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "plusx: no $(PYTHON) on this machine, Python 3.11 or newer is needed; on Debian: apt install python3 python3-venv" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "plusx: $(PYTHON) is `$(PYTHON) -V 2>&1`, 3.11 or newer is needed; name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+
+demo: python  ## set up, look at two networks, then train, save, load and predict (minutes)
+	@$(SETUP) base --then train
+	@$(BIN)/plusx show resnet18
+	@$(BIN)/plusx show resnet50
+	@$(SETUP) train
+	@$(BIN)/python scripts/demo.py
+
+dev: python  ## set up everything that tests and contributors need
+	@$(SETUP) base train dev
+
+lint: dev  ## style, types and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+test: lint  ## set up, then style, types, imports and tests (README commands included)
+	$(ONE_THREAD) $(PYTEST) -n $(WORKERS) --dist worksteal --durations 5
+
+test-slow: dev  ## tests that take minutes
+	$(PYTEST) -m slow $(NONE_IS_FINE)
+
+test-parity: dev  ## other libraries as oracles, at length
+	$(ONE_THREAD) $(PYTEST) -m parity -n $(WORKERS) $(NONE_IS_FINE)
+
+test-browser: dev  ## the pages in a headless Chromium (Debian: chromium, chromium-driver)
+	$(PYTEST) -m browser $(NONE_IS_FINE)
+
+bench: python  ## the figures that README claims, beside their peers; wants an idle machine
+	@$(SETUP) base train bench
+	@failed=0; for script in inspection build; do $(BIN)/python benchmarks/$$script.py || failed=1; done; exit $$failed
+
+pictures: dev  ## draw the documentation's pictures anew
+	$(BIN)/python scripts/pictures.py
+
+clean:  ## remove caches and build products; .venv and runs stay (rm -rf .venv runs)
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
+	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,242 @@
+"""The commands and the Python of README.md run, at toy size; README.zh-CN.md has the same ones in the same order.
+
+The convention, all that a README's author must know: every fenced block names its language.
+  ```sh, ```python   are run, top to bottom, in one folder that holds TOY_FILES, so a later block may use what an
+                     earlier one made. A line that begins with something in NOT_RUN is read over.
+  ```text, ```json   are for reading: what comes out.
+A command is run as it stands there but for `shrunk`: training is cut to an epoch of a few pictures.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+READMES = ("README.md", "README.zh-CN.md")
+RUN, READ = ("sh", "python"), ("text", "json")
+
+TOY_FILES = "photos/{cat,dog}/*.jpg (16 pictures), new/*.jpg (3), picture.jpg, fashion-mnist/ (four IDX files)"
+TOY_RECIPE = "epochs=1 batch=4"
+NOT_RUN = {
+    "make ": "runs these tests, or sets up what they run in",
+    "git clone": "needs a network",
+    "cd ": "the clone's folder",
+    "pip install": "needs a network",
+    "plusx explore": "a server, does not end (make test-browser)",
+    "plusx train --resume": "needs an interrupted run (tests/training)",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    text: str
+    line: int
+
+    @property
+    def code(self) -> str:
+        """Without comments, which a translation translates, and without the space before them."""
+        return "\n".join(
+            line for raw in self.text.splitlines() if (line := re.sub(r"(^|\s)#(?![0-9a-f]{3}).*", "", raw).rstrip())
+        )
+
+
+def blocks(markdown: str) -> Iterator[Block]:
+    """Fenced code, in order. Refuses a fence without a language, or with one that is neither run nor read."""
+    for found in re.finditer(r"^( *)```(\S*)\n(.*?)^\1```$", markdown, re.MULTILINE | re.DOTALL):
+        line = markdown.count("\n", 0, found.start()) + 1
+        language = found[2]
+        assert language in (*RUN, *READ), (
+            f"line {line}: fence of language {language!r}; allowed: {', '.join((*RUN, *READ))}"
+        )
+        yield Block(language, re.sub(f"^{found[1]}", "", found[3], flags=re.MULTILINE), line)
+
+
+def commands(block: Block) -> list[str]:
+    """The lines of a shell block that are run; a line that ends in \\ goes on."""
+    lines = block.code.replace("\\\n", " ").splitlines()
+    return [line for line in lines if not line.lstrip().startswith(tuple(NOT_RUN))]
+
+
+def toy_recipe(option: re.Match[str]) -> str:
+    kept = [word for word in option[2].split() if not word.startswith(("epochs=", "batch="))]
+    return f"--recipe '{' '.join(kept)} {TOY_RECIPE}'"
+
+
+def shrunk(command: str) -> str:
+    """A command at toy size: the recipe gets TOY_RECIPE, Fashion-MNIST is the toy folder.
+
+    >>> shrunk("plusx train resnet18 --data photos/")
+    "plusx train --recipe 'default epochs=1 batch=4' resnet18 --data photos/"
+    """
+    if not command.startswith("plusx train"):
+        return command
+    command = command.replace("--data fashion-mnist", "--data fashion-mnist/")
+    command, said = re.subn(r"--recipe ([\"'])(.*?)\1", toy_recipe, command)
+    name = "digits" if "--data digits" in command else "default"
+    return command if said else command.replace("plusx train", f"plusx train --recipe '{name} {TOY_RECIPE}'", 1)
+
+
+# ---- the toy folder ----
+
+
+def write_toys(folder: Path) -> None:
+    """Pictures of two classes that differ in colour, and Fashion-MNIST's four files with forty pictures."""
+    rng = np.random.default_rng(0)
+
+    def picture(path: Path, red: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 120, (72, 96, 3), dtype=np.uint8)
+        pixels[..., 0 if red else 2] += 120
+        Image.fromarray(pixels).save(path)
+
+    for red, name in enumerate(("cat", "dog")):
+        for number in range(8):
+            picture(folder / "photos" / name / f"{number}.jpg", red)
+    for number in range(3):
+        picture(folder / "new" / f"{number}.jpg", number % 2)
+    picture(folder / "picture.jpg", 1)
+    (folder / "fashion-mnist").mkdir()
+    for part, n in (("train", 40), ("t10k", 20)):
+        idx(folder / f"fashion-mnist/{part}-images-idx3-ubyte.gz", rng.integers(0, 256, (n, 28, 28), dtype=np.uint8))
+        idx(folder / f"fashion-mnist/{part}-labels-idx1-ubyte.gz", np.arange(n, dtype=np.uint8) % 10)
+
+
+def idx(path: Path, array: np.ndarray) -> None:
+    head = bytes([0, 0, 8, array.ndim]) + b"".join(side.to_bytes(4, "big") for side in array.shape)
+    path.write_bytes(gzip.compress(head + array.tobytes()))
+
+
+def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PLUSX_", "PYTEST_"))}
+    env |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(folder / "home"),
+        "XDG_CACHE_HOME": str(folder / "home/cache"),
+        "PLUSX_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.run(
+        words, cwd=folder, env=env, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL
+    )
+
+
+def failures(markdown: str, folder: Path) -> list[str]:
+    """Run everything that is to be run; one entry for each command or script that did not end well."""
+    found: list[str] = []
+    for block in blocks(markdown):
+        if block.language == "python":
+            steps = {block.code: [sys.executable, "-c", block.text]}
+        elif block.language == "sh":
+            steps = {line: ["bash", "-euo", "pipefail", "-c", shrunk(line)] for line in commands(block)}
+        else:
+            continue
+        for step, words in steps.items():
+            done = run(words, folder)
+            if done.returncode:
+                told = (done.stdout + done.stderr)[-1500:]
+                found.append(f"line {block.line}: {step}\n  run as: {words[-1]}\n  exit {done.returncode}\n{told}")
+    return found
+
+
+# ---- the tests ----
+
+
+def test_readme_runs(tmp_path):
+    write_toys(tmp_path)
+    found = failures((ROOT / "README.md").read_text(encoding="utf-8"), tmp_path)
+    assert not found, "\n\n".join(found)
+
+
+def test_both_languages_have_the_same_blocks():
+    english, chinese = ([*blocks((ROOT / name).read_text(encoding="utf-8"))] for name in READMES)
+    assert [block.language for block in english] == [block.language for block in chinese]
+    run_in = [[block.code for block in each if block.language in RUN] for each in (english, chinese)]
+    assert run_in[0] == run_in[1]
+    assert any(commands(block) for block in english if block.language == "sh"), "no command of the README is run"
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_local_links_lead_somewhere(name):
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / name).read_text(encoding="utf-8"))
+    missing = [target for target in targets if "://" not in target and not (ROOT / target).exists()]
+    assert not missing
+
+
+# ---- the machinery, on samples ----
+
+SAMPLE = """
+```sh
+make demo                 # not run
+ls photos/cat | wc -l     # run
+ls new/*.jpg \\
+   > listing.txt
+```
+
+- in a list
+
+  ```python
+  print(open("listing.txt").read())
+  ```
+
+```text
+what came out
+```
+"""
+
+
+def test_blocks_and_commands_are_found():
+    shell, python, text = blocks(SAMPLE)
+    assert commands(shell) == ["ls photos/cat | wc -l", "ls new/*.jpg     > listing.txt"]
+    assert (python.text, python.line) == ('print(open("listing.txt").read())\n', 11)
+    assert text.language == "text"
+
+
+def test_a_sample_runs_in_order(tmp_path):
+    write_toys(tmp_path)
+    assert failures(SAMPLE, tmp_path) == []
+    assert (tmp_path / "listing.txt").read_text().split() == ["new/0.jpg", "new/1.jpg", "new/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("```sh\nls nothing/of/this/name\n```\n", "line 1: ls nothing/of/this/name"),
+        ("```python\nimport plusx\n\nplusx.spec('resnet5O')\n```\n", "resnet5O"),
+        ("```sh\nplusx shwo resnet50\n```\n", "did you mean 'show'"),
+    ],
+)
+def test_what_does_not_run_is_told(broken, told, tmp_path):
+    (only,) = failures(broken, tmp_path)
+    assert told in only
+
+
+def test_a_fence_without_a_known_language_is_refused():
+    with pytest.raises(AssertionError, match="line 2: fence of language ''"):
+        list(blocks("\n```\nplusx show resnet50\n```\n"))
+
+
+@pytest.mark.parametrize(
+    ("command", "toy"),
+    [
+        ("plusx show resnet50", "plusx show resnet50"),
+        ("plusx train resnet20 --data digits", "plusx train --recipe 'digits epochs=1 batch=4' resnet20 --data digits"),
+        (
+            'plusx train --recipe "default lr=0.2 epochs=20" r',
+            "plusx train --recipe 'default lr=0.2 epochs=1 batch=4' r",
+        ),
+    ],
+)
+def test_training_is_shrunk(command, toy):
+    assert shrunk(command) == toy
