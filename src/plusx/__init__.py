@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plusx.errors import PlusxError
 from plusx.graph import Graph, lower
@@ -11,17 +11,83 @@ from plusx.specs import PRESETS as presets
 from plusx.specs import ResNetSpec
 from plusx.specs import parse as spec
 
+if TYPE_CHECKING:  # for type checkers and editors; at run time the rooms below are loaded on first use
+    from plusx.analysis import analyse
+    from plusx.analysis.diff import diff
+    from plusx.drawing import draw
+    from plusx.nn import ResNet, build
+    from plusx.nn.features import features
+    from plusx.nn.folding import fold_norm
+    from plusx.nn.freezing import freeze, param_groups
+    from plusx.nn.loading import load
+    from plusx.nn.pieces import block, stage
+    from plusx.nn.residual import Residual
+    from plusx.nn.residualise import residualise
+    from plusx.nn.shorthands import resnet18, resnet34, resnet50, resnet101, resnet152
+    from plusx.nn.single_use import single_use_activations
+    from plusx.nn.surgery import adapt_input, add_gates, cut, dilate, new_head
+    from plusx.runtime import predictor
+    from plusx.training import evaluate, fit
+
 __version__ = "0.1.0"
 
-LAZY = {
-    "analyse": "plusx.analysis",
-    "build": "plusx.nn",
-    "ResNet": "plusx.nn",
-    **{f"resnet{depth}": "plusx.nn.shorthands" for depth in (18, 34, 50, 101, 152)},
-}
-"""Names that load their room on first use: the core stays quick, and torch-free."""
+__all__ = [
+    "Graph",
+    "PlusxError",
+    "ResNet",
+    "ResNetSpec",
+    "Residual",
+    "adapt_input",
+    "add_gates",
+    "analyse",
+    "block",
+    "build",
+    "cut",
+    "diff",
+    "dilate",
+    "draw",
+    "evaluate",
+    "features",
+    "fit",
+    "fold_norm",
+    "freeze",
+    "load",
+    "lower",
+    "new_head",
+    "param_groups",
+    "predictor",
+    "presets",
+    "residualise",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "single_use_activations",
+    "spec",
+    "stage",
+]
 
-__all__ = ["Graph", "PlusxError", "ResNetSpec", "lower", "presets", "spec", *LAZY]
+_ROOMS = {
+    "plusx.analysis": ("analyse",),
+    "plusx.analysis.diff": ("diff",),
+    "plusx.drawing": ("draw",),
+    "plusx.nn": ("ResNet", "build"),
+    "plusx.nn.features": ("features",),
+    "plusx.nn.folding": ("fold_norm",),
+    "plusx.nn.freezing": ("freeze", "param_groups"),
+    "plusx.nn.loading": ("load",),
+    "plusx.nn.pieces": ("block", "stage"),
+    "plusx.nn.residual": ("Residual",),
+    "plusx.nn.residualise": ("residualise",),
+    "plusx.nn.shorthands": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    "plusx.nn.single_use": ("single_use_activations",),
+    "plusx.nn.surgery": ("adapt_input", "add_gates", "cut", "dilate", "new_head"),
+    "plusx.runtime": ("predictor",),
+    "plusx.training": ("evaluate", "fit"),
+}
+LAZY = {name: room for room, names in _ROOMS.items() for name in names}
+"""Names that load their room on first use: the core stays quick, and torch-free."""
 
 
 def __getattr__(name: str) -> Any:

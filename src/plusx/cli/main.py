@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from plusx.errors import PlusxError, SpecError, unknown
 
@@ -24,7 +24,10 @@ COMMANDS = {
     "train": "train a network on pictures",
     "evaluate": "measure a trained network on pictures",
     "predict": "name what is on pictures",
+    "embed": "feature vectors of pictures",
     "export": "a trained network for OpenVINO, ONNX, torch.export and model servers",
+    "tune": "measure which engine, precision and batch are fastest here",
+    "bench": "how fast a trained network answers here, beside others",
     "cam": "where a trained network looks, on the picture",
     "weights": "cut, identify, convert and check weights files",
     "recipes": "the training recipes and their settings",
@@ -38,6 +41,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise SpecError(f"{message}; {self.prog} --help tells how")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            name = action.option_strings[-1] if action.option_strings else action.dest
+            raise SpecError(unknown(name, str(value), [str(choice) for choice in action.choices]))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -145,3 +145,6 @@ class Graph:
         from plusx import draw
 
         return draw(self)
+
+    def _repr_html_(self) -> str:
+        return self.spec._repr_html_()  # pyright: ignore[reportPrivateUsage]

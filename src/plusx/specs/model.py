@@ -85,3 +85,6 @@ class ResNetSpec:
         from plusx import draw
 
         return draw(self)
+
+    def _repr_html_(self) -> str:
+        return f'<div style="overflow:auto">{self._repr_svg_()}</div>'

@@ -1,0 +1,86 @@
+"""plusx draw: a network, or two side by side, as SVG, PNG, PDF or HTML."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from plusx.cli.networks import add_network, read_network, read_size
+from plusx.cli.output import add_output, choose, language
+from plusx.drawing.fonts import is_cjk
+from plusx.drawing.page import html
+from plusx.drawing.render import DETAILS, draw
+from plusx.drawing.theme import THEMES
+from plusx.errors import PlusxError, SpecError
+
+SUMMARY = "a network as SVG, PNG, PDF or HTML"
+FORMATS = ("svg", "png", "pdf", "html")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_network(parser)
+    parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the preset's)")
+    parser.add_argument("--detail", default="blocks", metavar="|".join(DETAILS), help="default: blocks")
+    parser.add_argument("--theme", default="light", metavar="|".join(THEMES), help="default: light")
+    parser.add_argument(
+        "--diff", metavar='"NETWORK"', help="another network, drawn beside this one, what differs marked"
+    )
+    parser.add_argument("--unfold", action="store_true", help="draw equal blocks one by one instead of n×")
+    parser.add_argument(
+        "--format", metavar="|".join(FORMATS), help="default: as FILE ends, else svg; png and pdf need plusx[draw]"
+    )
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    form = _format(args.format, args.output)
+    lang = language(args.lang)
+    network, size = read_network(args.network), read_size(args.size)
+    diff = None if args.diff is None else read_network(_words(args.diff))
+    make = html if form == "html" else draw
+
+    def made(lang: str) -> str:
+        return make(
+            network, detail=args.detail, theme=args.theme, diff=diff, lang=lang, size_px=size, fold=not args.unfold
+        )
+
+    text = made(lang)
+    if form in ("svg", "html"):
+        return _write(text.encode(), args.output)
+    from plusx.drawing.convert import converted, draws_chinese
+
+    if is_cjk(text) and not draws_chinese():
+        way_out = "install one (Debian: fonts-noto-cjk) or write .svg or .html"
+        print(f"plusx: no font with Chinese characters here, so the {form} is in English; {way_out}", file=sys.stderr)
+        text = made("en")
+    return _write(converted(text, form), args.output)
+
+
+def _words(text: str) -> list[str]:
+    words = [word for word in shlex.split(text) if word]
+    if not words:
+        raise SpecError('--diff "" names no network; write one like --diff "resnet18 gate=se"')
+    return words
+
+
+def _format(written: str | None, output: str | None) -> str:
+    """The format asked for, else the one that the file's name ends in."""
+    if written is not None:
+        return choose("format", written, FORMATS)
+    if output is None or output == "-":
+        return "svg"
+    return choose("format", Path(output).suffix.removeprefix(".").lower(), FORMATS)
+
+
+def _write(data: bytes, output: str | None) -> int:
+    if output is not None and output != "-":
+        try:
+            Path(output).write_bytes(data)
+        except OSError as error:
+            raise PlusxError(f"{output} cannot be written: {error.strerror}; name another FILE") from None
+        return 0
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    return 0

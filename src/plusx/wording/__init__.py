@@ -1,0 +1,72 @@
+"""Languages: plusx speaks English in the code; another language is laid over its texts where they are printed.
+
+A catalogue maps an English text with holes, `groups={} does not divide {}` (`{n}` takes a number alone), to one with numbered
+holes, `{0} … {1}`; a hole `{0:t}` is translated in its turn. A text that no entry fits stays as it is: a missing translation never hides a result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from importlib import import_module
+from typing import NamedTuple
+
+LANGUAGES = ("en", "zh")
+HOLE = re.compile(r"\{(\d)(:t)?\}")
+ENGLISH_HOLE = re.compile(r"(\{n?\})")
+TAKES = {"{}": "(.*?)", "{n}": r"([\d,.]+)"}
+
+
+class Entry(NamedTuple):
+    """One catalogue line, ready to match: what it begins with, its pattern, its translation."""
+
+    start: str
+    pattern: re.Pattern[str]
+    text: str
+
+
+def translate(text: str, lang: str) -> str:
+    """The text in a language; as it is in English, or where no translation is known.
+
+    >>> translate("unknown stem 'depe'; did you mean 'deep'? allowed: 7x7, deep", "zh")
+    "未知的 stem：'depe'；是不是 'deep'？可选：7x7, deep"
+    """
+    if lang == "en" or not text:
+        return text
+    exact, entries = catalogue(lang)
+    if text in exact:
+        return exact[text]
+    for entry in entries:
+        found = entry.pattern.fullmatch(text) if text.startswith(entry.start) else None
+        if found:
+            return HOLE.sub(partial(_fill, found.groups(), lang), entry.text)
+    return text
+
+
+def translator(lang: str) -> Callable[[str], str]:
+    """`translate` for one language."""
+    return lambda text: translate(text, lang)
+
+
+def _fill(groups: tuple[str, ...], lang: str, hole: re.Match[str]) -> str:
+    value = groups[int(hole[1])]
+    return translate(value, lang) if hole[2] else value
+
+
+@cache
+def catalogue(lang: str) -> tuple[Mapping[str, str], list[Entry]]:
+    """Whole texts, and those with holes: the ones with more text of their own first."""
+    lines: dict[str, str] = {}
+    for room in ("errors", "words", "tables"):
+        lines |= import_module(f"plusx.wording.{lang}_{room}").TEXTS
+    exact = {english: text for english, text in lines.items() if not ENGLISH_HOLE.search(english)}
+    holed = sorted(
+        (english for english in lines if english not in exact), key=lambda english: -len(ENGLISH_HOLE.sub("", english))
+    )
+    return exact, [Entry(ENGLISH_HOLE.split(english)[0], _pattern(english), lines[english]) for english in holed]
+
+
+def _pattern(english: str) -> re.Pattern[str]:
+    pieces = ENGLISH_HOLE.split(english)
+    return re.compile("".join(TAKES.get(piece) or re.escape(piece) for piece in pieces), re.DOTALL)
