@@ -74,6 +74,7 @@ def test_a_preset_prints_as_its_name(name):
         ("resnet18 depths=3,4,6,3", "resnet34"),
         ("resnet50 groups=32 width_per_group=4 gate=se", "resnext50_32x4d gate=se"),
         ("resnet50 norm=group32", "resnet50 norm=group"),
+        ("resnet18 shortcut=A", "resnet18 shortcut=A"),
     ],
 )
 def test_the_shortest_words_are_printed(long, short):

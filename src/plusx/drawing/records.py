@@ -45,10 +45,10 @@ def to_csv(analysis: Analysis, detail: str = "ops") -> str:
     return out.getvalue()
 
 
-def to_json(analysis: Analysis, detail: str = "ops") -> str:
+def to_json(analysis: Analysis, detail: str = "ops", *, version: str) -> str:
     """The schema plusx.show/1 as one JSON object; `show_record` says what is in it."""
     lines: list[str] = []
-    for key, value in show_record(analysis, detail).items():
+    for key, value in show_record(analysis, detail, version=version).items():
         text = json.dumps(value, ensure_ascii=False)
         if key in ("stages", "rows"):  # one a line, for readers and for git
             text = "[\n  " + ",\n  ".join(json.dumps(each, ensure_ascii=False) for each in value) + "\n ]"
@@ -56,10 +56,11 @@ def to_json(analysis: Analysis, detail: str = "ops") -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def show_record(analysis: Analysis, detail: str = "ops") -> dict[str, Any]:
-    """plusx.show/1: spec (text), fields, input (c, h, w), totals, depth, stages, rows. Keys are added, never renamed."""
-    from plusx import __version__
+def show_record(analysis: Analysis, detail: str = "ops", *, version: str) -> dict[str, Any]:
+    """plusx.show/1: spec (text), fields, input (c, h, w), totals, depth, stages, rows. Keys are added, never renamed.
 
+    `version` is that of the plusx that writes it.
+    """
     spec, depth, totals = analysis.graph.spec, analysis.depth, analysis.totals
     sizes = {stage.name: len(stage.blocks) for stage in analysis.graph.stages}
     stages = [
@@ -72,7 +73,7 @@ def show_record(analysis: Analysis, detail: str = "ops") -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "schema": "plusx.show/1",
-        "version": __version__,
+        "version": version,
         "spec": str(spec),
         "fields": spec.to_dict(),
         "input": [spec.in_channels, *analysis.size_px],

@@ -69,16 +69,17 @@ def preset(name: str) -> ResNetSpec:
 
 @cache
 def shortest_words(spec: ResNetSpec) -> str:
-    """The fewest words that parse to `spec`; between equals the shorter text, then the earlier preset."""
+    """The fewest words that parse to `spec`; between equals those on the earlier preset (resnet18 before plain18)."""
     differing = {
         name: sum(getattr(preset(name), field) != getattr(spec, field) for field in DEFAULTS) for name in PRESETS
     }
+    place = {name: number for number, name in enumerate(PRESETS)}
     best: list[str] = []
     for name in sorted(PRESETS, key=lambda name: differing[name]):
         if best and differing[name] - MOST_IMPLIED >= len(best):
             break
         words = [name, *_words_on(preset(name), spec)]
-        if not best or (len(words), len(" ".join(words))) < (len(best), len(" ".join(best))):
+        if not best or (len(words), place[name]) < (len(best), place[best[0]]):
             best = words
     return " ".join(best)
 

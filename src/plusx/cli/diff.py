@@ -1,0 +1,70 @@
+"""plusx diff: what moved between two networks; with --fail-if a gate for continuous integration."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from plusx.analysis.diff import Diff, diff
+from plusx.analysis.gates import Gate, read_gate
+from plusx.cli.languages import add_language, language
+from plusx.cli.networks import read_network, read_size
+from plusx.cli.output import add_output, choose, emit
+from plusx.drawing.diff_table import diff_record, diff_table
+from plusx.errors import GateError, SpecError
+from plusx.wording import translator
+
+SUMMARY = "what moved between two networks"
+FORMATS = ("table", "markdown", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    text = 'two networks; quote each that has more than one word: plusx diff "resnet50 stem=deep" resnet50'
+    parser.add_argument("networks", nargs="+", metavar="NETWORK", help=text)
+    parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the first's preset's)")
+    parser.add_argument("--format", default="table", metavar="|".join(FORMATS))
+    example = "exit 1 when this holds, like macs>+1%% or params>0; may be given again"
+    parser.add_argument("--fail-if", action="append", default=[], metavar="CONDITION", help=example)
+    add_output(parser)
+    add_language(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    form, lang = choose("format", args.format, FORMATS), language(args.lang)
+    gates = [read_gate(text) for text in args.fail_if]
+    before, after = (read_network(words) for words in split(args.networks))
+    found = diff(before, after, read_size(args.size))
+    if form == "json":
+        emit(json.dumps(diff_record(found), ensure_ascii=False, indent=1) + "\n", args.output)
+    else:
+        emit(diff_table(found, translator(lang), markdown=form == "markdown"), args.output)
+    check(found, gates)
+    return 0
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Two networks from the words of a command line: two words, or the second begins at its preset. Raises SpecError."""
+    starts = [place for place, word in enumerate(words) if "=" not in word.split(" ", 1)[0]]
+    blank = any(not word.strip() for word in words)
+    if len(words) == 2 and not blank:
+        cut = 1
+    elif len(starts) == 2 and starts[0] == 0 and not blank:
+        cut = starts[1]
+    else:
+        raise SpecError(
+            f'plusx diff takes two networks ({len(words)} words here); quote each, like plusx diff "resnet50 stem=deep" resnet50'
+        )
+    return _words(words[:cut]), _words(words[cut:])
+
+
+def _words(words: list[str]) -> list[str]:
+    return words if Path(words[0]).exists() else " ".join(words).split()
+
+
+def check(found: Diff, gates: list[Gate]) -> None:
+    """Raises GateError for the first condition that holds."""
+    for gate in gates:
+        said = gate.hit(found)
+        if said:
+            raise GateError(f"{said}, and --fail-if {gate.text!r} forbids it; change the network or the condition")

@@ -1,0 +1,52 @@
+"""plusx explain: a network's numbers and names, in words."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from plusx.analysis import analyse
+from plusx.cli.languages import add_language, language
+from plusx.cli.networks import add_network, read_network, read_size
+from plusx.cli.output import add_output, choose, emit
+from plusx.drawing.tables import title
+from plusx.drawing.words import Section, explain_network
+from plusx.drawing.words_op import explain_part
+from plusx.wording import translator
+
+SUMMARY = "a network's numbers and names, in words"
+FORMATS = ("text", "markdown", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_network(parser)
+    parser.add_argument("--op", metavar="NAME", help="one stage, block or op: layer2, layer2.0, layer2.0.conv2")
+    parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the preset's)")
+    parser.add_argument("--format", default="text", metavar="|".join(FORMATS))
+    add_output(parser)
+    add_language(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    form, say = choose("format", args.format, FORMATS), translator(language(args.lang))
+    analysis = analyse(read_network(args.network), read_size(args.size))
+    sections = explain_part(analysis, args.op) if args.op else explain_network(analysis)
+    sections = [Section(say(section.title), [say(line) for line in section.lines]) for section in sections]
+    if form == "json":
+        record = {
+            "schema": "plusx.explain/1",
+            "spec": str(analysis.graph.spec),
+            "input": [analysis.graph.spec.in_channels, *analysis.size_px],
+            "op": args.op,
+            "sections": [section._asdict() for section in sections],
+        }
+        return emit(json.dumps(record, ensure_ascii=False, indent=1) + "\n", args.output)
+    head = say(title(analysis))
+    if form == "markdown":
+        parts = [
+            f"# {head}",
+            *(f"## {section.title}\n\n" + "\n".join(f"- {line}" for line in section.lines) for section in sections),
+        ]
+    else:
+        parts = [head, *("\n".join([section.title, *(f"  {line}" for line in section.lines)]) for section in sections)]
+    return emit("\n\n".join(parts) + "\n", args.output)

@@ -1,0 +1,42 @@
+"""Where a command's result goes, and in which language."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from plusx.errors import SpecError, unknown
+from plusx.wording import LANGUAGES
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """The option -o FILE."""
+    parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of to stdout")
+
+
+def choose(what: str, word: str, allowed: Sequence[str]) -> str:
+    """`word`, if it is allowed. Raises SpecError with the nearest that is."""
+    if word not in allowed:
+        raise SpecError(unknown(what, word, allowed))
+    return word
+
+
+def language(asked: str | None) -> str:
+    """The language asked for, else PLUSX_LANG's, else English."""
+    wanted = asked or os.environ.get("PLUSX_LANG", "en")[:2]
+    return wanted if wanted in LANGUAGES else "en"
+
+
+def emit(text: str, output: str | None) -> int:
+    """Writes the text to a file, or to stdout; returns the exit code 0. Raises SpecError when the file cannot be."""
+    if output is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"-o {output}, cannot be written ({error.strerror}); choose another place") from None
+    return 0

@@ -1,0 +1,49 @@
+"""plusx show: a network as a table, or as data."""
+
+from __future__ import annotations
+
+import argparse
+
+from plusx import __version__
+from plusx.analysis import analyse
+from plusx.cli.languages import add_language, language
+from plusx.cli.networks import add_network, read_network, read_size
+from plusx.cli.output import add_output, choose, emit
+from plusx.drawing.rows import DETAILS
+from plusx.errors import SpecError
+from plusx.wording import translator
+
+SUMMARY = "a network as a table: layers, sizes, fields, parameters, multiply-adds"
+FORMATS = ("table", "markdown", "json", "csv", "torch")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_network(parser)
+    parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the preset's)")
+    parser.add_argument("--detail", metavar="|".join(DETAILS), help="default: blocks for people, ops for json and csv")
+    parser.add_argument("--format", default="table", metavar="|".join(FORMATS), help="torch: what print(net) would say")
+    add_output(parser)
+    add_language(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    form = choose("format", args.format, FORMATS)
+    lang = language(args.lang)
+    spec = read_network(args.network)
+    if form == "torch":
+        if args.detail or args.size:
+            option = "--detail" if args.detail else "--size"
+            raise SpecError(f"--format torch prints every module and no sizes; leave out {option}")
+        from plusx.drawing.torch_print import torch_print
+
+        return emit(torch_print(spec) + "\n", args.output)
+    detail = choose("detail", args.detail or ("ops" if form in ("json", "csv") else "blocks"), DETAILS)
+    analysis = analyse(spec, read_size(args.size))
+    if form in ("json", "csv"):
+        from plusx.drawing.records import to_csv, to_json
+
+        text = to_json(analysis, detail, version=__version__) if form == "json" else to_csv(analysis, detail)
+        return emit(text, args.output)
+    from plusx.drawing.tables import markdown, table
+
+    return emit((table if form == "table" else markdown)(analysis, detail, translator(lang)), args.output)
