@@ -1,0 +1,87 @@
+"""Where one can cut, tap or freeze: stem, stages and blocks by name, and what the map there is like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from plusx.analysis import Row, analyse
+from plusx.errors import GeometryError, nearest
+from plusx.graph import Graph, lower
+from plusx.graph.lower import Network
+from plusx.nn.resnet import ResNet
+
+
+class MapInfo(NamedTuple):
+    """One map of a network: channels, pixels from cell to cell, side of a cell's field, centre of cell 0 (0.5 = pixel 0's).
+
+    `whole` names what makes each cell see the whole picture (a gate, a group norm), or is None: `rf` is local then.
+    """
+
+    channels: int
+    stride: int
+    rf: int
+    start: float
+    whole: str | None = None
+
+    def __str__(self) -> str:
+        seen = f"field {self.rf} px" + (f" (the whole picture by {self.whole})" if self.whole else "")
+        return f"{self.channels} channels, stride {self.stride}, {seen}, first cell at {self.start:g} px"
+
+
+def place_names(graph: Graph) -> list[str]:
+    """`stem`, then each stage's blocks and the stage itself, in the order of computation."""
+    names = ["stem"]
+    for stage in graph.stages:
+        names += [*(block.name for block in stage.blocks), stage.name]
+    return names
+
+
+def check_place(graph: Graph, name: str) -> str:
+    """`name`, if the network has such a place. Raises GeometryError with the nearest."""
+    names = place_names(graph)
+    if name in names:
+        return name
+    near = nearest(name, reversed(names))  # between equals the later: layer4 of a net that ends earlier means its end
+    hint = f" did you mean {near!r}?" if near else ""
+    stages = ", ".join(f"{s.name} (blocks .0 to .{len(s.blocks) - 1})" for s in graph.stages)
+    raise GeometryError(
+        f"{graph.spec} has no place {name!r};{hint} allowed: {', '.join(filter(None, ['stem', stages]))}"
+    )
+
+
+def map_info(network: Network, at: str) -> MapInfo:
+    """What the map behind `at` (`stem`, `layer3`, `layer3.4`) is like. Raises GeometryError.
+
+    >>> print(map_info("resnet50", "layer3"))
+    1024 channels, stride 16, field 267 px, first cell at 0.5 px
+    """
+    graph = lower(network)
+    check_place(graph, at)
+    last = graph.stem[-1].name
+    for stage in graph.stages:
+        for block in stage.blocks:
+            if at in (block.name, stage.name):
+                last = block.ops[-1].name
+    row = analyse(graph)[last]
+    assert isinstance(row, Row)  # an op's name, not a stage's
+    return MapInfo(row.op.c_out, row.jump, row.rf, row.start, row.whole)
+
+
+def blocks(net: ResNet) -> Iterator[tuple[str, nn.Module]]:
+    """(`layer1.0`, block) and so on."""
+    for stage in net.stage_names:
+        for number, block in enumerate(getattr(net, stage)):
+            yield f"{stage}.{number}", block
+
+
+def steps(net: ResNet) -> Iterator[tuple[tuple[str, ...], Callable[[Tensor], Tensor]]]:
+    """(names of the map that the step makes, the step): the stem, then block by block."""
+    yield ("stem",), net.forward_stem
+    for stage in net.stage_names:
+        layers = getattr(net, stage)
+        for number, block in enumerate(layers):
+            end = (stage,) if number == len(layers) - 1 else ()
+            yield (f"{stage}.{number}", *end), block
