@@ -29,7 +29,7 @@ COMMANDS = {
     "tune": "measure which engine, precision and batch are fastest here",
     "bench": "how fast a trained network answers here, beside others",
     "cam": "where a trained network looks, on the picture",
-    "weights": "cut, identify, convert and check weights files",
+    "weights": "say what a weights file is, or cut it",
     "recipes": "the training recipes and their settings",
     "doctor": "this machine: processor, threads, extras, disk",
 }

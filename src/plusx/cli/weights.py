@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plusx.errors import SpecError, WeightsError, unknown
 
-SUMMARY = "cut, identify, convert and check weights files"
+SUMMARY = "say what a weights file is, or cut it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,4 +61,28 @@ def cut(args: argparse.Namespace) -> int:
     return 0
 
 
-WAYS = {"cut": cut}
+def identify(args: argparse.Namespace) -> int:
+    """Say which network a file's tensors make, and what tensors cannot tell."""
+    from plusx.analysis import analyse
+    from plusx.nn.building import read_state
+    from plusx.nn.suggest import shapes_of, suggest
+
+    state = read_state(args.file)
+    spec = suggest(shapes_of(state))
+    if spec is None:
+        some = ", ".join(list(state)[:3])
+        raise WeightsError(
+            f"{args.file}: no network of plusx has exactly these {len(state)} tensors ({some}, …); "
+            "torchvision's names are read, without a prefix"
+        )
+    found = analyse(spec)
+    kinds = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()}))
+    print(f"network   {spec}")
+    print(f"tensors   {len(state)} ({kinds}), {found.totals.params:,} parameters, depth {found.depth.sum}")
+    print(f"input     {spec.in_channels} channels; classes {spec.classes or 'none'}")
+    strides = "where its bottlenecks stride (stride_in), " if spec.block == "bottleneck" else ""
+    print(f"not told  {strides}dilation, the stem's pool, activation, join, preprocessing: ask whoever trained it")
+    return 0
+
+
+WAYS = {"identify": identify, "cut": cut}

@@ -1,0 +1,75 @@
+"""plusx bench: how fast a trained network answers here, beside other engines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from plusx.cli.output import add_output, choose, emit
+
+if TYPE_CHECKING:
+    from plusx.deploy.benching import Line
+
+SUMMARY = "how fast a trained network answers here, beside others"
+FORMATS = ("table", "json", "svg")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="SOURCE", help="a bundle or a run")
+    add("--against", nargs="+", default=["torch:fp32"], metavar="ENGINE:PRECISION", help="like torch:bf16 openvino:fp32 (default torch:fp32)")
+    add("--engine", default="auto", metavar="auto|openvino|onnxruntime|torch")
+    add("--precision", default="auto", metavar="auto|fp32|bf16|int8")
+    add("--threads", type=int, metavar="N", help="cores to use (default: all)")
+    add("--rounds", type=int, default=7, metavar="N", help="interleaved rounds (default 7)")
+    add("--seconds", type=float, default=1.0, metavar="S", help="how long a round runs each (default 1)")
+    add("--busy", action="store_true", help="measure although others keep the machine busy")
+    add("--format", default="table", metavar="|".join(FORMATS))
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    form = choose("format", args.format, FORMATS)
+    from plusx.deploy.benching import bench, machine_line
+
+    lines = bench(
+        args.source, args.against, engine=args.engine, precision=args.precision, threads=args.threads,
+        rounds=args.rounds, seconds=args.seconds, busy=args.busy,
+    )  # fmt: skip
+    if form == "json":
+        record = {"schema": "plusx.bench/1", "machine": machine_line(), "rounds": args.rounds, "lines": [line.to_dict() for line in lines]}
+        return emit(json.dumps(record, indent=1) + "\n", args.output)
+    return emit((svg if form == "svg" else table)(lines, f"{machine_line()}; {args.rounds} rounds"), args.output)
+
+
+def table(lines: list[Line], about: str) -> str:
+    head = ("", "p50 ms", "p99 ms", "images/s", "per core", "of ceiling", "start s", "peak MB", "faster [95 %]")
+    rows = [head, *(cells(line) for line in lines)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    text = ["  ".join(f"{cell:<{w}}" if not i else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+    return "\n".join([*text, about]) + "\n"
+
+
+def cells(line: Line) -> tuple[str, ...]:
+    share = "unknown" if line.ceiling is None else f"{line.ceiling:.0%}"
+    gain = "1" if line.faster is None else f"{line.faster.value:.2f} [{line.faster.low:.2f}, {line.faster.high:.2f}]"
+    figures = (f"{line.p50_ms:.2f}", f"{line.p99_ms:.2f}", f"{line.images_per_s:.1f}", f"{line.per_core:.1f}")
+    return (line.name, *figures, share, f"{line.start_s:.2f}", f"{line.peak_mb:.0f}", gain)
+
+
+def svg(lines: list[Line], about: str) -> str:
+    """Bars of throughput, labelled; colours as in plusx's other charts."""
+    from xml.sax.saxutils import escape
+
+    most = max(line.images_per_s for line in lines)
+    bars = []
+    for i, line in enumerate(lines):
+        y, width = 40 + 34 * i, 400 * line.images_per_s / most
+        bars.append(f'<rect x="150" y="{y}" width="{width:.1f}" height="22" fill="{"#2a6f97" if not i else "#a9bcc9"}"/>')
+        bars.append(f'<text x="142" y="{y + 16}" text-anchor="end">{escape(line.name)}</text>')
+        bars.append(f'<text x="{156 + width:.1f}" y="{y + 16}">{line.images_per_s:.1f}</text>')
+    height = 64 + 34 * len(lines)
+    title = '<text x="150" y="22" font-weight="bold">images/s</text>'
+    foot = f'<text x="8" y="{height - 8}" font-size="10">{escape(about)}</text>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="{height}" font-family="sans-serif" font-size="13">{title}{"".join(bars)}{foot}</svg>\n'

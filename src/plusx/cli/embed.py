@@ -1,0 +1,48 @@
+"""plusx embed: pictures as feature vectors, without torch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from plusx.errors import SpecError
+
+SUMMARY = "feature vectors of pictures"
+NOTHING_WORKED = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="SOURCE", help="a bundle or a run")
+    add("paths", nargs="+", metavar="PATH", help="as for plusx predict")
+    add("--at", metavar="PLACE", help="like layer4 or layer3.2: that map, averaged (default: what the classifier sees)")
+    add("--precision", default="auto", metavar="auto|fp32|bf16")
+    add("--threads", type=int, metavar="N", help="cores to use (default: all)")
+    add("--exact-decode", action="store_true", help="decode JPEGs at full size, then resize")
+    add("--shard", metavar="I/N", help="every N-th picture, beginning with the I-th")
+    add("-o", "--output", required=True, metavar="FILE", help=".npy (rows in order; names and reasons in FILE.csv) or .parquet")
+
+
+def run(args: argparse.Namespace) -> int:
+    from plusx.cli.predict import shard
+    from plusx.cli.working import Meter, peeked
+    from plusx.runtime.embedding import embedder
+    from plusx.runtime.vectors import Npy, Parquet
+    from plusx.runtime.inputs import find
+
+    path = Path(args.output)
+    if path.suffix not in (".npy", ".parquet"):
+        raise SpecError(f"-o {args.output}, must end in .npy or .parquet")
+    items = peeked(shard(find(args.paths), args.shard))
+    made = embedder(args.source, args.at, precision=args.precision, threads=args.threads, exact_decode=args.exact_decode)
+    meter = Meter()
+    with (Npy if path.suffix == ".npy" else Parquet)(path, made.width) as out:
+        for row in made.stream(items):
+            out.write(row)
+            meter.count(row.error is None)
+    meter.close()
+    print(f"{args.output}  {meter.n} x {made.width}")
+    if meter.good < meter.n:
+        print(f"plusx: {meter.n - meter.good} of {meter.n} could not be read; the file says why", file=sys.stderr)
+    return 0 if meter.good else NOTHING_WORKED

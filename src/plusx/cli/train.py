@@ -1,0 +1,159 @@
+"""plusx train: from a line of text and a folder of pictures to a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plusx.errors import RunError, SpecError
+
+if TYPE_CHECKING:
+    from plusx.cli.progress import Lines
+    from plusx.specs import ResNetSpec
+    from plusx.training.events import Event, Finished
+    from plusx.training.signals import Stop
+
+SUMMARY = "train a network on pictures"
+
+_FRESH = ("network", "recipe", "out", "seed", "weights", "val_split", "minutes", "precision")
+"""What makes a run what it is, so it cannot be said again when one is resumed."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "network",
+        nargs="*",
+        metavar="NETWORK",
+        help="words like resnet18 stem=3x3, a .toml or .json file, a bundle or a run",
+    )
+    add(
+        "--data",
+        metavar="D",
+        help="digits, fashion-mnist, a folder of class folders (or of train/ and val/), or of IDX files",
+    )
+    add(
+        "--recipe",
+        metavar="'NAME k=v …'",
+        help="a recipe and changes to it, e.g. 'default epochs=20 lr=0.02'; plusx recipes lists them",
+    )
+    add("--out", metavar="DIR", help="the run's directory; default runs/NETWORK-DATA-001 and so on")
+    add("--resume", metavar="RUN", help="go on with an interrupted run, as if nothing had happened")
+    add("--weights", metavar="BUNDLE", help="start from a bundle or run of your own")
+    add("--val-split", type=float, metavar="F", help="share held out where the data has no val/ (default 0.2)")
+    add("--seed", type=int, metavar="N", help="the seed of everything random (default 0)")
+    add("--minutes", type=float, metavar="M", help="train as many epochs as fit into M minutes")
+    add("--precision", choices=("auto", "fp32", "bf16"), help="number format, in place of the recipe's")
+    add("--device", default="auto", metavar="auto|cpu|cuda|mps")
+    add("--threads", type=int, metavar="N", help="threads that compute (default: all cores; one for tiny pictures)")
+    add("--workers", type=int, metavar="N", help="threads that read pictures (default: one a core)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from plusx.cli.progress import Indexing, sink_for
+    from plusx.training.fitting import fit, resume
+    from plusx.training.signals import Stop
+    from plusx.training.work import Hands
+
+    stop = Stop()
+    hands = Hands(args.device, args.threads, args.workers, stop, indexing=Indexing())
+    screen = sink_for()
+    warnings.showwarning = _one_line
+    if args.resume is not None:
+        again = [name for name in _FRESH if getattr(args, name) not in (None, [])]
+        if again:
+            words = ", ".join("NETWORK" if name == "network" else f"--{name.replace('_', '-')}" for name in again)
+            raise SpecError(f"--resume {args.resume} beside {words}, takes these from the run itself; leave them out")
+        return _work(resume(args.resume, args.data, hands=hands, sinks=(screen,)), stop, screen)
+    if args.data is None:
+        raise SpecError("--data is missing, must name the pictures; e.g. --data photos/ or --data digits")
+    events = fit(
+        _network(args.network),
+        args.data,
+        args.recipe,
+        args.out,
+        seed=args.seed if args.seed is not None else 0,
+        weights=args.weights,
+        val_split=args.val_split if args.val_split is not None else 0.2,
+        minutes=args.minutes,
+        precision=args.precision,
+        hands=hands,
+        sinks=(screen,),
+        command=sys.argv,
+    )
+    return _work(events, stop, screen)
+
+
+def _network(words: list[str]) -> str | ResNetSpec | None:
+    """The words as they were written (so that a written classes= is known as such), or what a file or bundle holds."""
+    from plusx.cli.networks import read_network
+
+    if not words:
+        return None
+    return read_network(words) if Path(words[0]).exists() else " ".join(words)
+
+
+def _work(events: Iterator[Event], stop: Stop, screen: Lines) -> int:
+    from plusx.training.events import Finished
+    from plusx.training.signals import stop_on_signals
+
+    finished: Finished | None = None
+    try:
+        with stop_on_signals(stop):
+            for event in events:
+                if isinstance(event, Finished):
+                    finished = event
+    finally:
+        screen.close()
+    if finished is None:
+        raise RunError("training ended without a result; run it again with --debug")
+    if finished.reason != "done" and stop.signal is not None:
+        _tell_how_to_resume(finished)
+        return 128 + stop.signal
+    _print_result(finished)
+    return 0
+
+
+def _tell_how_to_resume(finished: Finished) -> None:
+    if not finished.run.exists():
+        print("plusx: stopped before the first step; nothing was written", file=sys.stderr)
+        return
+    print(
+        f"plusx: stopped by {finished.reason} after step {finished.step}, all of it is saved; go on with:",
+        file=sys.stderr,
+    )
+    print(f"plusx train --resume {shlex.quote(str(finished.run))}", file=sys.stderr)
+
+
+def _print_result(finished: Finished) -> None:
+    """stdout: where things lie, how good they are, what to type next."""
+    from plusx.cli.progress import duration
+    from plusx.metrics import wilson
+
+    rows = [("run", str(finished.run))]
+    if finished.kept is not None and finished.bundle is not None:
+        n, top1 = finished.kept["n"], finished.kept["top1"]
+        correct = round(n * top1)
+        low, high = wilson(correct, n) or (0.0, 1.0)
+        rows += [
+            ("bundle", str(finished.bundle)),
+            (
+                "accuracy",
+                f"{top1:.2%} on validation ({correct} of {n}; 95 %: {low:.1%} to {high:.1%}), epoch {finished.kept['epoch']} of {finished.epoch}",
+            ),
+        ]
+    rows += [
+        ("time", duration(finished.seconds)),
+        ("next", f"plusx predict {shlex.quote(str(finished.run))} PICTURE …"),
+    ]
+    for name, text in rows:
+        print(f"{name:<9} {text}")
+
+
+def _one_line(message: Warning | str, *_: object) -> None:
+    print(f"plusx: {message}", file=sys.stderr)

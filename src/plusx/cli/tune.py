@@ -1,0 +1,24 @@
+"""plusx tune: what is fastest on this processor, measured and kept in the bundle."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+SUMMARY = "measure which engine, precision and batch are fastest here"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="BUNDLE", help="a bundle or a run")
+    add("--for", dest="purpose", default="throughput", metavar="latency|throughput")
+    add("--threads", type=int, metavar="N", help="cores to use (default: all)")
+    add("--seconds", type=float, default=0.4, metavar="S", help="how long each candidate runs (default 0.4)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from plusx.deploy.tuning import tune
+
+    found = tune(args.source, args.purpose, seconds=args.seconds, threads=args.threads, say=lambda line: print(line, file=sys.stderr))
+    print(f"{found.plan}: {found.figure:.4g} {found.unit}")
+    return 0
