@@ -1,0 +1,64 @@
+"""How long a training will take, from its first batches, without leaving a trace in it."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from plusx.data import Data
+from plusx.training.evaluation import BATCH, judge
+from plusx.training.feed import Feed
+from plusx.training.plan import Plan
+from plusx.training.trainer import Trainer
+
+STEPS = 10
+MOST_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Seconds a training step and an evaluated picture take."""
+
+    step: float
+    picture: float
+
+    def epoch(self, plan: Plan, n_val: int) -> float:
+        return plan.steps_per_epoch * self.step + n_val * self.picture
+
+    def rest(self, plan: Plan, n_val: int, step: int) -> float:
+        """Seconds from step `step` to the end of the plan."""
+        return (plan.steps - step) / plan.steps_per_epoch * self.epoch(plan, n_val)
+
+
+def measure(trainer: Trainer, feed: Feed, val: Data, stopped: Callable[[], bool]) -> Speed | None:
+    """The speed of up to ten batches, fewer if they are slow; None when stopped.
+
+    A copy of the network is trained, so the run itself begins untouched. The first batch does not count: kernels are
+    chosen and pages are fetched in it.
+    """
+    probe = Trainer(
+        copy.deepcopy(trainer.network), trainer.recipe, trainer.plan, trainer.seed, trainer.device, trainer.precision
+    )
+    times = [time.monotonic()]
+    for batch in feed.batches(0, min(STEPS, feed.plan.steps)):
+        if stopped():
+            return None
+        probe.learn(batch.pictures, batch.labels, batch.names)
+        times.append(time.monotonic())
+        if times[-1] - times[0] > MOST_SECONDS:
+            break
+    step = (times[-1] - times[1]) / (len(times) - 2) if len(times) > 2 else times[-1] - times[0]
+    few = val if len(val) <= BATCH else val.subset(torch.arange(BATCH).numpy())
+    judge(probe.judged(), few, feed.pre, trainer.device, feed.workers)
+    begun = time.monotonic()
+    judge(probe.judged(), few, feed.pre, trainer.device, feed.workers)
+    return Speed(step, (time.monotonic() - begun) / len(few))
+
+
+def fitting_epochs(speed: Speed, plan: Plan, n_val: int, minutes: float) -> int:
+    """As many whole epochs as `minutes` hold, at least one and at most the plan's."""
+    return max(1, min(plan.epochs, int(minutes * 60 / speed.epoch(plan, n_val))))

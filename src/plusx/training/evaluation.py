@@ -1,0 +1,102 @@
+"""Evaluating a network: the same function, numbers and number format within a training and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from plusx.bundles import Bundle, open_bundle
+from plusx.data import Data
+from plusx.images import Preprocessing, normalise, resize_crop
+from plusx.metrics import Counters, Evaluation
+from plusx.nn import ResNet, build
+from plusx.specs import ResNetSpec
+from plusx.training.ahead import ahead
+from plusx.training.held_out import open_held_out
+from plusx.training.machine import count_threads, pick_device, using_threads
+
+BATCH = 64
+"""Fixed, because the last bits of a logit may depend on it."""
+
+
+def _never() -> bool:
+    return False
+
+
+def _nobody(done: int) -> None:
+    pass
+
+
+def judge(
+    network: nn.Module,
+    data: Data,
+    pre: Preprocessing,
+    device: torch.device,
+    workers: int = 0,
+    stopped: Callable[[], bool] = _never,
+    seen: Callable[[int], None] = _nobody,
+) -> Evaluation | None:
+    """The Evaluation of `network`, in evaluation mode, on every picture of `data` once; None if `stopped` said so.
+
+    `seen` hears how many pictures are done. Raises DataError for a picture that cannot be read.
+    """
+    counters, done = Counters(data.classes), 0
+    spans = [range(low, min(low + BATCH, len(data))) for low in range(0, len(data), BATCH)]
+
+    def picture(i: int) -> NDArray[np.uint8]:
+        return resize_crop(data.read(i, pre.mode, pre.decode_px), pre)
+
+    workers = 0 if data.pictures is not None else workers
+    for span, pictures in ahead(((span, list(span)) for span in spans), picture, workers):
+        if stopped():
+            return None
+        counters.add(logits(network, np.stack(pictures), pre, device), data.labels[span.start : span.stop])
+        done += len(pictures)
+        seen(done)
+    return counters.result()
+
+
+def logits(
+    network: nn.Module, pictures: NDArray[np.uint8], pre: Preprocessing, device: torch.device
+) -> NDArray[np.float32]:
+    """float32 (n, classes) for uint8 (n, h, w, c) of the network's size."""
+    with torch.inference_mode():
+        return network(torch.from_numpy(normalise(pictures, pre)).to(device)).float().cpu().numpy()
+
+
+def load_network(source: str | Path, device: torch.device) -> tuple[ResNet, Bundle]:
+    """The network of a bundle or run, ready to answer, and its bundle. Raises BundleError."""
+    bundle = open_bundle(source)
+    network = build(ResNetSpec.from_dict(bundle.spec), bundle.weights()).to(device).eval()
+    network.preprocessing = bundle.preprocessing
+    return network, bundle
+
+
+def evaluate(
+    source: str | Path,
+    data: str | Path | Data,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    workers: int = 0,
+    seen: Callable[[int], None] = _nobody,
+) -> Evaluation:
+    """The Evaluation of a bundle or run on `data`; on the run's own, what the training reported, to the digit.
+
+    A path means what it does for `fit`; of the run's own pictures only the held-out share counts (`open_held_out`).
+    `threads` None: as many as the training had, for sums may round otherwise. Raises BundleError, DataError, SpecError.
+    """
+    on = pick_device(device)
+    network, bundle = load_network(source, on)
+    had = bundle.provenance.get("threads")
+    data = data if isinstance(data, Data) else open_held_out(data, bundle)[0]
+    with using_threads(count_threads(threads, had if isinstance(had, int) else None)):
+        found = judge(network, data, bundle.preprocessing, on, workers, seen=seen)
+    if found is None:
+        raise RuntimeError("an evaluation that nobody can stop was stopped")
+    return found

@@ -1,0 +1,97 @@
+"""What `fit` tells while it works: six frozen events. Progress bars, logs and tests all read these and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The run is about to make step `step` (0 unless resumed) of `steps`."""
+
+    run: Path
+    spec: str
+    recipe: str
+    classes: tuple[str, ...]
+    n_train: int
+    n_val: int
+    epochs: int
+    steps: int
+    step: int
+    evaluated: int
+    """Epochs that need no evaluation any more (0 unless resumed)."""
+    device: str
+    precision: str
+    threads: int
+    seconds: float | None
+    """What the rest will take, from ten measured batches; None: not measured."""
+    notes: tuple[str, ...]
+    """One line each: what a user should know before the time is spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimiser step was made. `step` counts from 1, `epoch` from 1."""
+
+    step: int
+    epoch: int
+    lr: float
+    loss: float
+    n: int
+    correct: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The validation share was evaluated after `epoch`. `metrics` is `Evaluation.to_dict()`."""
+
+    step: int
+    epoch: int
+    n: int
+    top1: float
+    nll: float
+    best: bool
+    """The best epoch so far."""
+    train_loss: float
+    train_top1: float
+    """Of the epoch's own steps, while the weights moved; with augmentation and label smoothing."""
+    metrics: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A picture that could not be used and was left out."""
+
+    step: int
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """The state after `step` is on disk, whole and flushed."""
+
+    step: int
+    path: Path
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Nothing more will come. `reason` is "done", or the name of the signal that asked to stop."""
+
+    step: int
+    epoch: int
+    reason: str
+    seconds: float
+    run: Path
+    bundle: Path | None
+    kept: dict[str, Any] | None
+    """epoch, n, top1, nll … of the weights in the bundle; None: stopped before the first evaluation."""
+
+
+Event: TypeAlias = Started | Step | Evaluated | Skipped | Checkpointed | Finished

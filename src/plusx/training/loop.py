@@ -1,0 +1,154 @@
+"""The training loop: steps, evaluations and checkpoints in an order that a kill at any moment cannot spoil.
+
+The bundle is written before the checkpoint that knows of it. A kill in between leaves a bundle that is ahead, and the
+resumed run makes the same one again; the other way round the best weights could be lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from plusx.bundles import newest_checkpoint
+from plusx.errors import DataError, RunError
+from plusx.metrics import Evaluation
+from plusx.training import checkpoint
+from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Step
+from plusx.training.feed import Batch, Feed
+from plusx.training.plan import learning_rate
+from plusx.training.signals import Stop
+from plusx.training.trainer import Trainer
+
+
+@dataclass
+class Loop:
+    """What a run is made of. `judge` evaluates a network on the validation share, or gives None when stopped;
+    `keep` writes the bundle of a network with its metrics."""
+
+    run: Path
+    trainer: Trainer
+    feed: Feed
+    judge: Callable[[nn.Module], Evaluation | None]
+    keep: Callable[[nn.Module, dict[str, Any]], None]
+    stop: Stop
+    checkpoint_seconds: float
+    """A checkpoint is written when the last one is older than this; at a new best and at the end in any case."""
+    checkpoint_steps: int | None = None
+    """The same, counted in steps."""
+
+    def __post_init__(self) -> None:
+        self.begun = time.monotonic() - self.trainer.progress.seconds
+        self.saved_at = time.monotonic()
+        self.saved = asdict(self.trainer.progress)
+
+    def events(self) -> Iterator[Event]:
+        """Trains to the end of the plan, or until `stop`. Raises RunError, naming the last good checkpoint."""
+        try:
+            yield from self._work()
+        except RunError as error:
+            raise RunError(f"{error}; {self._last_good()}") from error
+
+    def _work(self) -> Iterator[Event]:
+        trainer, progress, plan = self.trainer, self.trainer.progress, self.trainer.plan
+        batches = self.feed.batches(progress.step, plan.steps)
+        while progress.evaluated < plan.epochs and not self.stop():
+            at_end_of_epoch = progress.step == (progress.evaluated + 1) * plan.steps_per_epoch
+            if not at_end_of_epoch:
+                yield from self._step(next(batches))
+                if self._due() and progress.step % plan.steps_per_epoch:
+                    yield self._checkpoint()
+                continue
+            try:
+                evaluated = self._evaluate()
+            except DataError as error:
+                yield self._checkpoint()
+                raise RunError(f"validation after step {progress.step} failed: {error}") from error
+            if evaluated is None:
+                break
+            last = progress.evaluated == plan.epochs
+            better = evaluated.best and trainer.recipe.keep == "best"
+            due = self._due()
+            if better or (trainer.recipe.keep == "last" and (last or due)):
+                self._keep(evaluated)
+            yield evaluated
+            if better or due or last:
+                yield self._checkpoint()
+        if asdict(progress) != self.saved:
+            yield self._checkpoint()
+        bundle = self.run / "bundle"
+        reason = "done" if progress.evaluated == plan.epochs else self.stop.name
+        epoch = plan.span(progress.step - 1)[0] + 1 if progress.step else 0
+        yield Finished(
+            progress.step, epoch, reason, progress.seconds, self.run, bundle if bundle.is_dir() else None, progress.kept
+        )
+
+    def _step(self, batch: Batch) -> Iterator[Event]:
+        trainer, begun = self.trainer, time.monotonic()
+        step = trainer.progress.step
+        yield from (Skipped(step + 1, s.path, s.reason) for s in batch.skipped)
+        rate = learning_rate(trainer.recipe, trainer.plan, step)
+        try:
+            loss, correct = trainer.learn(batch.pictures, batch.labels, batch.names)
+        except (RuntimeError, MemoryError) as error:  # torch says it in a RuntimeError on CPUs, in a subclass on GPUs
+            if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
+                raise
+            parts = 2 * trainer.recipe.accumulate
+            raise RunError(
+                f"out of memory at step {step + 1} with {len(batch.labels)} pictures; accumulate={parts} needs less"
+            ) from error
+        now = time.monotonic()
+        trainer.progress.seconds = now - self.begun
+        epoch = trainer.plan.span(step)[0] + 1
+        yield Step(step + 1, epoch, rate, loss, len(batch.labels), correct, now - begun)
+
+    def _evaluate(self) -> Evaluated | None:
+        trainer, progress, begun = self.trainer, self.trainer.progress, time.monotonic()
+        trainer.require_finite()
+        found = self.judge(trainer.judged())
+        if found is None:
+            return None
+        if found.top1 is None or found.nll is None:
+            raise DataError("the validation share is empty, must hold a picture")
+        progress.evaluated += 1
+        epoch, best, seen = progress.evaluated, progress.best, max(1, progress.seen)
+        better = best is None or (found.top1, -found.nll) > (best["top1"], -best["nll"])
+        if better:
+            progress.best = {"epoch": epoch, "step": progress.step, "top1": found.top1, "nll": found.nll}
+        train_loss, train_top1 = progress.loss_sum / seen, progress.correct / seen
+        progress.seen, progress.correct, progress.loss_sum = 0, 0, 0.0
+        now = time.monotonic()
+        progress.seconds = now - self.begun
+        return Evaluated(
+            step=progress.step, epoch=epoch, n=found.n, top1=found.top1, nll=found.nll, best=better,
+            train_loss=train_loss, train_top1=train_top1, metrics=found.to_dict(), seconds=now - begun,
+        )  # fmt: skip
+
+    def _keep(self, evaluated: Evaluated) -> None:
+        metrics = {"epoch": evaluated.epoch, **evaluated.metrics}
+        self.keep(self.trainer.judged(), metrics)
+        self.trainer.progress.kept = {
+            "epoch": evaluated.epoch,
+            "n": evaluated.n,
+            "top1": evaluated.top1,
+            "nll": evaluated.nll,
+        }
+
+    def _due(self) -> bool:
+        if self.checkpoint_steps and self.trainer.progress.step - self.saved["step"] >= self.checkpoint_steps:
+            return True
+        return time.monotonic() - self.saved_at > self.checkpoint_seconds
+
+    def _checkpoint(self) -> Checkpointed:
+        begun = time.monotonic()
+        path = checkpoint.save(self.run / "checkpoints", self.trainer)
+        self.saved_at, self.saved = time.monotonic(), asdict(self.trainer.progress)
+        return Checkpointed(self.trainer.progress.step, path, self.saved_at - begun)
+
+    def _last_good(self) -> str:
+        path = newest_checkpoint(self.run)
+        return f"last good checkpoint: {path}" if path else "there is no checkpoint yet"

@@ -1,0 +1,102 @@
+"""What the machine offers: device, number format, threads, room on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+
+from plusx.errors import BundleError, SpecError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; auto takes the first of cuda, mps, cpu that is there. Raises SpecError."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, found in there.items() if found))
+    if name not in there:
+        raise SpecError(f"device {name!r}, must be one of {', '.join(DEVICES)}")
+    if not there[name]:
+        found = ", ".join(kind for kind, here in there.items() if here)
+        raise SpecError(f"device {name!r}, is not available here; this machine has {found}")
+    return torch.device(name)
+
+
+def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """The flags of the first processor; empty where the system has no such file."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+
+
+def multiplies_bf16(flags: frozenset[str]) -> bool:
+    """Does the processor multiply bf16 natively? Elsewhere autocast is slower than fp32 (pytorch #86270)."""
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """fp32 or bf16, from a recipe's `precision` and the device."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if device.type == "cpu" and multiplies_bf16(cpu_flags()) else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def memory_format(precision: str) -> torch.memory_format:
+    """bf16 kernels want channels last; fp32 on a CPU is as fast in torch's own layout."""
+    return torch.channels_last if precision == "bf16" else torch.contiguous_format
+
+
+def count_threads(wanted: int | None, default: int | None = None) -> int:
+    """Threads to compute with: `wanted`, else PLUSX_THREADS, else `default`, else as torch found them.
+
+    Raises SpecError for a number below 1.
+    """
+    text = os.environ.get("PLUSX_THREADS", "")
+    if wanted is None and text:
+        if not text.isdigit():
+            raise SpecError(f"PLUSX_THREADS={text}, must be a whole number of at least 1")
+        wanted = int(text)
+    if wanted is not None and wanted < 1:
+        raise SpecError(f"threads={wanted}, must be at least 1")
+    return wanted or default or torch.get_num_threads()
+
+
+@contextmanager
+def using_threads(count: int) -> Iterator[None]:
+    """Inside, torch computes with `count` threads; afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def require_room(where: Path, need_bytes: int) -> None:
+    """Raises BundleError unless the disk of `where` has `need_bytes` free."""
+    home = next(parent for parent in (where.absolute(), *where.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(home).free
+    if free < need_bytes:
+        raise BundleError(
+            f"disk of {where} ({free / 1e6:.0f} MB free), a run needs {need_bytes / 1e6:.0f} MB for its checkpoints; "
+            f"free some or choose another disk with --out"
+        )

@@ -1,0 +1,58 @@
+"""SGD with momentum, weight decay where it belongs, and the averaged weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from plusx.training.recipe import Recipe
+
+
+def sgd(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """SGD over the trainable parameters of `network`; no decay on vectors (norms and biases)."""
+    named = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in named if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in named if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(
+        [group for group in groups if group["params"]],
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov and recipe.momentum > 0,
+    )
+
+
+def momenta(network: nn.Module, optimiser: torch.optim.SGD) -> dict[str, Tensor]:
+    """The momentum of every parameter that has one, under the parameter's name."""
+    found = {name: optimiser.state.get(p, {}).get("momentum_buffer") for name, p in network.named_parameters()}
+    return {name: buffer for name, buffer in found.items() if buffer is not None}
+
+
+def restore_momenta(network: nn.Module, optimiser: torch.optim.SGD, saved: Mapping[str, Tensor]) -> None:
+    for name, p in network.named_parameters():
+        if name in saved:
+            optimiser.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(saved[name])
+
+
+class Average:
+    """Exponential moving average of a network's parameters and running statistics.
+
+    The decay rises from 0.1 as (1 + t) / (10 + t), so that early evaluations do not show the random beginning.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.tensors = {name: t.detach().clone() for name, t in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        keep = min(self.decay, (1 + step) / (10 + step))
+        for name, now in network.state_dict().items():
+            mean = self.tensors[name]
+            if mean.is_floating_point():
+                mean.lerp_(now, 1 - keep)
+            else:
+                mean.copy_(now)

@@ -1,0 +1,96 @@
+"""What listens to a run's events: files here, the progress bar in cli/. A sink that fails is dropped, the run goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from plusx.bundles import append_line, read_lines, write_skipped
+from plusx.bundles.durable import write_file
+from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Started, Step
+
+Sink: TypeAlias = Callable[[Event], None]
+
+
+def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
+    """The same events, each shown to every sink first. A sink that raises is named in a warning and hears no more."""
+    listening = list(sinks)
+    for event in events:
+        for sink in list(listening):
+            try:
+                sink(event)
+            except Exception as error:  # whatever it is, a log must not cost a training
+                listening.remove(sink)
+                who = getattr(sink, "__name__", type(sink).__name__)
+                warnings.warn(f"{who} stopped listening ({error}); the training goes on", RuntimeWarning, stacklevel=2)
+        yield event
+
+
+class MetricsFile:
+    """metrics.jsonl: one line for the start, every evaluation, the end, and about twenty steps an epoch.
+
+    After a resume the lines that the lost steps had written are taken out, so that no step stands twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.every = 1
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.every = max(1, event.steps // event.epochs // 20)
+            if self.path.exists():
+                kept = [row for row in read_lines(self.path) if stands(row, event)]
+                write_file(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept).encode())
+        if (row := self.row(event)) is not None:
+            append_line(self.path, row)
+
+    def row(self, event: Event) -> dict[str, Any] | None:
+        match event:
+            case Step() if event.step % self.every == 0:
+                values = {
+                    "epoch": event.epoch,
+                    "lr": event.lr,
+                    "loss": event.loss,
+                    "n": event.n,
+                    "correct": event.correct,
+                }
+            case Evaluated():
+                values = {
+                    "epoch": event.epoch, "n": event.n, "top1": event.top1, "nll": event.nll, "best": event.best,
+                    "train_loss": event.train_loss, "train_top1": event.train_top1,
+                }  # fmt: skip
+            case Started() | Checkpointed() | Finished():
+                values = {"seconds": event.seconds}
+            case _:
+                return None
+        return {"event": type(event).__name__.lower(), "step": event.step, **values}
+
+
+def stands(row: dict[str, Any], started: Started) -> bool:
+    """Whether a line is of a step or an evaluation that the checkpoint being resumed from knows of."""
+    if row.get("event") == "evaluated":
+        return row.get("epoch", 0) <= started.evaluated
+    return row.get("step", 0) <= started.step
+
+
+class SkippedFile:
+    """skipped.csv: path and reason of every picture left out, each once. `rows` were known before the run began."""
+
+    def __init__(self, path: Path, rows: Iterable[tuple[str, str]]) -> None:
+        self.path = path
+        self.rows = dict(rows)
+
+    def __call__(self, event: Event) -> None:
+        before = len(self.rows)
+        if isinstance(event, Started) and self.path.exists():
+            with self.path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+                self.rows.update((row[0], row[1]) for row in list(csv.reader(file))[1:] if len(row) == 2)
+        if isinstance(event, Skipped):
+            self.rows.setdefault(event.path, event.reason)
+        if len(self.rows) > before or (isinstance(event, Started) and self.rows):
+            write_skipped(self.path, self.rows.items())

@@ -1,0 +1,216 @@
+"""A run put together: trainer, feed, loop and the files they leave."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import plusx
+from plusx.analysis import analyse
+from plusx.bundles import save_bundle, start_run
+from plusx.data import Data, Splits
+from plusx.errors import SpecError
+from plusx.training import checkpoint
+from plusx.training.estimate import Speed, fitting_epochs, measure
+from plusx.training.evaluation import judge
+from plusx.training.events import Event, Finished, Skipped, Started
+from plusx.training.feed import Feed
+from plusx.training.loop import Loop
+from plusx.training.machine import cores, count_threads, pick_device, pick_precision, require_room, using_threads
+from plusx.training.plan import Plan
+from plusx.training.setup import Setup
+from plusx.training.signals import Stop
+from plusx.training.sinks import MetricsFile, Sink, SkippedFile
+from plusx.training.trainer import Trainer
+
+MOST_CLASSES_WITH_CONFUSION = 100
+"""Above, a bundle would carry a million numbers that `plusx evaluate` can make again."""
+
+SHARED_MACS = 500_000_000
+"""Multiply-adds of a batch, forward, from which on it is shared between threads."""
+
+
+@dataclass(frozen=True)
+class Hands:
+    """How a run is worked on: what may differ between a run and its resumption without changing what it is.
+
+    `threads` None: all cores for networks and pictures worth it, else one; or as many as the resumed run had; `workers` None: one a core. `stop` ends the run
+    after a step. A checkpoint is written when the last is older than `checkpoint_seconds` or `checkpoint_steps`.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    workers: int | None = None
+    stop: Stop | None = None
+    checkpoint_seconds: float = 60.0
+    checkpoint_steps: int | None = None
+    indexing: Callable[[int, int], None] | None = None
+    """Hears how many pictures of how many are indexed; may be called from several threads."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 0:
+            raise SpecError(f"workers={self.workers}, must be at least 0")
+
+
+class Work:
+    """A run about to begin or to go on."""
+
+    def __init__(
+        self,
+        run: Path,
+        setup: Setup,
+        splits: Splits,
+        seed: int,
+        origin: dict[str, Any],
+        hands: Hands,
+        had_threads: int | None = None,
+    ) -> None:
+        self.run, self.setup, self.splits, self.seed, self.hands = run, setup, splits, seed, hands
+        self.stop = hands.stop or Stop()
+        self.threads = count_threads(hands.threads, had_threads or fitting_threads(setup))
+        self.workers = hands.workers if hands.workers is not None else cores()
+        device = pick_device(hands.device)
+        plan = Plan(len(splits.train), setup.recipe.batch, setup.recipe.epochs)
+        precision = pick_precision(setup.recipe.precision, device)
+        self.trainer = Trainer(setup.network(seed), setup.recipe, plan, seed, device, precision)
+        self.feed = Feed(splits.train, plan, setup.recipe, setup.preprocessing, seed, self.workers)
+        self.notes = list(setup.notes)
+        self.origin = origin
+
+    def sinks(self, more: Sequence[Sink]) -> list[Sink]:
+        skipped = ((row.path, row.reason) for row in self.splits.skipped)
+        return [MetricsFile(self.run / "metrics.jsonl"), SkippedFile(self.run / "skipped.csv", skipped), *more]
+
+    def begin(self, minutes: float | None, command: Sequence[str]) -> Iterator[Event]:
+        """The events of a new run."""
+        with using_threads(self.threads):
+            yield from self._begin(minutes, command)
+
+    def go_on(self) -> Iterator[Event]:
+        """The events of a run from its newest whole checkpoint on."""
+        with using_threads(self.threads):
+            yield from self._go_on()
+
+    def _begin(self, minutes: float | None, command: Sequence[str]) -> Iterator[Event]:
+        require_room(self.run, self._bytes())
+        speed = measure(self.trainer, self.feed, self.splits.val, self.stop)
+        if speed is None:
+            yield Finished(0, 0, self.stop.name, 0.0, self.run, None, None)
+            return
+        if minutes is not None:
+            self._shorten(speed, minutes)
+        start_run(self.run, self._record(command))
+        if self.setup.weights is not None:  # a resume before the first checkpoint could not draw these again
+            checkpoint.save(self.run / "checkpoints", self.trainer)
+        yield self._started(speed.rest(self.trainer.plan, len(self.splits.val), 0))
+        yield from (Skipped(0, row.path, row.reason) for row in self.splits.skipped)
+        yield from self._loop().events()
+
+    def _go_on(self) -> Iterator[Event]:
+        path = checkpoint.restore(self.run / "checkpoints", self.trainer, self.notes.append)
+        progress, plan = self.trainer.progress, self.trainer.plan
+        if path is None:
+            self.notes.append("no checkpoint was written yet: the run begins again, as it did the first time")
+        yield self._started(progress.seconds / progress.step * (plan.steps - progress.step) if progress.step else None)
+        yield from self._loop().events()
+
+    def _loop(self) -> Loop:
+        t, hands = self.trainer, self.hands
+        look = partial(
+            judge,
+            data=self.splits.val,
+            pre=self.setup.preprocessing,
+            device=t.device,
+            workers=self.workers,
+            stopped=self.stop,
+        )
+        return Loop(
+            self.run, t, self.feed, look, self._keep, self.stop, hands.checkpoint_seconds, hands.checkpoint_steps
+        )
+
+    def _started(self, seconds: float | None) -> Started:
+        t = self.trainer
+        return Started(
+            run=self.run, spec=str(self.setup.spec), recipe=str(t.recipe), classes=self.splits.train.classes,
+            n_train=len(self.splits.train), n_val=len(self.splits.val), epochs=t.plan.epochs, steps=t.plan.steps,
+            step=t.progress.step, evaluated=t.progress.evaluated, device=str(t.device), precision=t.precision, threads=self.threads, seconds=seconds,
+            notes=tuple(self.notes),
+        )  # fmt: skip
+
+    def _shorten(self, speed: Speed, minutes: float) -> None:
+        t = self.trainer
+        epochs = fitting_epochs(speed, t.plan, len(self.splits.val), minutes)
+        if epochs == t.plan.epochs:
+            return
+        self.notes.append(f"{epochs} of {t.plan.epochs} epochs fit into {minutes:g} minutes")
+        t.recipe = t.recipe.replace(epochs=epochs)
+        t.plan = replace(t.plan, epochs=epochs)
+        self.feed = replace(self.feed, plan=t.plan, recipe=t.recipe)
+
+    def _record(self, command: Sequence[str]) -> dict[str, Any]:
+        """run.json: what `resume` needs, and what a reader wants to know."""
+        t, train = self.trainer, self.splits.train
+        return {
+            "command": list(command),
+            "spec": self.setup.spec.to_dict(),
+            "network": str(self.setup.spec),
+            "recipe": t.recipe.to_dict(),
+            "preprocessing": self.setup.preprocessing.to_dict(),
+            "data": {
+                "kind": train.kind, "fingerprint": train.fingerprint, "classes": list(train.classes), "n": len(train),
+                "train": _part(train), "val": _part(self.splits.val), **self.origin,
+            },
+            "seed": self.seed,
+            "device": str(t.device),
+            "precision": t.precision,
+            "threads": self.threads,
+            "versions": _versions(),
+        }  # fmt: skip
+
+    def _keep(self, network: nn.Module, metrics: dict[str, Any]) -> None:
+        """Writes RUN/bundle."""
+        t, data = self.trainer, self.splits
+        if len(data.train.classes) > MOST_CLASSES_WITH_CONFUSION:
+            metrics = {key: value for key, value in metrics.items() if key != "confusion"}
+        provenance = {
+            "network": str(self.setup.spec), "recipe": t.recipe.to_dict(), "seed": self.seed, "step": t.progress.step,
+            "data": {
+                "kind": data.train.kind, "train": _part(data.train), "val": _part(data.val), "val_split": self.origin.get("val_split"),
+            },
+            "device": str(t.device), "precision": t.precision, "threads": self.threads, "versions": _versions(),
+        }  # fmt: skip
+        save_bundle(
+            self.run / "bundle", self.setup.spec.to_dict(), data.train.classes, self.setup.preprocessing,
+            checkpoint.arrays(network.state_dict()), metrics, provenance,
+        )  # fmt: skip
+
+    def _bytes(self) -> int:
+        """What the checkpoints of a run take at most: the kept ones, the best, one being written; and two bundles."""
+        weights = sum(t.nbytes for t in self.trainer.network.state_dict().values())
+        copies = 3 if self.trainer.average is not None else 2
+        return weights * (copies * (checkpoint.KEEP + 2) + 2) + (1 << 22)
+
+
+def fitting_threads(setup: Setup) -> int | None:
+    """1 where a batch is too little work to be shared, None (all) elsewhere.
+
+    Two threads on a batch of 8x8 digits wait for each other at every layer; on a busy machine they take several times
+    as long as one.
+    """
+    macs = analyse(setup.spec, setup.recipe.size).totals.macs
+    return 1 if macs is not None and macs * setup.recipe.batch < SHARED_MACS else None
+
+
+def _part(data: Data) -> dict[str, Any]:
+    return {"n": len(data), "fingerprint": data.fingerprint}
+
+
+def _versions() -> dict[str, str]:
+    return {"plusx": plusx.__version__, "torch": torch.__version__, "python": platform.python_version()}

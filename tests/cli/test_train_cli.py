@@ -1,0 +1,217 @@
+"""plusx train and recipes as a user meets them: what is printed, what is refused, how it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plusx.bundles import open_bundle, read_run
+from plusx.cli.main import main
+from plusx.training.recipe import Recipe, parse_recipe
+from plusx.training.recipes import NAMES
+from training.tinyrun import write_photos
+
+TINY = ["resnet18", "depths=1,1", "widths=4,8", "stem=3x3", "stem_width=4"]
+QUICK = ["--threads", "1", "--workers", "1", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PLUSX_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture
+def photos(here: Path) -> Path:
+    return write_photos(here / "photos")
+
+
+def train(*words: str) -> int:
+    return main(["train", *TINY, *words, *QUICK])
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The last line on stderr: the only one that is not a note."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    lines = [line for line in err.splitlines() if line.startswith("plusx: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_folder_of_photos_and_nothing_more(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "disc" / "cut.jpg").write_bytes((photos / "disc" / "03.jpg").read_bytes()[:300])
+    assert train("--data", "photos", "--recipe", "default epochs=2 batch=8 size=16") == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"^bundle +runs/resnet18-photos-001/bundle$", out, re.M)
+    assert re.search(r"^next +plusx predict runs/resnet18-photos-001 PICTURE", out, re.M)
+    assert "writes to runs/resnet18-photos-001; 2 epochs will take about" in err
+    assert "\x1b" not in out + err and "\r" not in out + err  # a pipe: no colour, no bar
+    assert len(re.findall(r"^epoch +\d+/2 .* images/s", err, re.M)) == 2
+    assert "1 picture cannot be used and is left out" in err and "cut.jpg" in err
+    head, row = Path("runs/resnet18-photos-001/skipped.csv").read_text().splitlines()
+    assert head == "path,reason" and "photos/disc/cut.jpg,damaged" in row
+    bundle = open_bundle("runs/resnet18-photos-001")
+    assert bundle.classes == ("disc", "stripe")
+    assert (bundle.spec["classes"], bundle.spec["in_channels"]) == (2, 3)
+    assert (bundle.preprocessing.crop_px, bundle.preprocessing.resize_px) == (16, 18)
+
+    assert (
+        train(
+            "--data", "photos", "--recipe", "default epochs=1 batch=8 size=16", "--weights", "runs/resnet18-photos-001"
+        )
+        == 0
+    )
+    assert "runs/resnet18-photos-002" in capsys.readouterr().out
+
+
+def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = ["--recipe", "default epochs=1 batch=8 size=16 lr=1e-9"]
+    write_photos(here / "others", ("a", "b", "c"))
+    assert train("--data", "photos", "--out", "first", *recipe) == 0
+    assert main(["train", "--weights", "first", "--data", "others", "--out", "second", *recipe, *QUICK]) == 0
+    assert "the classifier starts anew: first knows 2 classes (disc, stripe), the data has 3" in capsys.readouterr().err
+    before, after = open_bundle("first").weights(), open_bundle("second").weights()
+    assert abs(before["conv1.weight"] - after["conv1.weight"]).max() < 1e-5
+    assert after["fc.weight"].shape[0] == 3
+    assert main(["train", "resnet34", "--weights", "first", "--data", "others", *recipe, *QUICK]) == 2
+    assert "cannot start resnet34" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--data", "digits", "--recipe", "digits epoch=2"], "did you mean 'epochs'? allowed: epochs, batch"),
+        (["--data", "digits", "--recipe", "digit"], "did you mean 'digits'? allowed: default, digits"),
+        (["--data", "digits", "--recipe", "lr=0.1"], "must begin with a name (default, digits)"),
+        (["--data", "digits", "--recipe", "digits lr=0.1 lr=0.2"], "'lr', is written twice"),
+        (["--data", "digits", "--recipe", "digits lr=fast"], "lr=fast, must be a number"),
+        (["--data", "digits", "--recipe", "digits lr=nan"], "lr=nan, must be above 0"),
+        (["--data", "digits", "--recipe", "digits flip=maybe"], "flip=maybe, must be yes or no"),
+        (["--data", "digits", "--recipe", "digits crop=shfit"], "did you mean 'shift'?"),
+        (["--data", "digits", "--recipe", "digits batch=1"], "batch=1, must be at least 2"),
+        (["--data", "digits", "--recipe", "digits batch=8 accumulate=5"], "at most 4"),
+        (["--data", "digits", "--minutes", "0"], "minutes=0, must be above 0"),
+        (["--data", "digits", "--device", "tpu"], "must be one of auto, cpu, cuda, mps"),
+        (["--data", "digits", "--device", "mps"], "not available here"),
+        (["--data", "digits", "--threads", "0"], "threads=0, must be at least 1"),
+        (["--data", "digits", "--workers", "-1"], "workers=-1, must be at least 0"),
+        (["--data", "digits", "--precision", "fp8"], "--precision"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--data", "photos", "--val-split", "1"], "val_split=1"),
+        (["--data", "digits", "classes=4"], "classes=4 in the text, the data has 10"),
+        (["--data", "digits", "in_channels=3"], "in_channels=3 in the text, the data has 1"),
+        (["--data", "digits", "until=layer1"], "no classifier to train"),
+        (["--data", "digits", "depth=1"], "depth"),
+        (["--data", "digits", "--weights", "nothing"], "no bundle at nothing"),
+        ([], "--data is missing"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(
+    words: list[str], says: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *TINY, *words]) == 2
+    assert says in one_line(capsys)
+    assert not Path("runs").exists()
+
+
+def test_an_output_that_holds_a_run_is_never_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("taken").mkdir()
+    Path("taken/run.json").write_text("{}")
+    assert train("--data", "digits", "--out", "taken") == 2
+    assert "taken holds a run already" in one_line(capsys)
+    assert Path("taken/run.json").read_text() == "{}"
+
+
+def test_no_room_on_disk_is_said_before_the_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10**9, 10**9, 1000))
+    assert train("--data", "digits", "--out", "run") == 2
+    assert "a run needs" in one_line(capsys)
+    assert not Path("run").exists()
+
+
+def test_small_pictures_in_a_large_stem_are_remarked(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["resnet18", "depths=1,1", "widths=4,8", "stem_width=4", "--data", "digits", "--recipe", "digits epochs=1"]
+    assert main(["train", *words, *QUICK]) == 0
+    assert "stem=3x3 fits better" in capsys.readouterr().err
+
+
+def test_minutes_shorten_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--data", "digits", "--recipe", "digits epochs=5000", "--minutes", "0.02", "--out", "run") == 0
+    assert re.search(r"note: \d+ of 5000 epochs fit into 0.02 minutes", capsys.readouterr().err)
+    assert read_run("run").recipe["epochs"] < 200
+
+
+def test_resume_takes_nothing_that_makes_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "resnet18", "--resume", "run", "--seed", "1"]) == 2
+    assert "beside NETWORK, --seed" in one_line(capsys)
+    assert main(["train", "--resume", "run"]) == 2
+    assert "no run at run" in one_line(capsys)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(number: int, code: int, capfd: pytest.CaptureFixture[str]) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "plusx",
+        "train",
+        *TINY,
+        "--data",
+        "digits",
+        "--recipe",
+        "digits epochs=900",
+        "--out",
+        "a run",
+    ]
+    with subprocess.Popen([*command, *QUICK], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None and process.stdout is not None
+        for line in process.stderr:
+            if line.startswith("epoch   2/900"):
+                process.send_signal(number)
+                break
+        rest = process.stderr.read().splitlines()
+        assert process.wait(20) == code
+        assert process.stdout.read() == ""
+    assert rest[-1] == "plusx train --resume 'a run'"
+    assert len(os.listdir("a run/checkpoints")) >= 1
+    assert main(["train", "--resume", "a run", "--out", "b"]) == 2
+
+
+def test_recipes_state_their_result(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes"]) == 0
+    out = capsys.readouterr().out
+    for name in NAMES:
+        assert name in out
+        assert main(["recipes", name]) == 0
+        text = capsys.readouterr().out
+        assert text.startswith(f"{name}: ")
+        for word in ("accuracy", "seeds", "seconds", "machine", "source"):
+            assert word in text.lower(), f"the head of recipes/{name}.py states no {word}"
+    assert main(["recipes", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [Recipe.from_dict(row) for row in found] == [parse_recipe(name) for name in NAMES]
+
+
+@pytest.mark.parametrize("text", ["default", "digits lr=0.03 flip=yes size=12", "default shift=2 ema=0.99 keep=last"])
+def test_a_recipe_prints_as_the_words_that_make_it(text: str) -> None:
+    assert str(parse_recipe(text)) == " ".join([text.split()[0], *sorted(text.split()[1:], key=_place)])
+    assert parse_recipe(str(parse_recipe(text))) == parse_recipe(text)
+
+
+def _place(word: str) -> int:
+    return list(parse_recipe("default").to_dict()).index(word.partition("=")[0])

@@ -1,0 +1,168 @@
+"""Order, batches and rates: every picture once an epoch, whatever the sizes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plusx.data import Skipped, crop_boxes, erase, erase_boxes, flip, flips, open_data, order
+from plusx.errors import DataError
+from plusx.images import normalise, resize_box
+from plusx.training.feed import Feed
+from plusx.training.machine import cpu_flags, multiplies_bf16
+from plusx.training.plan import Plan, learning_rate
+from plusx.training.recipe import parse_recipe
+from plusx.training.seeds import counted, fold
+from plusx.training.setup import prepare, preprocessing, settle
+from plusx.training.work import fitting_threads
+
+
+@given(n=st.integers(2, 300), batch=st.integers(2, 64), epochs=st.integers(1, 3))
+def test_an_epoch_is_cut_evenly(n: int, batch: int, epochs: int) -> None:
+    plan = Plan(n, batch, epochs)
+    spans = [plan.span(step) for step in range(plan.steps)]
+    for epoch in range(epochs):
+        parts = [(low, high) for e, low, high in spans if e == epoch]
+        assert [place for low, high in parts for place in range(low, high)] == list(range(n))
+        sizes = {high - low for low, high in parts}
+        assert max(sizes) - min(sizes) <= 1
+        assert min(sizes) >= 2
+        assert max(sizes) <= max(batch, 3)  # 3: an odd count cannot be cut into twos
+
+
+def test_rate_is_warm_up_then_half_a_cosine() -> None:
+    """Against torch's own schedulers, chained."""
+    recipe = parse_recipe("default epochs=10 batch=10 lr=0.3 warmup=0.2 lr_end=0.01")
+    plan = Plan(100, 10, 10)
+    optimiser = torch.optim.SGD([torch.zeros(1)], lr=0.3)
+    warm = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: (step + 1) / 20)
+    theirs = []
+    for step in range(plan.steps):
+        if step == 20:
+            optimiser.param_groups[0].update(lr=0.3, initial_lr=0.3)
+            warm = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=80, eta_min=0.003)
+        theirs.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        warm.step()
+    assert np.allclose([learning_rate(recipe, plan, step) for step in range(plan.steps)], theirs, rtol=1e-9)
+
+
+def _feed(workers: int = 0, text: str = "digits batch=16 flip=yes erase=0.5", crop: str | None = None) -> Feed:
+    splits = open_data("digits")
+    recipe, _ = settle(parse_recipe(text), splits)
+    train = splits.train.subset(np.arange(50))
+    return Feed(train, Plan(50, recipe.batch, recipe.epochs), recipe, preprocessing(recipe, train), 7, workers)
+
+
+def test_batches_do_not_depend_on_where_one_begins() -> None:
+    feed = _feed()
+    whole = list(feed.batches(0, 8))
+    for start in range(8):
+        again = next(feed.batches(start, 8))
+        assert np.array_equal(again.pictures, whole[start].pictures)
+        assert np.array_equal(again.labels, whole[start].labels)
+    names = [name for batch in whole[:4] for name in batch.names]
+    assert sorted(names) == sorted(feed.data.path(i) for i in range(50))
+    assert names != [name for batch in whole[4:] for name in batch.names]
+    assert not np.array_equal(whole[0].pictures, next(_feed_of_seed(8).batches(0, 1)).pictures)
+
+
+def _feed_of_seed(seed: int) -> Feed:
+    return replace(_feed(), seed=seed)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 5])
+def test_workers_do_not_change_a_pixel(workers: int, photos) -> None:  # type: ignore[no-untyped-def]
+    def batches(count: int) -> list[np.ndarray]:  # type: ignore[type-arg]
+        recipe, _ = settle(parse_recipe("default batch=4 size=16 erase=0.5"), photos)
+        train = photos.train
+        feed = Feed(train, Plan(len(train), 4, 30), recipe, preprocessing(recipe, train), 1, count)
+        return [batch.pictures for batch in feed.batches(1, 7)]
+
+    for one, other in zip(batches(0), batches(workers), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_batch_is_the_order_and_the_looks_of_its_places(photos) -> None:  # type: ignore[no-untyped-def]
+    """Against data/'s own functions, put together for the whole epoch at once."""
+    recipe, _ = settle(parse_recipe("default batch=4 size=16 erase=0.5"), photos)
+    train, seed, epoch = photos.train, 6, 1
+    pre, plan = preprocessing(recipe, train), Plan(len(train), 4, 2)
+    batches = list(Feed(train, plan, recipe, pre, seed).batches(plan.steps_per_epoch, plan.steps))
+    places, chosen = np.arange(len(train)), order(len(train), seed, epoch)
+    read = [train.read(int(i), "RGB", 32) for i in chosen]
+    heights, widths = ([picture.shape[axis] for picture in read] for axis in (0, 1))
+    boxes = crop_boxes(seed, epoch, places, heights, widths, scale=(0.35, 1.0))
+    looks = np.stack([resize_box(p, tuple(b), (16, 16)) for p, b in zip(read, boxes.tolist(), strict=True)])
+    looks = flip(looks, flips(seed, epoch, places))
+    looks = erase(looks, erase_boxes(seed, epoch, places, 16, 16, share=0.5), np.round(np.array(pre.mean) * 255))
+    assert np.array_equal(np.concatenate([batch.pictures for batch in batches]), normalise(looks, pre))
+    names = [name for batch in batches for name in batch.names]
+    labels = np.concatenate([batch.labels for batch in batches])
+    assert [Path(name).parent.name for name in names] == [train.classes[label] for label in labels]
+
+
+def test_a_picture_that_vanishes_is_left_out_and_named(photos) -> None:  # type: ignore[no-untyped-def]
+    recipe, _ = settle(parse_recipe("default batch=4 size=16"), photos)
+    feed = Feed(photos.train, Plan(len(photos.train), 4, 1), recipe, preprocessing(recipe, photos.train), 1, 2)
+    first = next(feed.batches(0, 1))
+    Path(first.names[1]).write_bytes(b"gone")
+    again = next(feed.batches(0, 1))
+    assert [type(row) for row in again.skipped] == [Skipped]
+    assert again.skipped[0].path == first.names[1]
+    assert list(again.names) == [name for name in first.names if name != first.names[1]]
+    keep = [0, *range(2, len(first.names))]
+    assert np.array_equal(again.pictures, first.pictures[keep])
+
+
+def test_fold_uses_every_bit() -> None:
+    """torch's CPU generator takes the lower 32 bits of a seed: seeds 2^32 apart would draw the same."""
+    seen = {fold(seed << shift, step) for seed in (1, 2, 3) for shift in (0, 20, 32, 50) for step in (-1, 0, 1, 2)}
+    assert len(seen) == 3 * 4 * 4
+    assert max(seen) < 2**32
+
+
+def test_counted_leaves_the_generator_alone() -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    with counted(1, 2):
+        inside = torch.rand(3)
+    assert torch.equal(torch.rand(3), wanted)
+    with counted(1, 2):
+        assert torch.equal(torch.rand(3), inside)
+
+
+def test_bf16_only_where_the_processor_multiplies_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    info = tmp_path / "cpuinfo"
+    for flags, wanted in {"avx2 avx512f": False, "avx512f avx512_bf16": True, "amx_tile amx_bf16": True}.items():
+        info.write_text(f"model name\t: some\nflags\t\t: fpu {flags} sse\n")
+        assert multiplies_bf16(cpu_flags(info)) is wanted
+    assert cpu_flags(tmp_path / "none") == frozenset()
+
+
+def test_tiny_pictures_are_not_shared_between_threads(photos) -> None:  # type: ignore[no-untyped-def]
+    digits = prepare("resnet20", open_data("digits"), parse_recipe("digits"), None)
+    large = prepare("resnet18", photos, parse_recipe("default size=224"), None)
+    assert (fitting_threads(digits), fitting_threads(large)) == (1, None)
+
+
+def test_one_picture_is_no_training_set() -> None:
+    splits = open_data("digits")
+    with pytest.raises(DataError, match="1 training pictures"):
+        settle(parse_recipe("digits"), replace(splits, train=splits.train.subset(np.arange(1))))
+
+
+def test_mean_and_deviation_are_the_training_pixels() -> None:
+    train = open_data("digits").train
+    pre = preprocessing(parse_recipe("digits size=8"), train)
+    pixels = train.pictures.astype(np.float64) / 255  # type: ignore[union-attr]
+    assert math.isclose(pre.mean[0], pixels.mean(), abs_tol=1e-4)
+    assert math.isclose(pre.std[0], pixels.std(), abs_tol=1e-4)

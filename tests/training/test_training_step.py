@@ -1,0 +1,205 @@
+"""One optimiser step: accumulation, decay, averaging, and what stops it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from plusx.errors import RunError
+from plusx.nn import build
+from plusx.training import Evaluated, Event, Finished, Started, Step
+from plusx.training import trainer as trainer_module
+from plusx.training.feed import Batch
+from plusx.training.optimiser import sgd
+from plusx.training.plan import Plan, learning_rate
+from plusx.training.recipe import parse_recipe
+from plusx.training.seeds import counted
+from plusx.training.trainer import Trainer
+from training.tinyrun import RECIPE, network, splits, started
+
+CPU = torch.device("cpu")
+
+
+def _trainer(words: str, text: str = "resnet20 depths=1,1,1 widths=4,8,8 stem_width=4 in_channels=1") -> Trainer:
+    recipe = parse_recipe(f"digits precision=fp32 {words}")
+    with counted(0, 0):
+        net = build(text)
+    return Trainer(net, recipe, Plan(40, recipe.batch, recipe.epochs), 0, CPU, "fp32")
+
+
+def _batch(n: int = 11) -> Batch:
+    draw = np.random.default_rng(1)
+    return Batch(
+        draw.standard_normal((n, 1, 8, 8)).astype(np.float32),
+        draw.integers(0, 10, n),
+        [f"picture {i}" for i in range(n)],
+    )
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_accumulation_is_the_large_batch(parts: int) -> None:
+    """In float64 and with frozen norms (batch statistics are those of a part): to 1e-12, uneven parts too."""
+    frozen = "resnet20 depths=1,1,1 widths=4,8,8 stem_width=4 in_channels=1 norm=frozen"
+    weights = []
+    for accumulate in (1, parts):
+        trainer = _trainer(f"accumulate={accumulate}", frozen)
+        trainer.network.double()
+        batch = _batch()
+        for _ in range(3):
+            trainer.learn(batch.pictures, batch.labels, batch.names)
+        weights.append(torch.cat([p.detach().flatten() for p in trainer.network.parameters()]))
+    assert (weights[0] - weights[1]).abs().max() < 1e-12
+    assert (weights[0] - weights[0].mean()).abs().max() > 0.01
+
+
+def test_a_step_is_torchs_own() -> None:
+    """The same three steps written out with torch alone."""
+    trainer, batch = _trainer("lr=0.1 warmup=0 weight_decay=0.01 label_smoothing=0.1"), _batch()
+    with counted(0, 0):
+        net = build("resnet20 depths=1,1,1 widths=4,8,8 stem_width=4 in_channels=1")
+    decay = [p for p in net.parameters() if p.ndim > 1]
+    rest = [p for p in net.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.SGD([{"params": decay, "weight_decay": 0.01}, {"params": rest}], 0.1, 0.9, nesterov=True)
+    for step in range(3):
+        loss, correct = trainer.learn(batch.pictures, batch.labels, batch.names)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(trainer.recipe, trainer.plan, step)
+        optimiser.zero_grad()
+        out = net(torch.from_numpy(batch.pictures))
+        theirs = nn.functional.cross_entropy(out, torch.from_numpy(batch.labels), label_smoothing=0.1)
+        theirs.backward()
+        optimiser.step()
+        assert loss == pytest.approx(theirs.item(), rel=1e-5)
+        assert correct == (out.argmax(1).numpy() == batch.labels).sum()
+    for ours, other in zip(trainer.network.parameters(), net.parameters(), strict=True):
+        assert torch.allclose(ours, other, atol=1e-6)
+
+
+def test_no_decay_on_norms_and_biases() -> None:
+    net = build("resnet18 stem_bias=yes classes=3")
+    groups = sgd(net, parse_recipe("default weight_decay=0.01")).param_groups
+    decayed = {id(p) for group in groups if group["weight_decay"] > 0 for p in group["params"]}
+    for name, p in net.named_parameters():
+        assert (id(p) in decayed) == (
+            name.endswith("weight") and ("conv" in name or name == "fc.weight" or "downsample.0" in name)
+        )
+    assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))
+
+
+def test_average_follows_the_weights() -> None:
+    trainer, batch = _trainer("ema=0.9 lr=0.1 warmup=0"), _batch()
+    mean = trainer.network.fc.weight.detach().clone().double()  # type: ignore[union-attr, operator]
+    for step in range(12):
+        trainer.learn(batch.pictures, batch.labels, batch.names)
+        keep = min(0.9, (1 + step) / (10 + step))
+        mean = keep * mean + (1 - keep) * trainer.network.fc.weight.detach().double()  # type: ignore[union-attr, operator]
+    judged = trainer.judged()
+    assert torch.allclose(judged.fc.weight.double(), mean, atol=1e-6)  # type: ignore[union-attr, operator]
+    assert not torch.allclose(judged.fc.weight, trainer.network.fc.weight)  # type: ignore[union-attr, arg-type]
+    assert trainer.network.training
+
+
+def test_nan_stops_before_a_weight_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step, rate, pictures and the last good checkpoint are named; that checkpoint is there and finite."""
+    learn = trainer_module.Trainer.learn
+
+    def poisoned(self: Trainer, pictures: np.ndarray, labels: np.ndarray, names: list[str]) -> tuple[float, int]:  # type: ignore[type-arg]
+        if self.progress.step == 8 and "digits/" in names[0]:
+            pictures = pictures * np.float32("nan")
+        return learn(self, pictures, labels, names)
+
+    monkeypatch.setattr(trainer_module.Trainer, "learn", poisoned)
+    monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
+    events: list[Event] = []
+    with pytest.raises(RunError) as caught:
+        events.extend(started(tmp_path / "run", checkpoint_steps=3))
+    text = str(caught.value)
+    assert "loss at step 9 (nan)" in text and "it was 0.0" in text and "digits/" in text
+    assert "step-00000006" in text and (tmp_path / "run" / "checkpoints" / "step-00000006").is_dir()
+    assert caught.value.exit_code == 3 and "\n" not in text
+
+
+def _no_measure():  # type: ignore[no-untyped-def]
+    from plusx.training.estimate import Speed
+
+    return Speed(0.01, 0.001)
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    from plusx.training import checkpoint
+
+    trainer = _trainer("lr=0.1")
+    checkpoint.save(tmp_path, trainer)
+    with torch.no_grad():
+        trainer.network.fc.bias[0] = float("inf")  # type: ignore[union-attr, operator, index]
+    trainer.progress.step = 1
+    with pytest.raises(RunError, match=r"fc\.bias"):
+        checkpoint.save(tmp_path, trainer)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000000"]
+
+
+def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An infinite running variance gives finite answers (all from the biases), so the evaluation alone is no guard."""
+    learn = trainer_module.Trainer.learn
+
+    def spoil(self: Trainer, *batch: object) -> tuple[float, int]:
+        done = learn(self, *batch)  # type: ignore[arg-type]
+        if self.progress.step == 6:
+            self.network.bn1.running_var.fill_(float("inf"))  # type: ignore[union-attr, operator]
+        return done
+
+    monkeypatch.setattr(trainer_module.Trainer, "learn", spoil)
+    monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
+    with pytest.raises(RunError, match=r"bn1\.running_var"):
+        list(started(tmp_path / "run", RECIPE.replace("ema=0.9 ", "")))
+    assert not (tmp_path / "run" / "bundle").exists()
+
+
+def test_a_batch_of_one_readable_picture_changes_nothing() -> None:
+    trainer, batch = _trainer("lr=0.1"), _batch(1)
+    before = [p.clone() for p in trainer.network.state_dict().values()]
+    assert trainer.learn(batch.pictures, batch.labels, batch.names) == (0.0, 0)
+    assert trainer.progress.step == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.network.state_dict().values(), strict=True))
+
+
+def test_events_come_in_order(tmp_path: Path) -> None:
+    events = list(started(tmp_path / "run"))
+    assert isinstance(events[0], Started) and isinstance(events[-1], Finished)
+    assert [event.step for event in events if isinstance(event, Evaluated)] == [6, 12]
+    steps = [event for event in events if isinstance(event, Step)]
+    assert sum(event.n for event in steps if event.epoch == 1) == len(splits().train)
+    with pytest.raises(AttributeError):
+        events[0].step = 3  # type: ignore[misc]
+    first = next(event for event in events if isinstance(event, Evaluated))
+    assert first.train_loss == pytest.approx(sum(e.loss * e.n for e in steps if e.epoch == 1) / 90)
+
+
+def test_measuring_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = [event.loss for event in started(tmp_path / "a") if isinstance(event, Step)]
+    monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
+    assert [event.loss for event in started(tmp_path / "b") if isinstance(event, Step)] == measured
+
+
+def test_a_sink_that_raises_never_stops_the_run(tmp_path: Path) -> None:
+    from plusx.training import Hands, fit
+
+    heard: list[str] = []
+
+    def broken(event: Event) -> None:
+        heard.append(type(event).__name__)
+        raise OSError("no room on disk")
+
+    def sound(event: Event) -> None:
+        heard.append("sound")
+
+    events = fit(
+        network(), splits(), "digits epochs=1 batch=30", tmp_path / "run", hands=Hands("cpu", 1), sinks=(broken, sound)
+    )
+    with pytest.warns(RuntimeWarning, match=r"broken stopped listening \(no room on disk\)"):
+        count = len(list(events))
+    assert heard.count("Started") == 1 and heard.count("sound") == count
