@@ -7,8 +7,9 @@ import shlex
 import sys
 from pathlib import Path
 
+from plusx.cli.languages import language
 from plusx.cli.networks import add_network, read_network, read_size
-from plusx.cli.output import add_output, choose, language
+from plusx.cli.output import add_output, choose
 from plusx.drawing.fonts import is_cjk
 from plusx.drawing.page import html
 from plusx.drawing.render import DETAILS, draw

@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     from plusx.cli.predict import shard
     from plusx.cli.working import Meter, peeked
     from plusx.runtime.embedding import embedder
-    from plusx.runtime.vectors import Npy, Parquet
     from plusx.runtime.inputs import find
+    from plusx.runtime.vectors import Npy, Parquet
 
     path = Path(args.output)
     if path.suffix not in (".npy", ".parquet"):

@@ -1,15 +1,13 @@
-"""Where a command's result goes, and in which language."""
+"""Where a command's result goes."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from plusx.errors import SpecError, unknown
-from plusx.wording import LANGUAGES
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +20,6 @@ def choose(what: str, word: str, allowed: Sequence[str]) -> str:
     if word not in allowed:
         raise SpecError(unknown(what, word, allowed))
     return word
-
-
-def language(asked: str | None) -> str:
-    """The language asked for, else PLUSX_LANG's, else English."""
-    wanted = asked or os.environ.get("PLUSX_LANG", "en")[:2]
-    return wanted if wanted in LANGUAGES else "en"
 
 
 def emit(text: str, output: str | None) -> int:

@@ -160,7 +160,7 @@ def check(args: argparse.Namespace) -> None:
         raise SpecError(f"--threshold {args.threshold}, must be a probability from 0 to 1")
 
 
-def make_sorter(args: argparse.Namespace):  # noqa: ANN201
+def make_sorter(args: argparse.Namespace):
     from plusx.runtime.inputs import TARS
     from plusx.runtime.sorting import Sorter
 
