@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +38,27 @@ def build(network: Network, weights: State | str | Path | None = None) -> ResNet
     """
     graph = lower(network)
     warn_of_dying(graph.spec)
-    net = ResNet(graph)
-    if weights is None:
-        net.to_empty(device=torch.get_default_device())
-        initialise(net)
-        return net
-    state = read_state(weights) if isinstance(weights, str | Path) else copied(weights)
-    assign(net, graph, fitting(state, graph))
+    with collector_paused():
+        net = ResNet(graph)
+        if weights is not None:
+            state = read_state(weights) if isinstance(weights, str | Path) else copied(weights)
+            assign(net, graph, fitting(state, graph))
+            return net
+    net.to_empty(device=torch.get_default_device())
+    initialise(net)
     return net
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Inside, no garbage is looked for: thousands of modules that all stay would have the whole heap walked many times."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def assign(net: ResNet, graph: Graph, state: dict[str, Tensor]) -> None:
