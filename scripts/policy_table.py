@@ -11,7 +11,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from nn.test_exact_dilation import BLOCKS, EXACT, POLICIES, error_of
-
 from plusx.errors import SpecError
 
 

@@ -9,7 +9,6 @@ import pytest
 from shipping import digits_run, photo_bundle, write_digits, write_jpegs
 
 
-
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return digits_run(tmp_path_factory.getbasetemp())

@@ -18,7 +18,13 @@ FORMATS = ("table", "json", "svg")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SOURCE", help="a bundle or a run")
-    add("--against", nargs="+", default=["torch:fp32"], metavar="ENGINE:PRECISION", help="like torch:bf16 openvino:fp32 (default torch:fp32)")
+    add(
+        "--against",
+        nargs="+",
+        default=["torch:fp32"],
+        metavar="ENGINE:PRECISION",
+        help="like torch:bf16 openvino:fp32 (default torch:fp32)",
+    )
     add("--engine", default="auto", metavar="auto|openvino|onnxruntime|torch")
     add("--precision", default="auto", metavar="auto|fp32|bf16|int8")
     add("--threads", type=int, metavar="N", help="cores to use (default: all)")
@@ -38,7 +44,12 @@ def run(args: argparse.Namespace) -> int:
         rounds=args.rounds, seconds=args.seconds, busy=args.busy,
     )  # fmt: skip
     if form == "json":
-        record = {"schema": "plusx.bench/1", "machine": machine_line(), "rounds": args.rounds, "lines": [line.to_dict() for line in lines]}
+        record = {
+            "schema": "plusx.bench/1",
+            "machine": machine_line(),
+            "rounds": args.rounds,
+            "lines": [line.to_dict() for line in lines],
+        }
         return emit(json.dumps(record, indent=1) + "\n", args.output)
     return emit((svg if form == "svg" else table)(lines, f"{machine_line()}; {args.rounds} rounds"), args.output)
 
@@ -47,7 +58,12 @@ def table(lines: list[Line], about: str) -> str:
     head = ("", "p50 ms", "p99 ms", "images/s", "per core", "of ceiling", "start s", "peak MB", "faster [95 %]")
     rows = [head, *(cells(line) for line in lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    text = ["  ".join(f"{cell:<{w}}" if not i else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+    text = [
+        "  ".join(
+            f"{cell:<{w}}" if not i else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
     return "\n".join([*text, about]) + "\n"
 
 
@@ -66,7 +82,9 @@ def svg(lines: list[Line], about: str) -> str:
     bars = []
     for i, line in enumerate(lines):
         y, width = 40 + 34 * i, 400 * line.images_per_s / most
-        bars.append(f'<rect x="150" y="{y}" width="{width:.1f}" height="22" fill="{"#2a6f97" if not i else "#a9bcc9"}"/>')
+        bars.append(
+            f'<rect x="150" y="{y}" width="{width:.1f}" height="22" fill="{"#2a6f97" if not i else "#a9bcc9"}"/>'
+        )
         bars.append(f'<text x="142" y="{y + 16}" text-anchor="end">{escape(line.name)}</text>')
         bars.append(f'<text x="{156 + width:.1f}" y="{y + 16}">{line.images_per_s:.1f}</text>')
     height = 64 + 34 * len(lines)

@@ -21,7 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, metavar="N", help="cores to use (default: all)")
     add("--exact-decode", action="store_true", help="decode JPEGs at full size, then resize")
     add("--shard", metavar="I/N", help="every N-th picture, beginning with the I-th")
-    add("-o", "--output", required=True, metavar="FILE", help=".npy (rows in order; names and reasons in FILE.csv) or .parquet")
+    add(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help=".npy (rows in order; names and reasons in FILE.csv) or .parquet",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
     if path.suffix not in (".npy", ".parquet"):
         raise SpecError(f"-o {args.output}, must end in .npy or .parquet")
     items = peeked(shard(find(args.paths), args.shard))
-    made = embedder(args.source, args.at, precision=args.precision, threads=args.threads, exact_decode=args.exact_decode)
+    made = embedder(
+        args.source, args.at, precision=args.precision, threads=args.threads, exact_decode=args.exact_decode
+    )
     meter = Meter()
     with (Npy if path.suffix == ".npy" else Parquet)(path, made.width) as out:
         for row in made.stream(items):

@@ -13,10 +13,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("source", metavar="SOURCE", help="a bundle or a run")
     add("--to", default="openvino", metavar="openvino|onnx|torch-export")
     add("--precision", default="fp32", metavar="fp32|bf16|int8")
-    add("--layout", default="plain", metavar="plain|triton|ovms|kserve", help="a directory as that server takes it; needs -o")
-    add("--data", metavar="D", help="real pictures to prove it on: a data folder, or any pictures (default: the run's own)")
+    add(
+        "--layout",
+        default="plain",
+        metavar="plain|triton|ovms|kserve",
+        help="a directory as that server takes it; needs -o",
+    )
+    add(
+        "--data",
+        metavar="D",
+        help="real pictures to prove it on: a data folder, or any pictures (default: the run's own)",
+    )
     add("--calibrate", metavar="D", help="pictures to calibrate int8 on (default: the training part of --data)")
-    add("--accept-drop", type=float, default=0.01, metavar="F", help="share of fp32's top-1 that bf16 or int8 may lose (default 0.01)")
+    add(
+        "--accept-drop",
+        type=float,
+        default=0.01,
+        metavar="F",
+        help="share of fp32's top-1 that bf16 or int8 may lose (default 0.01)",
+    )
     add("--size", metavar="N", help="side of the input in pixels (default: the bundle's); needs -o")
     add("--dynamic-size", action="store_true", help="leave height and width open; needs -o")
     add("-o", "--output", metavar="DIR", help="a new directory (default: into the bundle, where predict finds it)")
@@ -27,7 +42,14 @@ def run(args: argparse.Namespace) -> int:
     from plusx.deploy import Order, export
 
     order = Order(
-        args.to, args.precision, args.layout, read_size(args.size), args.dynamic_size, args.data, args.calibrate, args.accept_drop
+        args.to,
+        args.precision,
+        args.layout,
+        read_size(args.size),
+        args.dynamic_size,
+        args.data,
+        args.calibrate,
+        args.accept_drop,
     )
     made = export(args.source, order, args.output, say=lambda line: print(line, file=sys.stderr))
     print(made.path)

@@ -110,7 +110,7 @@ def open_predictor(args: argparse.Namespace, count: int | None = None) -> Predic
     """The predictor that the words ask for; torch is imported only where it computes."""
     from plusx.bundles import open_bundle
     from plusx.runtime.plan import choose
-    from plusx.runtime.predictor import unwarmed
+    from plusx.runtime.predicting import unwarmed
 
     if args.device != "auto" and args.engine not in ("auto", "torch"):
         raise SpecError(f"--device {args.device}, is torch's; leave it out, or write --engine torch")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import IO, Any, Self
 
 from plusx.errors import DataError
 from plusx.runtime import Item, Prediction
@@ -21,13 +21,15 @@ class RowFile:
 
     def __init__(self, output: str | None, form: str, columns: int, again: bool, width: int = 0) -> None:
         self.output, self.form, self.columns, self.again, self.width = output, form, columns, again, width
-        self.stream: TextIO = sys.stdout
+        self.stream: IO[str] = sys.stdout
         self.parquet: Parquet | None = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.parquet is not None:
             self.parquet.close()
         if self.stream is not sys.stdout:
@@ -53,7 +55,7 @@ class RowFile:
             text = table_line(row, self.width) if self.form == "table" else line(row, self.form, self.columns)
             print(text, file=self.stream, flush=True)
 
-    def _opened(self, mode: str) -> TextIO:
+    def _opened(self, mode: str) -> IO[str]:
         try:
             return Path(str(self.output)).open(mode, encoding="utf-8", errors="surrogateescape", newline="\n")
         except OSError as error:
@@ -75,7 +77,11 @@ class Parquet:
             import pyarrow.parquet
         except ImportError as error:
             raise missing("pyarrow", "parquet", error) from error
-        pairs = [(f"{what}{i}", kind) for i in range(1, columns + 1) for what, kind in (("class", pyarrow.string()), ("p", pyarrow.float64()))]
+        pairs = [
+            (f"{what}{i}", kind)
+            for i in range(1, columns + 1)
+            for what, kind in (("class", pyarrow.string()), ("p", pyarrow.float64()))
+        ]
         self.schema = pyarrow.schema([("path", pyarrow.string()), ("error", pyarrow.string()), *pairs])
         try:
             self.file = pyarrow.parquet.ParquetWriter(output, self.schema)

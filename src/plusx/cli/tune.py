@@ -19,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plusx.deploy.tuning import tune
 
-    found = tune(args.source, args.purpose, seconds=args.seconds, threads=args.threads, say=lambda line: print(line, file=sys.stderr))
+    found = tune(
+        args.source,
+        args.purpose,
+        seconds=args.seconds,
+        threads=args.threads,
+        say=lambda line: print(line, file=sys.stderr),
+    )
     print(f"{found.plan}: {found.figure:.4g} {found.unit}")
     return 0

@@ -1,0 +1,150 @@
+"""`plusx bench`: latency, throughput, start and memory of a bundle here, beside other engines, interleaved."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from plusx.analysis import analyse
+from plusx.bundles import Bundle, open_bundle
+from plusx.deploy.measuring import (
+    Ratio,
+    images_per_s,
+    interleave,
+    latencies_ms,
+    matmul_flops,
+    noise,
+    percentile,
+    process,
+    ratio,
+    require_idle,
+)  # fmt: skip
+from plusx.deploy.with_torch import TorchEngine, torch_plan
+from plusx.errors import SpecError
+from plusx.graph import lower
+from plusx.runtime import processor
+from plusx.runtime.engine import Engine, open_engine
+from plusx.runtime.plan import Plan, choose, installed
+from plusx.specs import ResNetSpec
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was measured of one way to compute. `faster` is of throughput, against the last way; None for that itself.
+
+    `ceiling` is the share of this machine's matrix products in that precision, None where they were not measured.
+    """
+
+    name: str
+    plan: Plan
+    p50_ms: float
+    p99_ms: float
+    images_per_s: float
+    per_core: float
+    ceiling: float | None
+    start_s: float
+    peak_mb: float
+    faster: Ratio | None
+    rounds: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def bench(
+    source: str | Path, against: Sequence[str] = ("torch:fp32",), *, engine: str = "auto", precision: str = "auto",
+    threads: int | None = None, rounds: int = 7, seconds: float = 1.0, busy: bool = False,
+) -> list[Line]:  # fmt: skip
+    """One line for the bundle's own plan and one for each of `against`, like "torch:bf16" or "openvino:fp32".
+
+    Raises RunError when the machine is busy (unless `busy`), SpecError, BundleError, MissingExtra.
+    """
+    if not busy:
+        require_idle()
+    bundle = open_bundle(source)
+    own = choose(bundle, engine, precision, threads=threads)
+    plans = [
+        own if own.engine != "torch" else torch_plan(bundle, precision, threads),
+        *(_read(bundle, text, threads) for text in against),
+    ]
+    names = [f"{plan.engine} {plan.precision}" for plan in plans]
+    if len(set(names)) < len(names):
+        raise SpecError(
+            f"--against {', '.join(against)}, compares {names[0]} with itself; name another engine:precision"
+        )
+    engines = {name: _open(bundle, plan) for name, plan in zip(names, plans, strict=True)}
+    pictures = noise(
+        bundle.preprocessing.crop_px or 224, bundle.preprocessing.channels, max(plan.batch for plan in plans)
+    )
+    found = interleave({name: _rate(engine, pictures, seconds) for name, engine in engines.items()}, rounds)
+    single = {name: _open(bundle, replace(plan, workers=1, batch=1)) for name, plan in zip(names, plans, strict=True)}
+    waits = interleave({name: _wait(engine, pictures, seconds) for name, engine in single.items()}, rounds)
+    macs = _macs(bundle)
+    lines = []
+    for name, plan in zip(names, plans, strict=True):
+        rate, times = statistics.median(found[name]), [ms for turn in waits[name] for ms in turn]
+        flops = matmul_flops(plan) if installed("openvino") else None
+        start, peak = _start(bundle, plan)
+        lines.append(
+            Line(
+                name, plan, percentile(times, 0.5), percentile(times, 0.99), rate, rate / plan.threads,
+                None if flops is None or macs is None else 2 * macs * rate / flops, start, peak,
+                None if name == names[-1] else ratio(found[name], found[names[-1]]), tuple(found[name]),
+            )
+        )  # fmt: skip
+    return lines
+
+
+def _read(bundle: Bundle, text: str, threads: int | None) -> Plan:
+    name, _, precision = text.partition(":")
+    plan = choose(bundle, name, precision or "fp32", threads=threads)
+    return torch_plan(bundle, plan.precision, threads) if plan.engine == "torch" else plan
+
+
+def _open(bundle: Bundle, plan: Plan) -> Engine:
+    if plan.engine != "torch":
+        return open_engine(bundle, plan)
+    torch.set_num_threads(plan.threads)
+    return TorchEngine(bundle, replace(plan, workers=1), torch.device("cpu"))
+
+
+def _rate(engine: Engine, pictures: np.ndarray, seconds: float) -> Callable[[], float]:
+    return lambda: images_per_s(engine, pictures, seconds)
+
+
+def _wait(engine: Engine, pictures: np.ndarray, seconds: float) -> Callable[[], list[float]]:
+    return lambda: latencies_ms(engine, pictures, seconds)
+
+
+def _macs(bundle: Bundle) -> int | None:
+    return analyse(lower(ResNetSpec.from_dict(bundle.spec)), bundle.preprocessing.crop_px or 224).totals.macs
+
+
+def _start(bundle: Bundle, plan: Plan, times: int = 3) -> tuple[float, float]:
+    """Seconds and MB of a new process that names one picture; the first, which fills the cache, does not count."""
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory(prefix="plusx-bench-") as scratch:
+        picture = Path(scratch) / "noise.jpg"
+        Image.fromarray(noise(480, 3, 1)[0]).save(picture, quality=90)
+        words = [sys.executable, "-m", "plusx", "predict", str(bundle.path), str(picture), "--engine", plan.engine,
+                 "--precision", plan.precision, "--threads", str(plan.threads)]  # fmt: skip
+        runs = [process(words) for _ in range(times + 1)][1:]
+    return statistics.median(r.seconds for r in runs), max(r.peak_mb for r in runs)
+
+
+def machine_line() -> str:
+    known = [
+        flag
+        for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+        if flag in processor.flags()
+    ]
+    return f"{processor.name()}, {processor.cores()} cores, {' '.join(known) or 'no AVX known'}"

@@ -1,0 +1,105 @@
+"""Directories that model servers take as they stand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from plusx.errors import SpecError
+
+if TYPE_CHECKING:
+    from plusx.deploy.export import Order
+
+Files = Mapping[str, bytes]
+MAX_BATCH = 16
+_DELAY_US = 2000
+
+
+def laid_out(layout: str, name: str, order: Order, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
+    """Path → bytes of the directory for a layout; `name` is the model's name there. Raises SpecError."""
+    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise SpecError(f"-o …/{name}, servers take it as the model's name; letters, digits, - and _ only")
+    return LAYOUTS[layout](name, order, about, files)
+
+
+def _labels(about: Mapping[str, Any]) -> bytes:
+    """One class a line; a line break in a name would move all that follow."""
+    return "".join(" ".join(name.split()) + "\n" for name in about["classes"]).encode()
+
+
+def _plain(name: str, order: Order, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
+    return {**files, "labels.txt": _labels(about)}
+
+
+def _triton(name: str, order: Order, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
+    """A Triton model repository (server docs, model_repository.md and model_configuration.md)."""
+    tree = {f"{name}/1/{path}": content for path, content in files.items()}
+    tree[f"{name}/labels.txt"] = _labels(about)
+    tree[f"{name}/config.pbtxt"] = triton_config(name, order, about).encode()
+    return tree
+
+
+def triton_config(name: str, order: Order, about: Mapping[str, Any]) -> str:
+    """config.pbtxt: dims without the batch, since max_batch_size says that the first axis is one."""
+    side, channels = about["preprocessing_before"]["crop_px"], len(about["preprocessing_inside"]["mean"])
+    edge = -1 if order.dynamic or side is None else side
+    openvino = order.to == "openvino"
+    parameters = (
+        {"NUM_STREAMS": "AUTO", **({"HINT_BF16": "YES"} if order.precision == "bf16" else {})} if openvino else {}
+    )
+    lines = [
+        f'name: "{name}"',
+        f'backend: "{"openvino" if openvino else "onnxruntime"}"',
+        f'default_model_filename: "{"model.xml" if openvino else "model.onnx"}"',
+        f"max_batch_size: {MAX_BATCH}",
+        f'input [ {{ name: "pictures" data_type: TYPE_UINT8 dims: [ {edge}, {edge}, {channels} ] }} ]',
+        f'output [ {{ name: "answers" data_type: TYPE_FP32 dims: [ {len(about["classes"])} ] label_filename: "labels.txt" }} ]',
+        "instance_group [ { count: 1 kind: KIND_CPU } ]",
+        f"dynamic_batching {{ max_queue_delay_microseconds: {_DELAY_US} }}",
+        *(f'parameters: {{ key: "{key}" value: {{ string_value: "{value}" }} }}' for key, value in parameters.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _ovms(name: str, order: Order, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
+    """OpenVINO Model Server: NAME/1/ with the network, and config.json with a path relative to itself."""
+    hint = "bf16" if order.precision == "bf16" else "f32"
+    config = {
+        "name": name,
+        "base_path": name,
+        "plugin_config": {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": hint},
+    }
+    whole = {"model_config_list": [{"config": config}]}
+    tree = {f"{name}/1/{path}": content for path, content in files.items()}
+    return {**tree, "labels.txt": _labels(about), "config.json": (json.dumps(whole, indent=1) + "\n").encode()}
+
+
+def _kserve(name: str, order: Order, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
+    """KServe: Triton's repository, and an InferenceService that names its runtime (KServe docs, v1beta1/triton)."""
+    service = f"""\
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: {name.lower().replace("_", "-").replace(".", "-")}
+spec:
+  predictor:
+    model:
+      modelFormat:
+        name: {"triton" if order.to == "openvino" else "onnx"}
+      runtime: kserve-tritonserver
+      protocolVersion: v2
+      storageUri: pvc://models  # where the folder beside this file was copied to
+"""
+    return {
+        **{f"models/{path}": c for path, c in _triton(name, order, about, files).items()},
+        "inferenceservice.yaml": service.encode(),
+    }
+
+
+LAYOUTS: dict[str, Callable[[str, Order, Mapping[str, Any], Files], dict[str, bytes]]] = {
+    "plain": _plain,
+    "triton": _triton,
+    "ovms": _ovms,
+    "kserve": _kserve,
+}

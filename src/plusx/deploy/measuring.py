@@ -1,0 +1,168 @@
+"""How fast an engine is: images a second, milliseconds a picture, and what a process costs from its start."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plusx.errors import RunError
+from plusx.runtime import processor
+from plusx.runtime.engine import Engine
+from plusx.runtime.plan import Plan
+from plusx.runtime.quiet import openvino, opset
+
+T = TypeVar("T")
+MOST_LOAD = 0.3
+"""Of a core, of other work, in the last minute: beyond it figures are of the neighbours."""
+
+
+def noise(side: int, channels: int, n: int, seed: int = 0) -> NDArray[np.uint8]:
+    """uint8 (n, side, side, channels): what is on a picture does not change how long a network takes."""
+    return np.random.default_rng(seed).integers(0, 256, (n, side, side, channels), dtype=np.uint8)
+
+
+def images_per_s(engine: Engine, pictures: NDArray[np.uint8], seconds: float) -> float:
+    """Throughput with every worker of the plan busy for `seconds`."""
+    plan = engine.plan
+    batch = pictures[: plan.batch]
+    stop = time.perf_counter() + seconds
+    counts = [0] * plan.workers
+
+    def work(number: int) -> None:
+        while time.perf_counter() < stop:
+            engine.infer(batch)
+            counts[number] += len(batch)
+
+    begun = time.perf_counter()
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(plan.workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - begun)
+
+
+def latencies_ms(engine: Engine, pictures: NDArray[np.uint8], seconds: float) -> list[float]:
+    """Milliseconds of single calls with one picture, one after another, for `seconds`; at least ten."""
+    times: list[float] = []
+    one, stop = pictures[:1], time.perf_counter() + seconds
+    while time.perf_counter() < stop or len(times) < 10:
+        begun = time.perf_counter()
+        engine.infer(one)
+        times.append((time.perf_counter() - begun) * 1000)
+    return times
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that `share` of all do not exceed.
+
+    >>> percentile([5, 1, 4, 2, 3], 0.5), percentile([1, 2], 0.99)
+    (3, 2)
+    """
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, int(np.ceil(share * len(ordered))) - 1))]
+
+
+def interleave(cases: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """Every case once a round, the order turned round each time; a first round warms up and is thrown away."""
+    results: dict[str, list[T]] = {name: [] for name in cases}
+    for turn in range(-1, rounds):
+        for name in list(cases) if turn % 2 == 0 else reversed(list(cases)):
+            result = cases[name]()
+            if turn >= 0:
+                results[name].append(result)
+    return results
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Of medians, with the 95 % bootstrap interval over rounds: both of a round met the same machine."""
+
+    value: float
+    low: float
+    high: float
+
+
+def ratio(above: Sequence[float], below: Sequence[float], draws: int = 2000, seed: int = 0) -> Ratio:
+    rng, n = random.Random(seed), len(above)
+    found: list[float] = []
+    for _ in range(draws):
+        rounds = [rng.randrange(n) for _ in range(n)]
+        found.append(statistics.median(above[i] for i in rounds) / statistics.median(below[i] for i in rounds))
+    found.sort()
+    at = statistics.median(above) / statistics.median(below)
+    return Ratio(at, found[round(0.025 * (draws - 1))], found[round(0.975 * (draws - 1))])
+
+
+def require_idle() -> None:
+    """Raise RunError when others keep the machine busy."""
+    load, most = os.getloadavg()[0], MOST_LOAD * processor.cores()
+    if load > most:
+        raise RunError(
+            f"load {load:.2f} on {processor.cores()} cores, at most {most:.2f} gives figures of this machine; wait, or measure anyway with --busy"
+        )
+
+
+def matmul_flops(plan: Plan, seconds: float = 0.5, n: int = 1024) -> float | None:
+    """Floating-point operations a second of a matrix product in the plan's precision, all its cores: the ceiling.
+
+    None for int8, whose products OpenVINO does not offer bare.
+    """
+    if plan.precision == "int8":
+        return None
+    ov, o = openvino(), opset()
+    x = o.parameter([n, n], np.float32)
+    weight = np.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16" if plan.precision == "bf16" else "f32",
+        "INFERENCE_NUM_THREADS": plan.threads,
+        "NUM_STREAMS": 1,
+    }
+    compiled = ov.Core().compile_model(ov.Model([o.matmul(x, weight, False, False)], [x], "product"), "CPU", settings)
+    request, data = compiled.create_infer_request(), np.ones((n, n), np.float32)
+    best, stop = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < stop:
+        begun = time.perf_counter()
+        request.infer([data], share_inputs=True)
+        best = min(best, time.perf_counter() - begun)
+    return 2 * n**3 / best
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process from start to end: seconds, and peak resident memory in MB."""
+
+    seconds: float
+    peak_mb: float
+
+
+# Linux counts the parent's pages into a child's peak; a bare interpreter in between is the smallest Python there is
+_LAUNCHER = """
+import os, sys, time
+begun = time.perf_counter()
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+_, status, usage = os.wait4(child, 0)
+print(time.perf_counter() - begun, usage.ru_maxrss, os.waitstatus_to_exitcode(status))
+"""
+
+
+def process(words: Sequence[str]) -> Process:
+    """Run a command and measure it. Raises RunError when it fails."""
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", _LAUNCHER, *words], capture_output=True, text=True)
+    seconds, peak, code = (done.stdout.split() or ["0", "0", "127"])[:3]
+    if int(code):
+        raise RunError(
+            f"{' '.join(words[:6])} … ended with {code}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ''}"
+        )
+    return Process(float(seconds), float(peak) / (1e6 if sys.platform == "darwin" else 1e6 / 1024))

@@ -1,0 +1,60 @@
+"""The trained network in torch: what every export is compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from plusx.bundles import Bundle
+from plusx.errors import SpecError
+from plusx.images import Preprocessing, normalise
+from plusx.nn import ResNet, build
+from plusx.nn.folding import fold_norm
+from plusx.runtime.plan import Plan
+from plusx.specs import ResNetSpec
+
+
+def network_of(bundle: Bundle) -> ResNet:
+    """The bundle's network in eval mode. Raises BundleError, WeightsError."""
+    return build(ResNetSpec.from_dict(bundle.spec), bundle.weights()).eval()
+
+
+class Reference:
+    """The unfolded network behind plusx's own preprocessing, in float32."""
+
+    plan = Plan("torch", "fp32", 16, 1, 1)
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.net, self.pre = network_of(bundle), bundle.preprocessing
+
+    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return self.net(torch.from_numpy(normalise(pictures, self.pre))).numpy()
+
+
+def folded(net: ResNet) -> ResNet:
+    """The network with norms folded into convolutions where the language can say so, else as it is."""
+    try:
+        return fold_norm(net).eval()
+    except SpecError:  # pre-activation and group norm: the engines fold what can be folded
+        return net
+
+
+class Served(nn.Module):
+    """A network behind its preprocessing: uint8 (n, h, w, c) to answers in float32; computes in `dtype`."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: nn.Module, pre: Preprocessing, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.net, self.dtype = net.to(dtype), dtype
+        # (x · scale - mean) / std as (x - mean / scale) / (std / scale): exact for the integers that pictures are
+        self.register_buffer("mean", torch.tensor([m / pre.scale for m in pre.mean])[None, :, None, None])
+        self.register_buffer("std", torch.tensor([s / pre.scale for s in pre.std])[None, :, None, None])
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        x = pictures.permute(0, 3, 1, 2).to(torch.float32)
+        return self.net(((x - self.mean) / self.std).to(self.dtype)).to(torch.float32)

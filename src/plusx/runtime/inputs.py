@@ -1,0 +1,175 @@
+"""What PATH means to predict and embed: files, folders, patterns, a list on stdin, tar shards, Parquet. Lazily, in order."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plusx.errors import DataError
+from plusx.images import SUFFIXES
+
+# pictures to the eye, but formats images/ does not read: worth a row with its reason, where a README is not
+OTHER_PICTURES = frozenset((".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".svg", ".raw", ".cr2", ".nef", ".dng"))
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_MAX_DEPTH = 64
+_MAX_MEMBER = 1 << 29
+Source = Path | bytes | NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture to look at: its name in the rows, and what to decode; `source` None where `error` says why not."""
+
+    name: str
+    source: Source | None
+    error: str | None = None
+
+
+def find(paths: Iterable[str]) -> Iterator[Item]:
+    """The pictures of every path, as they are found. A name that is nothing becomes an item, and so a row, of its own.
+
+    Raises DataError, when it comes to it, for a folder without pictures, a pattern without match, a PATH that is empty.
+    """
+    for text in paths:
+        if text == "-":
+            yield from (Item(line, Path(line)) for line in _lines())
+        elif not text:
+            raise DataError("PATH is empty (''); name a picture, a folder or a pattern")
+        else:
+            yield from _one(text)
+
+
+def is_countable(paths: Iterable[str]) -> bool:
+    """Whether the pictures can be counted beforehand at no cost: no stdin, no archive to unpack."""
+    return not any(text == "-" or text.lower().endswith((*TARS, ".parquet")) for text in paths)
+
+
+def _one(text: str) -> Iterator[Item]:
+    path = Path(text)
+    if path.is_dir():
+        yield from _nonempty(_folder(path), f"no pictures in {text}; formats by suffix: {', '.join(sorted(SUFFIXES))}")
+    elif not os.path.lexists(path) and glob.has_magic(text):
+        matches = sorted(glob.iglob(text, recursive=True))
+        yield from _nonempty(
+            (_file(Path(m)) for m in matches if not Path(m).is_dir()),
+            f"nothing matches {text}; check the pattern, or name the folder",
+        )
+    elif text.lower().endswith(TARS):
+        yield from _tar(path)
+    elif path.suffix.lower() == ".parquet":
+        yield from _parquet(path)
+    else:
+        yield _file(path)
+
+
+def _nonempty(items: Iterator[Item], complaint: str) -> Iterator[Item]:
+    empty = True
+    for item in items:
+        empty = False
+        yield item
+    if empty:
+        raise DataError(complaint)
+
+
+def _lines() -> Iterator[str]:
+    """Paths on stdin, one a line; read as bytes, since names need not be UTF-8."""
+    for line in sys.stdin.buffer:
+        name = os.fsdecode(line.rstrip(b"\r\n"))
+        if name:
+            yield name
+
+
+def _file(path: Path) -> Item:
+    if path.suffix.lower() in OTHER_PICTURES:
+        return Item(
+            str(path),
+            None,
+            f"{path.suffix.lower()[1:].upper()} is a format plusx does not read; convert it to JPEG or PNG",
+        )
+    return Item(str(path), path)
+
+
+def _folder(root: Path, depth: int = 0, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Item]:
+    """Pictures below `root`, depth first, by name. Links are followed, but never into a folder that one is already in."""
+    try:
+        about = os.stat(root)
+        with os.scandir(root) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        yield Item(str(root), None, f"cannot be read ({error.strerror})")
+        return
+    here = (about.st_dev, about.st_ino)
+    if (here in above and about.st_ino) or depth > _MAX_DEPTH:
+        return
+    for entry in entries:
+        path, suffix = root / entry.name, os.path.splitext(entry.name)[1].lower()
+        if _is_dir(entry):
+            yield from _folder(path, depth + 1, (*above, here))
+        elif suffix in SUFFIXES or suffix in OTHER_PICTURES:
+            yield _file(path)
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a ring
+        return False
+
+
+def _tar(path: Path) -> Iterator[Item]:
+    """Pictures of a tar archive in the order they lie in it; nothing is unpacked to disk."""
+    try:
+        with tarfile.open(path, "r|*") as archive:
+            for member in archive:
+                suffix = os.path.splitext(member.name)[1].lower()
+                if not member.isfile() or suffix not in SUFFIXES:
+                    continue
+                name = f"{path}/{member.name}"
+                if member.size > _MAX_MEMBER:
+                    yield Item(name, None, f"{member.size} bytes, more than the cap of {_MAX_MEMBER}")
+                    continue
+                file = archive.extractfile(member)
+                yield Item(name, file.read() if file is not None else b"")
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        yield Item(str(path), None, f"not a whole tar archive ({' '.join(str(error).split()) or type(error).__name__})")
+
+
+def _parquet(path: Path) -> Iterator[Item]:
+    """Pictures of a Parquet file: a column of bytes, or of {bytes, path} as Hugging Face writes them."""
+    from plusx.runtime.quiet import missing
+
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise missing("pyarrow", "parquet", error) from error
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            column = _picture_column(file.schema_arrow, path)
+            row = 0
+            for group in file.iter_batches(64, columns=[column]):
+                for value in group.column(0).to_pylist():
+                    raw = value.get("bytes") if isinstance(value, dict) else value
+                    yield Item(f"{path}/{row}", raw if raw is not None else b"")
+                    row += 1
+    except (OSError, pyarrow.ArrowException) as error:
+        yield Item(str(path), None, f"not a readable Parquet file ({str(error).splitlines()[0]})")
+
+
+def _picture_column(schema: object, path: Path) -> str:
+    fields = list(schema)  # type: ignore[call-overload]
+    for field in fields:
+        kind = str(field.type)
+        if kind in ("binary", "large_binary") or (kind.startswith("struct<") and "bytes: binary" in kind):
+            return field.name
+    raise DataError(
+        f"{path} has no column of pictures (columns: {', '.join(f.name for f in fields)}); one must hold bytes"
+    )

@@ -1,0 +1,80 @@
+"""Pictures through decoding and a network, in order, with bounded memory.
+
+Each of `workers` threads takes pictures, decodes them and then waits while the engine computes them on the worker's
+share of the cores. So at any moment as many threads are busy as there are cores, whichever of the two takes longer;
+splitting the cores between decoders and engine would leave one side waiting for the other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plusx.errors import DataError
+from plusx.images import Preprocessing, decode, resize_crop
+from plusx.runtime.engine import Engine
+from plusx.runtime.inputs import Item, Source
+
+AHEAD = 4
+"""Groups a worker may be ahead of what was taken: enough to hide one slow picture, few enough to hold little memory."""
+Answer = NDArray[np.float32]
+Row = tuple[str, str | None, Answer | None]
+"""Name, why there is no answer (or None), answer (or None)."""
+
+
+class Pipeline:
+    """Runs items through an engine; safe to use again and again, one run at a time."""
+
+    def __init__(self, engine: Engine, pre: Preprocessing, *, exact_decode: bool = False) -> None:
+        self.engine, self.pre, self.exact_decode = engine, pre, exact_decode
+
+    def run(self, items: Iterable[Item]) -> Iterator[Row]:
+        """One row an item, in order. A picture that cannot be read is a row with its reason; the rest goes on."""
+        plan, source = self.engine.plan, iter(items)
+        waiting: deque[Future[list[Row]]] = deque()
+        pool = ThreadPoolExecutor(plan.workers, thread_name_prefix="plusx")
+        try:
+            while group := list(islice(source, plan.batch)):
+                waiting.append(pool.submit(self._work, group))
+                while len(waiting) >= AHEAD * plan.workers or (waiting and waiting[0].done()):
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _work(self, group: list[Item]) -> list[Row]:
+        read = [self._read(item) for item in group]
+        good = [picture for picture in read if not isinstance(picture, str)]
+        answers = iter(self.engine.infer(np.stack(good)) if good else ())
+        return [
+            (item.name, found, None) if isinstance(found, str) else _judged(item.name, next(answers))
+            for item, found in zip(group, read, strict=True)
+        ]
+
+    def _read(self, item: Item) -> NDArray[np.uint8] | str:
+        """A picture at the network's size, or the reason why not."""
+        if item.source is None:
+            return item.error or "no picture"
+        try:
+            return resize_crop(self._pixels(item.source), self.pre)
+        except DataError as error:
+            return str(error).removeprefix(f"{item.name}: ")
+
+    def _pixels(self, source: Source) -> NDArray[np.uint8]:
+        if not isinstance(source, np.ndarray):
+            return decode(source, self.pre.mode, at_least_px=self.pre.decode_px, exact=self.exact_decode)
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != self.pre.channels or 0 in source.shape:
+            raise DataError(f"array is {source.dtype} {source.shape}; expected uint8 (h, w, {self.pre.channels})")
+        return source
+
+
+def _judged(name: str, answer: Answer) -> Row:
+    if not np.isfinite(answer).all():
+        return name, "the network's answer is not finite; is the bundle whole?", None
+    return name, None, answer

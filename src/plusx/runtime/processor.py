@@ -1,0 +1,59 @@
+"""What the machine's processor is and can: read from the system, without any library."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+from plusx.errors import SpecError
+
+
+@cache
+def _cpuinfo() -> dict[str, str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def flags() -> frozenset[str]:
+    """Features of the first processor as Linux names them; empty where the system has no such file."""
+    found = _cpuinfo()
+    return frozenset((found.get("flags") or found.get("Features") or "").split())
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads(wanted: int | None = None) -> int:
+    """Threads to work with: the argument, else PLUSX_THREADS, else one a core. Raises SpecError for a number below 1."""
+    text = os.environ.get("PLUSX_THREADS", "")
+    if wanted is None and text:
+        if not text.isdigit():
+            raise SpecError(f"PLUSX_THREADS={text}, must be a whole number of at least 1")
+        wanted = int(text)
+    if wanted is not None and wanted < 1:
+        raise SpecError(f"threads={wanted}, must be at least 1")
+    return wanted or cores()
+
+
+def multiplies_bf16() -> bool:
+    """Does the processor multiply bf16 natively? Elsewhere it only costs accuracy."""
+    return bool({"amx_bf16", "avx512_bf16"} & flags())
+
+
+def name() -> str:
+    """Maker's name of the processor."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def key() -> str:
+    """12 hex digits that differ between processors on which a measured choice, or a compiled network, may differ."""
+    about = (name(), _cpuinfo().get("cpu family", ""), _cpuinfo().get("model", ""), *sorted(flags()), str(cores()))
+    return hashlib.sha256("\n".join(about).encode()).hexdigest()[:12]

@@ -1,0 +1,60 @@
+"""Copying pictures into a folder a class."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+from pathlib import Path
+
+from plusx.errors import DataError
+from plusx.runtime.predicting import Prediction
+
+UNSURE, UNREAD = "_unsure", "_not_read"
+
+
+class Sorter:
+    """Copies each picture into `root`/CLASS; without a class into _unsure, unreadable ones into _not_read."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.failed: list[str] = []
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"--sort-into {root}, cannot be made ({error.strerror}); choose another place") from error
+
+    def __call__(self, row: Prediction) -> None:
+        """A picture that vanished since, or a full disk, is remembered in `failed`; the rest goes on."""
+        path = Path(row.path)
+        kind = UNREAD if row.error is not None else folder_name(row.top[0][0]) if row.top else UNSURE
+        try:
+            if not path.is_file():  # never a pipe, which would not end
+                raise OSError("not a regular file")
+            (self.root / kind).mkdir(exist_ok=True)
+            target = free_name(self.root / kind / path.name, path)
+            if target is not None:
+                shutil.copy2(path, target)
+        except OSError as error:
+            self.failed.append(f"{row.path}: {error.strerror or error}")
+
+
+def free_name(wanted: Path, source: Path) -> Path | None:
+    """`wanted`, or with -2, -3, … when other pictures have the name; None when this very picture is there."""
+    number, target = 1, wanted
+    while os.path.lexists(target):
+        if target.is_file() and filecmp.cmp(source, target, shallow=False):
+            return None
+        number += 1
+        target = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+    return target
+
+
+def folder_name(label: str) -> str:
+    """A class as the name of one folder: a bundle is a file from somewhere, and may call a class ../../etc.
+
+    >>> folder_name("../etc"), folder_name("cat/dog"), folder_name("..")
+    ('.._etc', 'cat_dog', '_..')
+    """
+    name = "".join("_" if c in "/\\:\0" or not c.isprintable() else c for c in label)[:100].rstrip() or "_"
+    return f"_{name}" if name in (".", "..", UNSURE, UNREAD) else name

@@ -1,0 +1,99 @@
+"""Files of feature vectors, written row by row: memory stays that of a row."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plusx.errors import DataError
+from plusx.runtime.embedding import Embedding
+from plusx.runtime.quiet import missing
+
+_HEADER = 128
+_GROUP = 512
+
+
+class Npy:
+    """FILE.npy, float32 (n, width), a row of NaN for a picture that cannot be read; FILE.csv: path, error of each row."""
+
+    def __init__(self, path: Path, width: int) -> None:
+        self.width, self.n = width, 0
+        try:
+            self.file = path.open("wb")
+            self.names = path.with_suffix(".csv").open("w", encoding="utf-8", errors="surrogateescape", newline="")
+        except OSError as error:
+            raise DataError(f"-o {path}, cannot be written ({error.strerror}); choose another place") from error
+        self.file.write(self._head())
+        self.rows = csv.writer(self.names, lineterminator="\n")
+        self.rows.writerow(("path", "error"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, row: Embedding) -> None:
+        vector: NDArray[np.float32] = np.full(self.width, np.nan, np.float32) if row.vector is None else row.vector
+        self.file.write(np.ascontiguousarray(vector, dtype="<f4").tobytes())
+        self.rows.writerow((row.path, row.error or ""))
+        self.n += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Whatever was written is a whole file of so many rows, also after an interruption."""
+        self.file.seek(0)
+        self.file.write(self._head())
+        self.file.close()
+        self.names.close()
+
+    def _head(self) -> bytes:
+        """NPY format 1.0 (numpy.lib.format): magic, length, a dict padded with spaces so that rows begin at 128."""
+        text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({self.n}, {self.width}), }}"
+        body = text.ljust(_HEADER - 11) + "\n"
+        return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body.encode()
+
+
+class Parquet:
+    """FILE.parquet: path, error, vector (list of float32; null for a picture that cannot be read)."""
+
+    def __init__(self, path: Path, width: int) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise missing("pyarrow", "parquet", error) from error
+        kind = pyarrow.list_(pyarrow.float32(), width)
+        self.schema = pyarrow.schema([("path", pyarrow.string()), ("error", pyarrow.string()), ("vector", kind)])
+        try:
+            self.file = pyarrow.parquet.ParquetWriter(str(path), self.schema)
+        except OSError as error:
+            raise DataError(f"-o {path}, cannot be written ({error}); choose another place") from error
+        self.waiting: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, row: Embedding) -> None:
+        name = row.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        self.waiting.append(
+            {"path": name, "error": row.error, "vector": None if row.vector is None else row.vector.tolist()}
+        )
+        if len(self.waiting) == _GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow
+
+        self.file.write_table(pyarrow.Table.from_pylist(self.waiting, self.schema))
+        self.waiting.clear()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.waiting:
+            self._flush()
+        self.file.close()

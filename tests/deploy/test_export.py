@@ -1,0 +1,253 @@
+"""Every export, read back by its own engine: proven, described, listed, and refused when it is not the same function."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from plusx.bundles import open_bundle
+from plusx.bundles.engines import put_engine
+from plusx.cli.main import main
+from plusx.deploy import Order, export
+from plusx.deploy.reference import Reference, Served, network_of
+from plusx.deploy.targets import TARGETS
+from plusx.errors import BundleError, DataError, GateError, SpecError
+from plusx.runtime import preparing
+from plusx.runtime.quiet import openvino
+from shipping import copy_bare
+
+pytest.importorskip("openvino")
+pytest_plugins = ["shipped"]
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+FILES = {"openvino": ["model.bin", "model.xml"], "onnx": ["model.onnx"], "torch-export": ["model.pt2"]}
+
+
+@pytest.fixture
+def bundle(run: Path, tmp_path: Path) -> Path:
+    """A copy of the digits network, without engines that other tests have put into the original."""
+    return copy_bare(run, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("to", "precision"), [(to, p) for to in TARGETS for p in TARGETS[to].precisions if p != "int8"]
+)
+def test_export_into_the_bundle(to: str, precision: str, bundle: Path) -> None:
+    made = export(bundle, Order(to, precision))
+    assert made.path == bundle / "engines" / f"{to}-{precision}"
+    assert sorted(p.name for p in made.path.iterdir()) == ["engine.json", *FILES[to]]
+    listed = {n for n in open_bundle(bundle).files if n.startswith("engines/")}  # opens: every hash holds
+    assert listed == {f"engines/{to}-{precision}/{n}" for n in made.files}
+    proof = made.proof
+    assert (proof.n, proof.alive, proof.agreement) == (359, True, 1.0)
+    assert proof.reference_top1 is not None and proof.reference_top1 > 0.95
+    assert proof.difference < (1e-5 if precision == "fp32" else 3e-2)
+    if precision == "bf16":
+        assert proof.difference > 1e-4, "it was computed in float32"
+
+
+def test_the_batch_is_open_and_the_size_is_fixed(bundle: Path, tmp_path: Path) -> None:
+    made = export(bundle, Order("openvino"))
+    model = openvino().Core().read_model(made.path / "model.xml")
+    assert str(model.input().get_partial_shape()) == "[?,8,8,1]"
+    assert (model.input().get_element_type().get_type_name(), model.input().get_any_name()) == ("u8", "pictures")
+    open_size = export(bundle, Order("openvino", dynamic=True), tmp_path / "any")
+    assert str(openvino().Core().read_model(open_size.path / "model.xml").input().get_partial_shape()) == "[?,?,?,1]"
+    import onnx
+
+    graph = onnx.load(export(bundle, Order("onnx")).path / "model.onnx").graph
+    dims = [d.dim_value or d.dim_param for d in graph.input[0].type.tensor_type.shape.dim]
+    assert isinstance(dims[0], str) and dims[1:] == [8, 8, 1]
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_open_height_and_width_are_the_network_too(to: str, photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
+    out = export(photos, Order(to, dynamic=True, data=str(jpegs[0].parent)), tmp_path / "any")
+    network, reference = TARGETS[to].read(out.path, "fp32"), Reference(open_bundle(photos))
+    for h, w in ((32, 32), (45, 61)):
+        pictures = np.random.default_rng(h).integers(0, 256, (3, h, w, 3), dtype=np.uint8)
+        want = reference(pictures)
+        assert np.abs(network(pictures) - want).max() < 1e-4 * np.abs(want).max()
+
+
+def test_another_size(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
+    made = export(photos, Order("openvino", size=(48, 48), data=str(jpegs[0].parent)), tmp_path / "large")
+    about = json.loads((made.path / "engine.json").read_bytes())
+    assert (about["preprocessing_before"]["crop_px"], about["preprocessing_before"]["resize_px"]) == (48, 60)
+
+
+def test_labels_and_provenance_lie_in_the_network(bundle: Path) -> None:
+    model = openvino().Core().read_model(export(bundle, Order("openvino")).path / "model.xml")
+    assert model.get_rt_info(["model_info", "labels"]).astype(str).split() == [str(i) for i in range(10)]
+    about = json.loads(model.get_rt_info(["plusx", "about"]).astype(str))
+    assert about["proof"]["n"] == 359 and about["provenance"]["data"]["kind"] == "digits"
+    import onnx
+
+    props = {p.key: p.value for p in onnx.load(export(bundle, Order("onnx")).path / "model.onnx").metadata_props}
+    assert json.loads(props["labels"]) == [str(i) for i in range(10)]
+    assert json.loads(props["plusx"])["weights_sha256"] == open_bundle(bundle).files["weights.safetensors"]["sha256"]
+    extra = {"plusx.json": ""}
+    torch.export.load(export(bundle, Order("torch-export")).path / "model.pt2", extra_files=extra)
+    assert json.loads(extra["plusx.json"])["classes"] == [str(i) for i in range(10)]
+
+
+def test_weights_are_not_rounded_to_fp16(bundle: Path) -> None:
+    """OpenVINO's save_model would by default."""
+    made = export(bundle, Order("openvino"))
+    params = sum(
+        t.size for n, t in open_bundle(bundle).weights().items() if "running" not in n and "num_batches" not in n
+    )
+    assert (made.path / "model.bin").stat().st_size > 3.5 * params
+
+
+# ---- defects that the proof must find ----
+
+
+def test_a_forgotten_mean_is_found(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from plusx.deploy import to_openvino
+
+    def forgetful(model: Any, pre: Any) -> Any:
+        return preparing.fold_preprocessing(model, replace(pre, mean=(0.0,)))
+
+    monkeypatch.setattr(to_openvino, "fold_preprocessing", forgetful)
+    with pytest.raises(GateError, match="fp32 export differs by"):
+        export(bundle, Order("openvino"))
+    assert not (bundle / "engines").exists()
+    open_bundle(bundle)
+
+
+def test_bf16_in_disguise_is_found(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An fp32 export whose engine computes in bf16, as OpenVINO does by default where it can."""
+    target = TARGETS["openvino"]
+    monkeypatch.setitem(
+        TARGETS, "openvino", replace(target, read=lambda folder, precision: target.read(folder, "bf16"))
+    )
+    with pytest.raises(GateError, match="fp32 export differs by"):
+        export(bundle, Order("openvino"))
+
+
+def test_a_fixed_batch_is_found(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from plusx.deploy import to_openvino
+    from plusx.runtime.with_openvino import fix_batch
+
+    def stubborn(model: Any, pre: Any) -> Any:
+        folded = preparing.fold_preprocessing(model, pre)
+        fix_batch(folded, 16)
+        return folded
+
+    monkeypatch.setattr(to_openvino, "fold_preprocessing", stubborn)
+    with pytest.raises(Exception, match=r"(?i)shape|batch"):
+        export(bundle, Order("openvino"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "resnet50 depths=1,1 widths=8,8 stem_width=8 classes=3 shortcut=D gate=cbam",
+        "resnetv2_50 depths=1,1 widths=8,8 stem_width=8 classes=3",
+    ],
+)
+@pytest.mark.parametrize("to", ["onnx", "torch-export"])
+def test_odd_networks_reach_torchs_targets_too(words: str, to: str, jpegs: list[Path], tmp_path: Path) -> None:
+    from shipping import photo_bundle
+
+    assert export(photo_bundle(tmp_path, words), Order(to, data=str(jpegs[0].parent))).proof.difference < 1e-4
+
+
+# ---- storing ----
+
+
+def test_an_interrupted_store_leaves_a_whole_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill at each rename: the bundle opens, with the engine whole or without it."""
+    from plusx.bundles import durable
+
+    real, allowed = durable._rename, 0
+
+    def stop(source: Path, target: Path) -> None:
+        nonlocal allowed
+        if allowed == 0:
+            raise KeyboardInterrupt
+        allowed -= 1
+        real(source, target)
+
+    for steps in range(4):  # unlist, set aside, move in, list
+        put_engine(bundle, "x-fp32", {}, {"model": b"old"})
+        allowed = steps
+        monkeypatch.setattr(durable, "_rename", stop)
+        with pytest.raises(KeyboardInterrupt):
+            put_engine(bundle, "x-fp32", {}, {"model": b"new"})
+        monkeypatch.setattr(durable, "_rename", real)
+        if "engines/x-fp32/model" in open_bundle(bundle).files:
+            assert (bundle / "engines/x-fp32/model").read_bytes() in (b"old", b"new")
+    put_engine(bundle, "x-fp32", {}, {"model": b"newest"})
+    assert open_bundle(bundle).files["engines/x-fp32/model"]["bytes"] == 6
+
+
+def test_a_tampered_engine_is_found(bundle: Path) -> None:
+    put_engine(bundle, "x-fp32", {}, {"model": b"proven"})
+    (bundle / "engines/x-fp32/model").write_bytes(b"forged")
+    with pytest.raises(BundleError, match=r"engines/x-fp32/model is damaged"):
+        open_bundle(bundle)
+
+
+def test_notes_in_a_bundle_survive(bundle: Path) -> None:
+    (bundle / "notes.txt").write_text("mine")
+    export(bundle, Order("openvino"))
+    assert (bundle / "notes.txt").read_text() == "mine"
+
+
+# ---- words ----
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--to", "onxx"], "unknown target 'onxx'; did you mean 'onnx'"),
+        (["--to", "onnx", "--precision", "bf16"], "has no bf16 convolutions on CPUs; allowed there: fp32, int8"),
+        (["--to", "torch-export", "--precision", "int8"], "allowed there: fp32, bf16"),
+        (["--to", "torch-export", "--layout", "triton", "-o", "x"], "takes no torch-export network"),
+        (["--layout", "triton"], "name a new directory with -o DIR"),
+        (["--size", "16"], "name a new directory with -o DIR"),
+        (["--size", "16x20", "-o", "x"], "plusx crops squares"),
+        (["--accept-drop", "1"], "must be a share from 0 to below 1"),
+        (["--data", "nowhere"], "no such data (nowhere)"),
+        (["-o", "."], "exists and is not empty"),
+    ],
+)
+def test_bad_words_are_one_line(
+    words: list[str], says: str, bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bundle.parent)
+    assert main(["export", str(bundle), *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("plusx: ") and says in err and err.count("\n") == 1
+
+
+def test_pictures_must_be_known(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="name some with --data"):
+        export(photos, Order("openvino"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no pictures in"):
+        export(photos, Order("openvino", data=str(tmp_path / "empty")))
+
+
+def test_served_equals_normalised(photos: Path) -> None:
+    """Preprocessing inside the graph against plusx.images', for every value that a pixel can have."""
+    opened = open_bundle(photos)
+    pictures = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    from plusx.images import normalise
+
+    served = Served(torch.nn.Identity(), opened.preprocessing)(torch.from_numpy(pictures)).numpy()
+    assert np.abs(served - normalise(pictures, opened.preprocessing)).max() < 1e-6
+    assert network_of(opened).training is False
+
+
+def test_order_checks_itself() -> None:
+    with pytest.raises(SpecError, match="unknown precision 'int4'"):
+        Order("openvino", "int4")

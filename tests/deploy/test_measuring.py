@@ -1,0 +1,137 @@
+"""tune and bench: they choose by what they measure, keep it by processor, and refuse a busy machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import plusx
+from plusx.bundles import open_bundle
+from plusx.cli.main import main
+from plusx.deploy import Order, export, tuning
+from plusx.deploy.measuring import interleave, latencies_ms, matmul_flops, percentile, process, ratio
+from plusx.errors import RunError
+from plusx.runtime import processor
+from plusx.runtime.plan import TUNED, Plan, choose, tuned_plans
+from shipping import copy_bare
+
+pytest.importorskip("openvino")
+pytest_plugins = ["shipped"]
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture
+def bundle(run: Path, tmp_path: Path) -> Path:
+    return copy_bare(run, tmp_path / "bundle")
+
+
+def test_tune_keeps_the_fastest_and_predict_takes_it(
+    bundle: Path, digits: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With made-up figures, so that the answer is known; of the finalists the second measurement decides."""
+    export(bundle, Order("openvino", "bf16"))
+    slow_at_last = iter([1.0] * 100)
+
+    def figure(engine, found, purpose, seconds):
+        plan = engine.plan
+        value = 100.0 + plan.batch + (50 if plan.precision == "bf16" else 0) - next(slow_at_last) * (plan.batch == 1)
+        return value if purpose == "throughput" else 1 / value
+
+    monkeypatch.setattr(tuning, "measured", figure)
+    for purpose in ("throughput", "latency"):
+        tuned = tuning.tune(bundle, purpose, seconds=0)
+        assert tuned.plan.precision == "bf16"
+        assert choose(open_bundle(bundle), purpose=purpose) == tuned.plan
+    assert plusx.predictor(bundle)(digits[:2])[0].error is None
+    assert choose(open_bundle(bundle), precision="fp32").precision == "fp32", (
+        "what is written comes before what was measured"
+    )
+
+
+def test_other_processors_keep_theirs(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "measured", lambda engine, *a: float(engine.plan.batch))
+    monkeypatch.setattr(processor, "key", lambda: "elsewhere")
+    there = tuning.tune(bundle, seconds=0).plan
+    monkeypatch.setattr(processor, "key", lambda: "here")
+    assert tuned_plans(open_bundle(bundle)) == {}
+    tuning.tune(bundle, seconds=0)
+    assert set(json.loads((bundle / TUNED).read_bytes())) == {"elsewhere", "here"}
+    assert tuned_plans(open_bundle(bundle), "elsewhere") == {"throughput": there}
+
+
+def test_only_proven_precisions_are_tried(bundle: Path) -> None:
+    tried = list(tuning.candidates(open_bundle(bundle), "throughput", 2))
+    assert {(plan.engine, plan.precision) for plan in tried} == {("openvino", "fp32")}
+
+
+def test_tune_measures_for_real(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tune", str(bundle), "--threads", "1", "--seconds", "0.02"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("openvino fp32, 1 worker of 1, batch ") and "images/s" in out
+    assert err.count("\n") >= 3
+    assert main(["tune", str(bundle), "--for", "size"]) == 2
+
+
+def test_bench_says_everything(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "bench",
+        str(bundle),
+        "--busy",
+        "--threads",
+        "1",
+        "--rounds",
+        "2",
+        "--seconds",
+        "0.02",
+        "--engine",
+        "openvino",
+    ]
+    assert main([*words, "--format", "json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    ours, torch = record["lines"]
+    assert (ours["name"], torch["name"]) == ("openvino fp32", "torch fp32")
+    for line in (ours, torch):
+        assert 0 < line["p50_ms"] <= line["p99_ms"]
+        assert line["per_core"] == line["images_per_s"] > 0
+        assert line["start_s"] > 0.1 and line["peak_mb"] > 20
+    assert ours["faster"]["low"] <= ours["faster"]["value"] <= ours["faster"]["high"] and torch["faster"] is None
+    assert torch["peak_mb"] > ours["peak_mb"], "torch was loaded where it is not needed"
+    from plusx.cli.bench import svg, table
+    from plusx.deploy.benching import Line
+    from plusx.deploy.measuring import Ratio
+
+    lines = [
+        Line(**{**row, "plan": Plan(**row["plan"]), "faster": row["faster"] and Ratio(**row["faster"])})
+        for row in record["lines"]
+    ]
+    drawn = ElementTree.fromstring(svg(lines, "a <machine>"))
+    assert len([e for e in drawn if e.tag.endswith("rect")]) == 2
+    assert table(lines, "here").count("\n") == 4
+
+
+def test_a_busy_machine_is_refused(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (5.0, 5.0, 5.0))
+    assert main(["bench", str(bundle)]) == 3
+    assert "load 5.00 on" in capsys.readouterr().err
+
+
+def test_helpers() -> None:
+    assert [percentile(range(1, 101), share) for share in (0.5, 0.99, 1)] == [50, 99, 100]
+    order: list[str] = []
+    interleave({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
+    assert "".join(order) == "ba" + "ab" + "ba" + "ab"
+    found = ratio([10, 11, 12], [5, 5.5, 6])
+    assert found.value == 2 and found.low <= 2 <= found.high
+    with pytest.raises(RunError, match="ended with 3"):
+        process(["sh", "-c", "exit 3"])
+    assert process(["sleep", "0.2"]).seconds == pytest.approx(0.2, abs=0.2)
+    flops = matmul_flops(Plan("openvino", "fp32", 1, 1, 1), 0.05, n=256)
+    assert flops is not None and flops > 1e8
+    assert matmul_flops(Plan("openvino", "int8", 1, 1, 1)) is None
+    assert len(latencies_ms(type("E", (), {"infer": lambda self, x: x})(), [0], 0)) == 10  # type: ignore[arg-type]

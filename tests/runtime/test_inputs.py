@@ -1,0 +1,148 @@
+"""What PATH means: order, laziness, archives, lists, and everything on a disk that is no picture."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from plusx.errors import DataError
+from plusx.runtime.inputs import find, is_countable
+
+
+def names(*paths: str | Path) -> list[str]:
+    return [item.name for item in find([str(p) for p in paths])]
+
+
+def touch(root: Path, *files: str) -> None:
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(b"x")
+
+
+def test_a_folder_is_walked_in_pathlibs_order(tmp_path: Path) -> None:
+    touch(tmp_path, "b.jpg", "a/z.png", "a/b/c.JPG", "a.jpg", "c/readme.txt", "Z.webp", "a b/x.jpeg")
+    want = sorted(p for p in tmp_path.rglob("*") if p.suffix.lower() in (".jpg", ".png", ".webp", ".jpeg"))
+    assert names(tmp_path) == [str(p) for p in want]
+
+
+def test_files_patterns_and_nothing(tmp_path: Path) -> None:
+    touch(tmp_path, "1.jpg", "2.jpg", "notes.txt", "odd[1].jpg")
+    assert names(tmp_path / "?.jpg") == [str(tmp_path / "1.jpg"), str(tmp_path / "2.jpg")]
+    assert names(tmp_path / "odd[1].jpg") == [str(tmp_path / "odd[1].jpg")], (
+        "a file that looks like a pattern is a file"
+    )
+    assert names(tmp_path / "none.jpg") == [str(tmp_path / "none.jpg")], "it will be a row with its reason"
+    with pytest.raises(DataError, match="nothing matches"):
+        names(tmp_path / "*.tiff")
+    with pytest.raises(DataError, match="no pictures in"):
+        names(tmp_path / "nothing", *[tmp_path / "empty"][: (tmp_path / "empty").mkdir() or 1])
+    with pytest.raises(DataError, match="PATH is empty"):
+        names("")
+
+
+def test_other_formats_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.heic", "b.avif", "c.nef")
+    items = list(find([str(tmp_path), str(tmp_path / "a.heic")]))
+    assert [i.source for i in items] == [None] * 4
+    assert items[0].error == "HEIC is a format plusx does not read; convert it to JPEG or PNG"
+
+
+def test_links_in_a_ring_end(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.jpg")
+    (tmp_path / "in" / "up").symlink_to(tmp_path)
+    (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    found = names(tmp_path)
+    assert found == [str(tmp_path / name) for name in ("gone.jpg", "in/a.jpg", "self.jpg")]
+
+
+def test_a_folder_linked_twice_is_read_twice(tmp_path: Path) -> None:
+    touch(tmp_path, "real/a.jpg")
+    (tmp_path / "twin").symlink_to(tmp_path / "real")
+    assert len(names(tmp_path)) == 2
+
+
+def test_a_locked_folder_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.jpg", "locked/b.jpg")
+    scan = os.scandir
+
+    def refuse(path: Path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    items = list(find([str(tmp_path)]))
+    assert [i.error for i in items] == [None, "cannot be read (Permission denied)"]
+
+
+def test_tar_shards(tmp_path: Path) -> None:
+    touch(tmp_path, "x/1.jpg", "x/2.png", "x/3.txt")
+    for mode, name in (("w", "a.tar"), ("w:gz", "a.tar.gz")):
+        with tarfile.open(tmp_path / name, mode) as archive:
+            archive.add(tmp_path / "x", "x")
+            evil = tarfile.TarInfo("../../etc/evil.jpg")
+            evil.size = 4
+            archive.addfile(evil, io.BytesIO(b"evil"))
+            link = tarfile.TarInfo("x/link.jpg")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(link)
+    for name in ("a.tar", "a.tar.gz"):
+        items = list(find([str(tmp_path / name)]))
+        assert sorted(Path(i.name).name for i in items) == ["1.jpg", "2.png", "evil.jpg"], (
+            "read in place, links left out"
+        )
+        assert {i.source for i in items} == {b"x", b"evil"}
+    whole = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "torn.tar").write_bytes(whole[:1500])
+    (tmp_path / "text.tar").write_bytes(b"no archive")
+    for name in ("torn.tar", "text.tar", "absent.tar"):
+        *_, last = find([str(tmp_path / name)])
+        assert last.error is not None and last.error.startswith("not a whole tar archive"), name
+
+
+def test_a_list_on_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = b"a.jpg\r\n\nb c.jpg\n\xff\xfe.jpg\nlast.jpg"
+    monkeypatch.setattr(sys, "stdin", type("In", (), {"buffer": io.BytesIO(lines)}))
+    assert names("-") == ["a.jpg", "b c.jpg", os.fsdecode(b"\xff\xfe.jpg"), "last.jpg"]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    plain = pyarrow.table({"label": [1, 2], "image": [b"one", None]})
+    nested = pyarrow.table({"image": [{"bytes": b"one", "path": "a.jpg"}, {"bytes": None, "path": "b.jpg"}]})
+    for table in (plain, nested):
+        pyarrow.parquet.write_table(table, tmp_path / "p.parquet")
+        items = list(find([str(tmp_path / "p.parquet")]))
+        assert [(i.name.rpartition("/")[2], i.source) for i in items] == [("0", b"one"), ("1", b"")]
+    pyarrow.parquet.write_table(pyarrow.table({"label": [1]}), tmp_path / "p.parquet")
+    with pytest.raises(DataError, match=r"no column of pictures \(columns: label\)"):
+        list(find([str(tmp_path / "p.parquet")]))
+    (tmp_path / "p.parquet").write_bytes(b"PAR1 nonsense")
+    assert [i.error is None for i in find([str(tmp_path / "p.parquet")])] == [False]
+
+
+def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"pyarrow .*pip install 'plusx\[parquet\]'"):
+        list(find([str(tmp_path / "p.parquet")]))
+
+
+def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{i:03d}/{i}.jpg" for i in range(50)))
+    walk = find([str(tmp_path)])
+    first = next(walk)
+    (tmp_path / "049" / "49.jpg").unlink()
+    assert [first.name, *(i.name for i in walk)][-1].endswith("48.jpg")
+
+
+def test_what_can_be_counted() -> None:
+    assert is_countable(["a", "b/*.jpg"])
+    assert not any(is_countable([text]) for text in ("-", "a.tar", "B.TGZ", "c.parquet"))

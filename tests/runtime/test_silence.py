@@ -1,0 +1,60 @@
+"""Nothing is reported to anybody: export, int8 and predict with every socket blocked and every attempt noted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shipping import copy_bare, fresh
+
+pytest.importorskip("openvino")
+pytest_plugins = ["shipped"]
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+GUARD = """
+import json, socket, sys, time
+attempts = []
+def note(name, value):
+    def refuse(*a, **k):
+        attempts.append(f"{name} {a[1:] if name.startswith('socket') else a}")
+        raise OSError("blocked")
+    return refuse
+for name in ("connect", "connect_ex", "sendto"):
+    setattr(socket.socket, name, note("socket." + name, None))
+for name in ("getaddrinfo", "create_connection", "gethostbyname"):
+    setattr(socket, name, note(name, None))
+"""
+
+
+def outside(home: Path) -> dict[str, str]:
+    """A user who was never asked: no consent file, and no sign of a test run, which the libraries look for."""
+    keep = dict.fromkeys(("CI", "NNCF_CI", "NNCF_DEV", "GITHUB_ACTIONS", "TF_BUILD", "JENKINS_URL"), "")
+    return {**keep, "HOME": str(home), "PLUSX_CACHE": str(home / "cache")}
+
+
+def attempts(code: str, home: Path, *words: str) -> list[str]:
+    out = fresh(GUARD + code + "\ntime.sleep(1)\nprint(json.dumps(attempts))", *words, env=outside(home))
+    return json.loads(out.splitlines()[-1])
+
+
+def test_predict_and_export_are_silent(run: Path, digits: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    bundle = copy_bare(run, tmp_path / "bundle")
+    code = """
+from plusx.cli.main import main
+bundle, picture = sys.argv[1:]
+for words in (["export", bundle, "--precision", "fp32"], ["export", bundle, "--precision", "int8"], ["export", bundle, "--to", "onnx"],
+              ["predict", bundle, picture], ["predict", bundle, picture, "--engine", "onnxruntime", "--precision", "fp32"]):
+    assert main(words) == 0, words
+"""
+    assert attempts(code, tmp_path, str(bundle), str(digits[0])) == []
+    assert not (tmp_path / "intel").exists(), "an identifier was left in the user's home"
+
+
+def test_the_guard_sees_openvinos_telemetry(tmp_path: Path) -> None:
+    """Negative control: openvino as everybody imports it."""
+    pytest.importorskip("openvino_telemetry")
+    seen = attempts("import openvino, openvino.tools.ovc", tmp_path)
+    assert seen or (tmp_path / "intel").exists()
