@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from types import SimpleNamespace
 
 import pytest
 
 import plusx
+from counting import calls
 from plusx.errors import GeometryError, SpecError
 from plusx.graph import lower
 
@@ -27,22 +27,6 @@ def test_names_are_unique_and_found():
         assert all(graph[op.name] is op for op in graph.ops)
     with pytest.raises(GeometryError, match=r"did you mean 'layer3.0.conv2'"):
         lower("resnet50")["layer3.0.conv22"]
-
-
-def calls(work):
-    """Python calls that `work` makes: what a clock would tell, without the noise."""
-    count = 0
-
-    def seen(frame, event, arg):
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(seen)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def test_lowering_and_analysis_are_linear():

@@ -155,7 +155,7 @@ def test_bombs_are_refused_before_they_are_unpacked(make, side, recwarn):
     for mode in ("RGB", "L"):
         with pytest.raises(DataError, match=f"cap of {MAX_PIXELS}"):
             decode(make(side, side), mode, at_least_px=32)
-    assert time.perf_counter() - begin < 0.5
+    assert time.perf_counter() - begin < 5  # decoding it would take minutes
     assert not recwarn.list
 
 

@@ -46,7 +46,7 @@ class MetricsFile:
             if self.path.exists():
                 kept = [row for row in read_lines(self.path) if stands(row, event)]
                 write_file(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept).encode())
-        if (row := self.row(event)) is not None:
+        if (row := self.row(event)) is not None and self.path.parent.is_dir():  # stopped before it began: no run
             append_line(self.path, row)
 
     def row(self, event: Event) -> dict[str, Any] | None:
