@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from plusx.data import Skipped, crop_boxes, erase, erase_boxes, flip, flips, open_data, order
 from plusx.errors import DataError
 from plusx.images import normalise, resize_box
+from plusx.runtime import processor
 from plusx.training.feed import Feed
-from plusx.training.machine import cpu_flags, multiplies_bf16
 from plusx.training.plan import Plan, learning_rate
 from plusx.training.recipe import parse_recipe
 from plusx.training.seeds import counted, fold
@@ -141,11 +141,11 @@ def test_counted_leaves_the_generator_alone() -> None:
 
 
 def test_bf16_only_where_the_processor_multiplies_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    info = tmp_path / "cpuinfo"
     for flags, wanted in {"avx2 avx512f": False, "avx512f avx512_bf16": True, "amx_tile amx_bf16": True}.items():
+        info = tmp_path / flags.replace(" ", "-")
         info.write_text(f"model name\t: some\nflags\t\t: fpu {flags} sse\n")
-        assert multiplies_bf16(cpu_flags(info)) is wanted
-    assert cpu_flags(tmp_path / "none") == frozenset()
+        assert processor.multiplies_bf16(info) is wanted
+    assert processor.flags(tmp_path / "none") == frozenset()
 
 
 def test_tiny_pictures_are_not_shared_between_threads(photos) -> None:  # type: ignore[no-untyped-def]

@@ -12,6 +12,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from plusx.runtime import processor
+
 SUMMARY = "this machine: processor, threads, extras, disk"
 
 EXTRAS = {
@@ -49,8 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def examine() -> dict[str, object]:
     """Everything `doctor` prints. Nothing heavy is imported: versions come from the packages' metadata."""
-    flags = cpu_flags()
-    bf16 = bool({"avx512_bf16", "amx_bf16"} & flags)
+    flags = processor.flags()
     cache = Path(
         os.environ.get("PLUSX_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "plusx"
     )
@@ -58,11 +59,13 @@ def examine() -> dict[str, object]:
         "plusx": metadata.version("plusx"),
         "python": sys.version.split()[0],
         "machine": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "processor": processor.name(),
+        "cores": processor.cores(),
         "threads": os.environ.get("PLUSX_THREADS") or os.environ.get("OMP_NUM_THREADS") or "all cores",
         "fast paths": ", ".join(flag for flag in FAST_FLAGS if flag in flags) or "none known",
-        "training in": "bf16 autocast, channels_last" if bf16 else "fp32 (no AMX, no AVX512-BF16)",
+        "training in": "bf16 autocast, channels_last"
+        if processor.multiplies_bf16()
+        else "fp32 (no AMX, no AVX512-BF16)",
         "base": {PACKAGES.get(name, name): version(name) for name in BASE},
         "extras": {extra: _extra(extra, names) for extra, names in EXTRAS.items()},
         "disk": {"here": free(Path.cwd()), "cache": f"{free(cache)} at {cache}"},
@@ -81,26 +84,6 @@ def version(name: str) -> str:
         return metadata.version(PACKAGES.get(name, name))
     except metadata.PackageNotFoundError:
         return "missing"
-
-
-def processor() -> str:
-    for line in _cpuinfo():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def cpu_flags() -> set[str]:
-    """The processor's features as Linux names them; empty elsewhere."""
-    for line in _cpuinfo():
-        if line.startswith(("flags", "Features")):
-            return set(line.partition(":")[2].split())
-    return set()
-
-
-def _cpuinfo() -> list[str]:
-    file = Path("/proc/cpuinfo")
-    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
 
 def free(path: Path) -> str:

@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plusx.bundles import open_bundle
     from plusx.cli.progress import Indexing
+    from plusx.runtime.processor import cores
     from plusx.training.evaluation import evaluate
     from plusx.training.held_out import open_held_out
-    from plusx.training.machine import cores
 
     bundle = open_bundle(args.source)
     data, own = open_held_out(args.data, bundle, skip_bad=args.skip_bad, progress=Indexing())

@@ -10,19 +10,21 @@ from pathlib import Path
 
 from plusx.errors import SpecError
 
+CPUINFO = Path("/proc/cpuinfo")
+
 
 @cache
-def _cpuinfo() -> dict[str, str]:
+def _cpuinfo(file: Path = CPUINFO) -> dict[str, str]:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
+        lines = file.read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
     except OSError:
         return {}
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def flags() -> frozenset[str]:
+def flags(file: Path = CPUINFO) -> frozenset[str]:
     """Features of the first processor as Linux names them; empty where the system has no such file."""
-    found = _cpuinfo()
+    found = _cpuinfo(file)
     return frozenset((found.get("flags") or found.get("Features") or "").split())
 
 
@@ -43,9 +45,9 @@ def threads(wanted: int | None = None) -> int:
     return wanted or cores()
 
 
-def multiplies_bf16() -> bool:
-    """Does the processor multiply bf16 natively? Elsewhere it only costs accuracy."""
-    return bool({"amx_bf16", "avx512_bf16"} & flags())
+def multiplies_bf16(file: Path = CPUINFO) -> bool:
+    """Does the processor multiply bf16 natively? Elsewhere it is slower than fp32 (pytorch issue 86270), and less exact."""
+    return bool({"amx_bf16", "avx512_bf16"} & flags(file))
 
 
 def name() -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from plusx.errors import BundleError, SpecError
+from plusx.runtime import processor
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -28,27 +29,13 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """The flags of the first processor; empty where the system has no such file."""
-    try:
-        lines = cpuinfo.read_text().splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
-
-
-def multiplies_bf16(flags: frozenset[str]) -> bool:
-    """Does the processor multiply bf16 natively? Elsewhere autocast is slower than fp32 (pytorch #86270)."""
-    return "amx_bf16" in flags or "avx512_bf16" in flags
-
-
 def pick_precision(name: str, device: torch.device) -> str:
     """fp32 or bf16, from a recipe's `precision` and the device."""
     if name != "auto":
         return name
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if device.type == "cpu" and multiplies_bf16(cpu_flags()) else "fp32"
+    return "bf16" if device.type == "cpu" and processor.multiplies_bf16() else "fp32"
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
@@ -84,11 +71,6 @@ def using_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def require_room(where: Path, need_bytes: int) -> None:

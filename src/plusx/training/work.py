@@ -17,13 +17,14 @@ from plusx.analysis import analyse
 from plusx.bundles import save_bundle, start_run
 from plusx.data import Data, Splits
 from plusx.errors import SpecError
+from plusx.runtime.processor import cores
 from plusx.training import checkpoint
 from plusx.training.estimate import Speed, fitting_epochs, measure
 from plusx.training.evaluation import judge
 from plusx.training.events import Event, Finished, Skipped, Started
 from plusx.training.feed import Feed
 from plusx.training.loop import Loop
-from plusx.training.machine import cores, count_threads, pick_device, pick_precision, require_room, using_threads
+from plusx.training.machine import count_threads, pick_device, pick_precision, require_room, using_threads
 from plusx.training.plan import Plan
 from plusx.training.setup import Setup
 from plusx.training.signals import Stop
