@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,38 @@ def test_the_guard_sees_openvinos_telemetry(tmp_path: Path) -> None:
     pytest.importorskip("openvino_telemetry")
     seen = attempts("import openvino, openvino.tools.ovc", tmp_path)
     assert seen or (tmp_path / "intel").exists()
+
+
+RACE = """
+import faulthandler, sys, threading
+faulthandler.dump_traceback_later(5, exit=True)
+from plusx.runtime import quiet
+if sys.argv[1] == "unsettled":
+    quiet._settle = lambda module: None
+ov = quiet.openvino()
+sys.setswitchinterval(1e-6)
+start = threading.Barrier(8)
+def first():
+    start.wait()
+    ov.Type.u8.to_dtype()
+threads = [threading.Thread(target=first) for _ in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+print("done")
+"""
+
+
+def finishes(how: str) -> bool:
+    done = subprocess.run([sys.executable, "-c", RACE, how], capture_output=True, text=True, timeout=60)
+    return done.stdout.strip() == "done"
+
+
+def test_threads_that_infer_for_the_first_time_do_not_wait_for_ever() -> None:
+    """Seen in the wild: a prediction that never ended."""
+    assert all(finishes("settled") for _ in range(3))
+
+
+@pytest.mark.slow
+def test_without_the_remedy_some_do() -> None:
+    """The control; once it fails, OpenVINO has mended its first use from several threads, and `_settle` can go."""
+    assert not all(finishes("unsettled") for _ in range(20))

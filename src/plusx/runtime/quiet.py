@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +22,9 @@ def silence() -> None:
     os.environ.setdefault("ORT_TELEMETRY_DISABLED", "1")
 
 
+_FIRST = threading.Lock()
+
+
 def openvino() -> ModuleType:
     """The openvino module. Raises MissingExtra."""
     silence()
@@ -27,7 +32,23 @@ def openvino() -> ModuleType:
         import openvino as module
     except ImportError as error:
         raise missing("openvino", "cpu", error) from error
+    with _FIRST:
+        _settle(module)
     return module
+
+
+@cache
+def _settle(module: ModuleType) -> None:
+    """Have OpenVINO's tables of types made by one thread.
+
+    Its binding makes them when they are first used, in code that may let another thread in (2026.4, Type.to_dtype). Two
+    threads that infer for the first time at once then wait for each other for ever: one in 60 processes here.
+    """
+    import numpy as np
+
+    module.Type.u8.to_dtype()
+    module.Type(np.uint8)
+    _ = module.Tensor(np.zeros(1, np.uint8)).data
 
 
 def opset() -> Any:
