@@ -67,7 +67,7 @@ import faulthandler, sys, threading
 faulthandler.dump_traceback_later(5, exit=True)
 from plusx.runtime import quiet
 if sys.argv[1] == "unsettled":
-    quiet._settle = lambda module: None
+    quiet._settle = lambda: None
 ov = quiet.openvino()
 sys.setswitchinterval(1e-6)
 start = threading.Barrier(8)

@@ -33,18 +33,19 @@ def openvino() -> ModuleType:
     except ImportError as error:
         raise missing("openvino", "cpu", error) from error
     with _FIRST:
-        _settle(module)
+        _settle()
     return module
 
 
 @cache
-def _settle(module: ModuleType) -> None:
+def _settle() -> None:
     """Have OpenVINO's tables of types made by one thread.
 
     Its binding makes them when they are first used, in code that may let another thread in (2026.4, Type.to_dtype). Two
     threads that infer for the first time at once then wait for each other for ever: one in 60 processes here.
     """
     import numpy as np
+    import openvino as module
 
     module.Type.u8.to_dtype()
     module.Type(np.uint8)
