@@ -30,6 +30,7 @@ COMMANDS = {
     "bench": "how fast a trained network answers here, beside others",
     "cam": "where a trained network looks, on the picture",
     "weights": "say what a weights file is, or cut it",
+    "data": "check pictures before training: unreadable, duplicate, leaking, odd, uneven",
     "recipes": "the training recipes and their settings",
     "doctor": "this machine: processor, threads, extras, disk",
 }

@@ -11,6 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from plusx.data.packed import Packed
+from plusx.errors import DataError
+
 Mode = Literal["RGB", "L"]
 
 
@@ -28,7 +31,8 @@ class Data:
 
     `labels` int64 (n,) index `classes`; `channels` is 1 when every picture is grey, else 3; `fingerprint` (sha256 hex)
     changes when names, sizes, labels or, in memory, pixels change. `pictures` is uint8 (n, h, w, c) when everything
-    lies in memory, else None and `root` / names[i] is the file. Plain data: it may be pickled into a worker.
+    lies in memory, else None and `root` / names[i] is the file, or with `packed` a name for it and the bytes lie in
+    a larger file. Plain data: it may be pickled into a worker.
     """
 
     kind: str
@@ -40,6 +44,7 @@ class Data:
     pictures: NDArray[np.uint8] | None = None
     root: Path | None = None
     skipped: tuple[Skipped, ...] = ()
+    packed: Packed | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,15 +69,29 @@ class Data:
             return with_mode(self.pictures[i], mode)
         from plusx.images import decode
 
-        return decode(Path(self.path(i)), mode, at_least_px=at_least_px)
+        try:
+            return decode(self.encoded(i), mode, at_least_px=at_least_px)
+        except DataError as error:
+            raise DataError(f"{self.path(i)}: {error}") from error
+
+    def encoded(self, i: int) -> bytes:
+        """The bytes of picture i as its file has them; there are none in memory. Raises DataError, without the name."""
+        from plusx.images.decode import read_file
+
+        if self.packed is not None:
+            return self.packed.read(i)
+        if self.root is None:
+            raise DataError("it lies in memory, not in a file; read it instead")
+        return read_file(Path(self.path(i)))
 
     def subset(self, indices: NDArray[np.int64]) -> Data:
         """The same set with only `indices`, in that order; its fingerprint is of the part."""
         names = tuple(self.names[int(i)] for i in indices)
         labels = self.labels[indices]
         pictures = None if self.pictures is None else np.ascontiguousarray(self.pictures[indices])
+        packed = None if self.packed is None else self.packed.take(indices)
         mark = fingerprint(self.fingerprint, names, labels)
-        return replace(self, labels=labels, names=names, pictures=pictures, fingerprint=mark)
+        return replace(self, labels=labels, names=names, pictures=pictures, packed=packed, fingerprint=mark)
 
     def counts(self) -> NDArray[np.int64]:
         """How many pictures each class has: int64 (classes,)."""

@@ -6,15 +6,14 @@ import contextlib
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from plusx.data.dataset import Data, Skipped, fingerprint
+from plusx.data.indexing import each
 from plusx.errors import DataError
 
 Progress = Callable[[int, int], None]  # done, of how many
@@ -89,7 +88,7 @@ def find_pictures(root: Path, cache: Path | None, progress: Progress | None = No
         raise DataError(f"no pictures in {root} ({len(classes)} folders looked through); allowed: {_suffix_words()}")
     if empty:
         raise DataError(f"no pictures in class folder {_some(empty)} of {root}; fill it or remove it")
-    entries, bad = _index(root, sorted(names), cache, progress)
+    entries, bad = index_pictures(root, sorted(names), cache, progress)
     readable = {entry.name.partition("/")[0] for entry in entries}
     for name in classes:
         if name not in readable:
@@ -98,6 +97,16 @@ def find_pictures(root: Path, cache: Path | None, progress: Progress | None = No
                 f"no readable picture in class folder {name!r} of {root} (first: {first.path}: {first.reason})"
             )
     return Found(root, classes, tuple(entries), tuple(sorted((*skipped, *bad), key=lambda row: row.path)))
+
+
+def is_folder(item: os.DirEntry[str]) -> bool:
+    """Whether a name leads to a folder; links are followed, those in a ring lead nowhere."""
+    return _kind(item) == "folder"
+
+
+def holds_pictures(root: Path, name: str) -> bool:
+    """Whether the class folder root/name has a picture; it is not opened."""
+    return next(_walk(root, name, []), None) is not None
 
 
 def _loose_pictures(root: Path) -> list[str]:
@@ -162,26 +171,12 @@ def _walk(root: Path, top: str, skipped: list[Skipped]) -> Iterator[str]:
                 skipped.append(Skipped(str(root / name), "a format plusx does not read; convert it to JPEG or PNG"))
 
 
-def _index(
+def index_pictures(
     root: Path, names: Sequence[str], cache: Path | None, progress: Progress | None
 ) -> tuple[list[Entry], list[Skipped]]:
+    """Each name, decoded once or known from the kept index: what can be used, and what cannot."""
     known = {} if cache is None else _load(_cache_file(cache, root))
-    done = 0
-    lock = threading.Lock()
-
-    def one(name: str) -> Entry | Skipped:
-        nonlocal done
-        answer = _examine(root, name, known.get(name))
-        with lock:
-            done += 1
-            if progress is not None and (done % 64 == 0 or done == len(names)):
-                progress(done, len(names))
-        return answer
-
-    # more threads than cores gain nothing: decoding holds a core each
-    workers = max(1, int(os.environ.get("PLUSX_THREADS") or 0) or min(os.cpu_count() or 1, 16))
-    with ThreadPoolExecutor(workers) as pool:
-        answers = list(pool.map(one, names))
+    answers = each(lambda name: _examine(root, name, known.get(name)), names, progress)
     entries = [a for a in answers if isinstance(a, Entry)]
     if cache is not None and entries != list(known.values()):
         _keep(_cache_file(cache, root), entries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from plusx.errors import DataError
 
 _UBYTE = 0x08
 _MAX_BYTES = 1 << 31  # 2 GiB of pixels: 2.7 million MNIST pictures; a gzip bomb ends here
+_PIECE = 1 << 22
 
 
 def parse_idx(raw: bytes, name: str) -> NDArray[np.uint8]:
@@ -54,12 +56,24 @@ def read_bounded(path: Path) -> bytes:
             zipped = plain.read(2) == b"\x1f\x8b"
             plain.seek(0)
             if not zipped:
-                raw = plain.read(_MAX_BYTES + 1)
+                raw = _read(plain)
             else:
                 with gzip.GzipFile(fileobj=plain) as packed:
-                    raw = packed.read(_MAX_BYTES + 1)
+                    raw = _read(packed)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {path} ({error}); fetch the file again") from error
     if len(raw) > _MAX_BYTES:
         raise DataError(f"{path.name} holds more than {_MAX_BYTES} bytes; split it")
     return raw
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _read(file: _Readable) -> bytes:
+    """At most one byte more than the cap, piece by piece: read(n) takes n bytes of memory before it reads one."""
+    out = bytearray()
+    while len(out) <= _MAX_BYTES and (piece := file.read(min(_PIECE, _MAX_BYTES + 1 - len(out)))):
+        out += piece
+    return bytes(out)

@@ -13,12 +13,13 @@ from plusx.data.dataset import Data, Skipped, Splits, held_out
 from plusx.data.digits import digits
 from plusx.data.fashion import BASE_URL, fashion_folder, is_idx_folder, open_idx
 from plusx.data.folders import Found, class_folders, find_pictures
+from plusx.data.kinds import open_other
 from plusx.errors import DataError
 
 Progress = Callable[[int, int], None]  # done, of how many
 
 BUILT_IN = ("digits", "fashion-mnist")
-VAL_NAMES = ("val", "valid", "test")
+VAL_NAMES = ("val", "valid", "validation", "test")
 
 
 def cache_dir() -> Path:
@@ -37,10 +38,11 @@ def open_data(
     progress: Progress | None = None,
     base_url: str = BASE_URL,
 ) -> Splits:
-    """Training and validation data from a built-in name ("digits", "fashion-mnist") or a folder.
+    """Training and validation data from a built-in name ("digits", "fashion-mnist"), a folder, a file or a pattern.
 
-    A folder holds class folders (a stratified share `val_split` is held out, chosen by `seed`), train/ and val, valid
-    or test with class folders, or IDX files. Every picture is decoded once, the unreadable are in `skipped`; with
+    A folder holds class folders (a stratified share `val_split` is held out, chosen by `seed`), train/ and val, valid,
+    validation or test with class folders, IDX or CIFAR files, Parquet files, tar shards, or train.csv; a file is a
+    Parquet file, a tar shard or a CSV list, a pattern ("shards/*.tar") several. Every picture is decoded once, the unreadable are in `skipped`; with
     `cache` the next start only compares sizes and times. `progress(done, total)` may be called from several threads.
     Raises DataError.
     """
@@ -50,10 +52,12 @@ def open_data(
         return digits()
     if where == "fashion-mnist":
         return open_idx(fashion_folder(cache_dir(), base_url, progress), val_split, seed)
+    kept = cache_dir() if cache else None
+    if (other := open_other(where, kept, progress)) is not None:
+        return other.splits(val_split, seed)
     root = _existing(where)
     if is_idx_folder(root):
         return open_idx(root, val_split, seed)
-    kept = cache_dir() if cache else None
     parts = _parts(root)
     if parts is None:
         found = find_pictures(root, kept, progress)
@@ -86,6 +90,9 @@ def open_eval(
     and `seed` say which share a training run held out. A picture that cannot be read is an error, or with `skip_bad`
     a row in `.skipped`. A class that the network lacks is an error; one that the data lack is not. Raises DataError.
     """
+    kept = cache_dir() if cache else None
+    if where not in BUILT_IN and (other := open_other(where, kept, progress)) is not None:
+        return _relabelled(_whole(other.evaluated(val_split, seed), skip_bad), tuple(classes), str(where))
     if where in BUILT_IN or is_idx_folder(_existing(where)):
         share = 0.2 if val_split is None else val_split
         data = open_data(where, val_split=share, seed=seed, progress=progress, base_url=base_url).val
@@ -97,14 +104,19 @@ def open_eval(
         data = replace(splits.val, skipped=splits.skipped)
     else:
         part = root if parts is None else (parts[1] or parts[0])
-        found = find_pictures(part, cache_dir() if cache else None, progress)
+        found = find_pictures(part, kept, progress)
         data = found.data(found.classes, _channels(found))
+    return _relabelled(_whole(data, skip_bad), tuple(classes), str(where))
+
+
+def _whole(data: Data, skip_bad: bool) -> Data:
+    """The data, of which no picture may be left out unless `skip_bad`. Raises DataError."""
     if data.skipped and not skip_bad:
         raise DataError(
             f"{len(data.skipped)} pictures cannot be evaluated (first: {_line(data.skipped[0])}); mend or remove them,"
             " or leave them out with --skip-bad"
         )
-    return _relabelled(data, tuple(classes), str(where))
+    return data
 
 
 def _existing(where: str | Path) -> Path:
@@ -112,7 +124,7 @@ def _existing(where: str | Path) -> Path:
     if not root.exists():
         raise DataError(f"no such data ({where}); a folder, or one of: {', '.join(BUILT_IN)}")
     if not root.is_dir():
-        raise DataError(f"{where} is not a folder; --data takes the folder that holds the class folders")
+        raise DataError(f"{where} is not a folder, nor a Parquet, tar or CSV file; --data takes one of these")
     return root
 
 

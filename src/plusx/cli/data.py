@@ -1,0 +1,65 @@
+"""plusx data: work on pictures before a network sees them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from plusx.cli.output import add_output, choose, emit
+from plusx.errors import SpecError, unknown
+
+if TYPE_CHECKING:
+    from plusx.data.check import Report
+
+SUMMARY = "check pictures before training: unreadable, duplicate, leaking, odd, uneven"
+
+WAYS = ("check",)
+MOST_SHOWN = 5
+"""Findings of one kind in the table; --all and json have every one."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("way", metavar="WAY", help=", ".join(WAYS))
+    add("where", metavar="D", help="as for plusx train --data")
+    add("--val-split", type=float, default=0.2, metavar="F", help="share held out where the data has no val part")
+    add("--seed", type=int, default=0, metavar="N", help="which share that is, as in plusx train")
+    add("--tiny-px", type=int, metavar="PX", help="shorter sides below are tiny (default: a quarter of the median)")
+    add("--fail-on", default="", metavar="any|KIND,…", help="exit 1 when something of these kinds is found")
+    add("--all", action="store_true", help=f"show every finding, not {MOST_SHOWN} of a kind")
+    add("--format", choices=("table", "json"), default="table")
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.way not in WAYS:
+        raise SpecError(unknown("way of plusx data", args.way, WAYS))
+    from plusx.cli.progress import Indexing
+    from plusx.data.check import KINDS, check
+
+    fatal = [choose("kind of finding", word, ("any", *KINDS)) for word in args.fail_on.split(",") if word]
+    report = check(args.where, val_split=args.val_split, seed=args.seed, tiny_px=args.tiny_px, progress=Indexing())
+    if args.format == "json":
+        emit(json.dumps({"data": args.where, **report.to_dict()}, ensure_ascii=False) + "\n", args.output)
+    else:
+        emit("\n".join(table(report, None if args.all else MOST_SHOWN)) + "\n", args.output)
+    found = {kind for kind, count in report.counts().items() if count}
+    return 1 if found and ("any" in fatal or found & set(fatal)) else 0
+
+
+def table(report: Report, most: int | None) -> list[str]:
+    """The lines of the human form: a line a kind with its first findings, then the classes."""
+    lines = [f"{report.kind}: {report.n_train:,} pictures to train on, {report.n_val:,} to validate", ""]
+    for kind, count in report.counts().items():
+        lines.append(f"{kind:<11}{count:>7,}")
+        found = [finding for finding in report.findings if finding.kind == kind]
+        for finding in found[:most]:
+            paths = "  =  ".join(finding.paths[:4]) + ("  = …" if len(finding.paths) > 4 else "")
+            lines.append(f"  {paths}: {finding.note}" if paths else f"  {finding.note}")
+        if most is not None and count > most:
+            lines.append(f"  and {count - most:,} more; --all shows them")
+    width = max(len("class"), *(len(row.name) for row in report.classes))
+    lines += ["", f"{'class':<{width}}  {'train':>7}  {'val':>7}"]
+    lines += [f"{row.name:<{width}}  {row.train:>7,}  {row.val:>7,}" for row in report.classes]
+    return lines

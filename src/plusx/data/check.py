@@ -1,0 +1,164 @@
+"""What is wrong with a set of pictures before a network learns it: unreadable, twice there, leaking, odd, uneven."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from plusx.data.dataset import Data
+from plusx.data.indexing import Progress, each
+from plusx.data.opening import open_data
+from plusx.data.traits import traits
+from plusx.errors import DataError
+
+KINDS = ("unreadable", "leaks", "conflicts", "duplicates", "tiny", "cmyk", "16-bit", "rotated", "imbalance")
+_UNEVEN = 10
+"""A class with less than a tenth of the largest one's pictures is called rare."""
+
+Side = Literal["train", "val"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found: its kind, the pictures (files or names in the set), and one line more."""
+
+    kind: str
+    paths: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How many pictures a class has in each part."""
+
+    name: str
+    train: int
+    val: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found; `counts` has every kind, 0 included."""
+
+    kind: str
+    n_train: int
+    n_val: int
+    findings: tuple[Finding, ...]
+    classes: tuple[Balance, ...]
+    tiny_px: float
+
+    def counts(self) -> dict[str, int]:
+        return {kind: sum(finding.kind == kind for finding in self.findings) for kind in KINDS}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `plusx data check --format json` prints them."""
+        return {
+            "schema": "plusx.data-check/1", "kind": self.kind, "n_train": self.n_train, "n_val": self.n_val,
+            "tiny_px": self.tiny_px, "counts": self.counts(),
+            "findings": [asdict(finding) for finding in self.findings], "classes": [asdict(row) for row in self.classes],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A picture: where it belongs, a hash of its upright pixels, its shorter side, how it is stored."""
+
+    side: Side
+    path: str
+    label: int
+    pixels: bytes
+    short: int
+    odd: tuple[str, ...]
+
+
+def check(
+    where: str | Path,
+    *,
+    val_split: float = 0.2,
+    seed: int = 0,
+    tiny_px: int | None = None,
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> Report:
+    """Decodes every picture of both parts once, and compares. `tiny_px` None: a quarter of the median shorter side.
+
+    duplicates: equal pixels in one class and part; conflicts: in two classes; leaks: in train and val (each group of equal
+    pictures is one finding, under the worst of these). Raises DataError for what cannot be trained on at all.
+    """
+    splits = open_data(where, val_split=val_split, seed=seed, cache=cache, progress=progress)
+    looks: list[_Look] = []
+    findings = [Finding("unreadable", (row.path,), row.reason) for row in splits.skipped]
+    sides: tuple[tuple[Side, Data], ...] = (("train", splits.train), ("val", splits.val))
+    for side, data in sides:
+        for seen in each(lambda i, side=side, data=data: _look(side, data, i), range(len(data)), progress):
+            if isinstance(seen, Finding):
+                findings.append(seen)
+            else:
+                looks.append(seen)
+    limit = float(np.median([look.short for look in looks]) / 4) if tiny_px is None and looks else float(tiny_px or 0)
+    classes = splits.train.classes
+    findings += _equal(looks, classes)
+    findings += [
+        Finding("tiny", (look.path,), f"shorter side {look.short} pixels") for look in looks if look.short < limit
+    ]
+    findings += [Finding(kind, (look.path,), _WHY[kind]) for look in looks for kind in look.odd]
+    counts = zip(classes, splits.train.counts().tolist(), splits.val.counts().tolist(), strict=True)
+    balance = tuple(Balance(*row) for row in counts)
+    findings += _uneven(balance)
+    findings.sort(key=lambda finding: KINDS.index(finding.kind))
+    return Report(splits.train.kind, len(splits.train), len(splits.val), tuple(findings), balance, limit)
+
+
+_WHY = {
+    "cmyk": "stored as CMYK; converted without its colour profile",
+    "16-bit": "16 bits a channel; read as 8",
+    "rotated": "turned by its EXIF orientation; plusx turns it, other tools may not",
+}
+
+
+def _look(side: Side, data: Data, i: int) -> _Look | Finding:
+    path = data.path(i)
+    try:
+        picture = data.read(i, "RGB")
+        odd = () if data.pictures is not None else traits(data.encoded(i))
+    except DataError as error:
+        return Finding("unreadable", (path,), str(error).removeprefix(f"{path}: "))
+    shape = "x".join(map(str, picture.shape)).encode()
+    digest = hashlib.blake2b(shape + b"\0" + picture.tobytes(), digest_size=16).digest()
+    return _Look(side, path, int(data.labels[i]), digest, min(picture.shape[:2]), odd)
+
+
+def _equal(looks: Sequence[_Look], classes: Sequence[str]) -> list[Finding]:
+    groups: dict[bytes, list[_Look]] = {}
+    for look in looks:
+        groups.setdefault(look.pixels, []).append(look)
+    found: list[Finding] = []
+    for group in groups.values():
+        if len(group) < 2:
+            continue
+        sides, labels = {look.side for look in group}, sorted({look.label for look in group})
+        words = f"{len(group)} with the same pixels"
+        named = ", ".join(classes[label] for label in labels[:5])
+        if len(sides) > 1:
+            words += ", in train and in val" + (f"; classes {named}" if len(labels) > 1 else "")
+            kind = "leaks"
+        elif len(labels) > 1:
+            kind, words = "conflicts", f"{words}; classes {named}"
+        else:
+            kind = "duplicates"
+        found.append(Finding(kind, tuple(look.path for look in group), words))
+    return found
+
+
+def _uneven(balance: Sequence[Balance]) -> list[Finding]:
+    most = max(row.train for row in balance)
+    return [
+        Finding("imbalance", (), f"class {row.name} has {row.train} training pictures, the largest {most}")
+        for row in balance
+        if row.train * _UNEVEN < most
+    ]

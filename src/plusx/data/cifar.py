@@ -1,0 +1,126 @@
+"""CIFAR-10 and CIFAR-100 as published (cs.toronto.edu/~kriz/cifar.html): the binary and the Python version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plusx.data.idx import read_bounded
+from plusx.data.parts import Part, Parts, in_range, no_twins
+from plusx.data.unpickle import unpickle
+from plusx.errors import DataError
+
+SIDE = 32
+_PIXELS = 3 * SIDE * SIDE  # red, then green, then blue plane
+CLASSES_10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+FOLDERS = ("cifar-10-batches-py", "cifar-10-batches-bin", "cifar-100-python", "cifar-100-binary")
+
+# classes, training files, test file, file of class names; in the folder as the archive unpacks
+_LAYOUTS = {
+    "cifar-10 binary": (10, [f"data_batch_{i}.bin" for i in range(1, 6)], "test_batch.bin", "batches.meta.txt"),
+    "cifar-10 python": (10, [f"data_batch_{i}" for i in range(1, 6)], "test_batch", "batches.meta"),
+    "cifar-100 binary": (100, ["train.bin"], "test.bin", "fine_label_names.txt"),
+    "cifar-100 python": (100, ["train"], "test", "meta"),
+}
+
+
+def cifar_folder(root: Path) -> Path | None:
+    """`root`, or the folder in it that the archive unpacks to, if it holds CIFAR files."""
+    for folder in (root, *(root / name for name in FOLDERS)):
+        if _layout(folder) is not None:
+            return folder
+    return None
+
+
+def open_cifar(folder: Path) -> Parts:
+    """Training and test part, in memory (180 MB). Raises DataError."""
+    name = _layout(folder)
+    if name is None:
+        raise DataError(f"no CIFAR files in {folder}; expected data_batch_1 or data_batch_1.bin, or train and test")
+    count, train, test, meta = _LAYOUTS[name]
+    present = [file for file in train if (folder / file).is_file()]
+    if 0 < len(present) < len(train):
+        missing = next(file for file in train if file not in present)
+        raise DataError(f"{folder} lacks {missing} of {name}; unpack the whole archive")
+    read = _read_pickle if name.endswith("python") else _read_binary
+    classes = _class_names(folder / meta, count)
+
+    def part(files: list[str], which: str) -> Part | None:
+        found = [read(folder / file, count) for file in files if (folder / file).is_file()]
+        if not found:
+            return None
+        pictures = np.concatenate([pixels for pixels, _ in found])
+        labels = [classes[label] for _, some in found for label in some]
+        n = len(labels)
+        names = tuple(f"{which}/{i:05d}" for i in range(n))
+        sides = np.full(n, SIDE, np.int64)
+        return Part(name.split()[0], str(folder), names, labels, sides, sides * 0, 3, classes, pictures)
+
+    return Parts(str(folder), part(train, "train"), part([test], "test"))
+
+
+def _layout(folder: Path) -> str | None:
+    for name, (_, train, test, meta) in _LAYOUTS.items():
+        # "train" and "test" alone could be anything: the list of names must lie beside them
+        sure = name != "cifar-100 python" or (folder / meta).is_file()
+        if sure and any((folder / file).is_file() for file in (train[0], test)):
+            return name
+    return None
+
+
+def _read_binary(path: Path, count: int) -> tuple[NDArray[np.uint8], list[int]]:
+    """uint8 (n, 32, 32, 3) and labels: a record is one label byte (CIFAR-100: coarse, then fine) and three planes."""
+    head = 1 if count == 10 else 2
+    raw = read_bounded(path)
+    if not raw or len(raw) % (head + _PIXELS):
+        raise DataError(
+            f"{path} has {len(raw)} bytes, no multiple of {head + _PIXELS}; not CIFAR-{count}, or cut short"
+        )
+    rows = np.frombuffer(raw, np.uint8).reshape(-1, head + _PIXELS)
+    return _upright(rows[:, head:]), _labels(rows[:, head - 1].tolist(), count, path)
+
+
+def _read_pickle(path: Path, count: int) -> tuple[NDArray[np.uint8], list[int]]:
+    found = unpickle(read_bounded(path), str(path))
+    pixels, labels = _item(found, "data"), _item(found, "labels" if count == 10 else "fine_labels")
+    if not isinstance(pixels, np.ndarray) or pixels.shape != (len(pixels), _PIXELS) or not isinstance(labels, list):
+        raise DataError(f"{path} is no batch of CIFAR-{count}; expected data (n, {_PIXELS}) and a list of labels")
+    if len(labels) != len(pixels) or not len(labels):
+        raise DataError(f"{path} has {len(pixels)} pictures and {len(labels)} labels; fetch it again")
+    return _upright(pixels), _labels(labels, count, path)
+
+
+def _item(found: Any, key: str) -> Any:
+    """Keys are text or bytes, as the Python that wrote them had it."""
+    return found.get(key, found.get(key.encode())) if isinstance(found, dict) else None
+
+
+def _upright(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(rows.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1))
+
+
+def _labels(labels: list[Any], count: int, path: Path) -> list[int]:
+    if not all(type(label) is int for label in labels):
+        raise DataError(f"labels of {path} are not all whole numbers; fetch it again")
+    in_range(min(labels), count, str(path))
+    in_range(max(labels), count, str(path))
+    return labels
+
+
+def _class_names(path: Path, count: int) -> tuple[str, ...]:
+    """As the file of names says; without it CIFAR-10's known names, or numbers."""
+    if not path.is_file():
+        return CLASSES_10 if count == 10 else tuple(map(str, range(count)))
+    raw = read_bounded(path)
+    if path.suffix == ".txt":
+        names: Any = [line.strip() for line in raw.decode("utf-8", "replace").splitlines() if line.strip()]
+    else:
+        names = _item(unpickle(raw, str(path)), "label_names" if count == 10 else "fine_label_names")
+        if isinstance(names, list):
+            names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names]
+    if not isinstance(names, list) or len(names) != count or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path} does not hold {count} class names; fetch it again, or remove it to go without")
+    return no_twins(tuple(names), str(path))

@@ -1,0 +1,86 @@
+"""Looking at every picture once, in threads, and keeping what was seen for the next start."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from plusx.data.packed import Stamp
+
+Progress = Callable[[int, int], None]  # done, of how many
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def each(look: Callable[[A], B], items: Sequence[A], progress: Progress | None = None) -> list[B]:
+    """[look(item) …] in the order of items, worked on by PLUSX_THREADS threads (else one a core, at most 16)."""
+    done = 0
+    lock = threading.Lock()
+
+    def one(item: A) -> B:
+        nonlocal done
+        answer = look(item)
+        with lock:
+            done += 1
+            if progress is not None and (done % 64 == 0 or done == len(items)):
+                progress(done, len(items))
+        return answer
+
+    # more threads than cores gain nothing: decoding holds a core each
+    workers = max(1, int(os.environ.get("PLUSX_THREADS") or 0) or min(os.cpu_count() or 1, 16))
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(one, items))
+
+
+def rules() -> str:
+    """What a kept verdict depends on beside the file: another decoder may judge otherwise."""
+    from importlib.metadata import version
+
+    return f"plusx.shard/1 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
+
+
+def place(cache: Path, kind: str, path: Path, suffix: str = ".json") -> Path:
+    """Where what was seen of a file is kept."""
+    return cache / kind / f"{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:24]}{suffix}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of a file: columns as long as it has pictures, and what holds for the whole of it. Plain values."""
+
+    columns: dict[str, list[Any]]
+    about: dict[str, Any]
+
+
+def recall(at: Path, stamp: Stamp) -> Seen | None:
+    """What was kept of a file that has not changed, or None: a damaged cache costs time, nothing else."""
+    try:
+        found = json.loads(at.read_bytes())
+        if found["rules"] != rules() or found["stamp"] != [stamp.size, stamp.mtime_ns]:
+            return None
+        columns, about = found["columns"], found["about"]
+        whole = isinstance(about, dict) and len({len(column) for column in columns.values()}) == 1
+        return Seen(columns, about) if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def keep(at: Path, stamp: Stamp, seen: Seen) -> None:
+    """Keep what was seen. A full or read-only cache must not stop a run: the next start is slow, that is all."""
+    found = {"rules": rules(), "stamp": [stamp.size, stamp.mtime_ns], "columns": seen.columns, "about": seen.about}
+    aside = at.with_name(f"{at.name}.{os.getpid()}")
+    try:
+        at.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(found), encoding="utf-8")
+        aside.replace(at)
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside.unlink()

@@ -1,0 +1,153 @@
+"""Which format lies at a place, told by what is in it: CIFAR, Parquet, tar shards or a CSV list."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from plusx.data.cifar import cifar_folder, open_cifar
+from plusx.data.folders import class_folders, holds_pictures, is_folder
+from plusx.data.indexing import Progress
+from plusx.data.lists import list_parts
+from plusx.data.parquet import list_parquet
+from plusx.data.parts import PART_NAMES, Part, Parts
+from plusx.data.shards import Lister, shard_part
+from plusx.data.tar import is_header, list_tar
+from plusx.errors import DataError
+
+_LISTERS: dict[str, Lister] = {"parquet": list_parquet, "tar": list_tar}
+_SUFFIXES = {".parquet": "parquet", ".tar": "tar", ".csv": "csv", ".tsv": "csv"}
+_WORDS = {"parquet": "Parquet", "tar": "tar", "csv": "CSV"}
+
+
+def open_other(where: str | Path, cache: Path | None, progress: Progress | None) -> Parts | None:
+    """The parts at `where`, or None when it is a folder of pictures (or nothing). Raises DataError."""
+    path = Path(where).expanduser()
+    if path.is_dir():
+        if (folder := cifar_folder(path)) is not None:
+            return open_cifar(folder)
+        files = _shards_in(path) or _lists_in(path)
+        named = True
+    elif path.is_file():
+        files, named = [path], False  # one file is one set, whatever its name
+    elif glob.has_magic(str(path)) and not path.exists():
+        files = sorted(Path(match) for match in glob.iglob(str(path), recursive=True) if Path(match).is_file())
+        if not files:
+            raise DataError(f"nothing matches {where}; check the pattern, or name the folder")
+        named = len(files) > 1
+        path = Path(os.path.commonpath([file.parent for file in files]))  # its own name says nothing of its files
+    else:
+        return None
+    return _open(files, str(where), path, named, cache, progress) if files else None
+
+
+def _open(
+    files: Sequence[Path], where: str, root: Path, named: bool, cache: Path | None, progress: Progress | None
+) -> Parts:
+    kinds = {file: kind_of(file) for file in files}
+    kind = kinds[files[0]]
+    if other := next((file for file in files if kinds[file] != kind), None):
+        raise DataError(
+            f"{where} holds {_WORDS[kind]} and {_WORDS[kinds[other]]} files ({other.name}); name those of one kind"
+        )
+    groups = _grouped(files, root, where) if named else {"train": list(files)}
+    if "val" in groups:  # the test part is for later; Hugging Face's often have no labels
+        groups = {which: some for which, some in groups.items() if which != "test"}
+    if kind == "csv":
+        parts = list_parts(groups, cache, progress, where)
+    else:
+        parts = {
+            which: shard_part(kind, some, _LISTERS[kind], cache, progress, _some(some, where))
+            for which, some in groups.items()
+        }
+    held: Part | None = parts.get("val", parts.get("test"))
+    return Parts(where, parts.get("train"), held)
+
+
+def kind_of(path: Path) -> str:
+    """parquet, tar or csv, by the file's first bytes. Raises DataError, also for a file that is not what its name says."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror}); check its permissions") from error
+    said = _SUFFIXES.get(path.suffix.lower())
+    if head[:4] == b"PAR1":
+        return "parquet"
+    if is_header(head) or (said == "tar" and len(head) == 512 and not head.strip(b"\0")):
+        return "tar"
+    if head[:2] == b"\x1f\x8b" or head[:4] == b"\x28\xb5\x2f\xfd" or head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\0":
+        raise DataError(f"{path} is packed, and packed files cannot be read from the middle; unpack it first")
+    if said in ("parquet", "tar"):
+        raise DataError(
+            f"{path} is no {_WORDS[said]} file (it begins with {head[:4].hex() or 'nothing'}); fetch it again"
+        )
+    if said == "csv" or (path.suffix.lower() == ".txt" and b"\0" not in head):
+        return "csv"
+    raise DataError(f"{path} is not a folder, nor a Parquet, tar or CSV file; --data takes one of these")
+
+
+def _shards_in(root: Path) -> list[Path]:
+    """Parquet and tar files in a folder and its folders; none where the folders are classes that hold pictures."""
+    files = [file for file in _files(root) if _SUFFIXES.get(file.suffix.lower()) in _LISTERS]
+    if files and sum(holds_pictures(root, name) for name in class_folders(root)) >= 2:
+        return []  # an archive beside the pictures
+    return files
+
+
+def _lists_in(root: Path) -> list[Path]:
+    """train.csv, val.csv, test.csv …; not where train/ holds class folders, which say the same."""
+    found = [f for f in _files(root, 0) if f.suffix.lower() in (".csv", ".tsv") and f.stem.lower() in PART_NAMES]
+    if any(PART_NAMES[file.stem.lower()] == "train" for file in found) and not _class_folders_in(root / "train"):
+        return found
+    return []
+
+
+def _class_folders_in(folder: Path) -> bool:
+    return folder.is_dir() and bool(class_folders(folder))
+
+
+def _files(root: Path, depth: int = 1) -> Iterator[Path]:
+    """Files whose names end like data. An unreadable folder holds none: who looks for pictures in it will say so."""
+    try:
+        with os.scandir(root) as listing:
+            # names first: asking a million pictures what they are takes a while
+            items = [
+                e for e in listing if not e.name.startswith(".") and (_is_data(e.name) or (depth and is_folder(e)))
+            ]
+    except OSError:
+        return
+    for item in sorted(items, key=lambda e: e.name):
+        if is_folder(item):
+            yield from _files(root / item.name, depth - 1) if depth else ()
+        elif os.path.isfile(root / item.name):
+            yield root / item.name
+
+
+def _is_data(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in _SUFFIXES
+
+
+def _grouped(files: Sequence[Path], root: Path, where: str) -> Mapping[str, Sequence[Path]]:
+    """Files by part: the word train, val, valid, validation or test in a file's name, else in its folder's."""
+    groups: dict[str, list[Path]] = {}
+    for file in files:
+        inside = file.parent.name if file.parent != root else ""
+        groups.setdefault(_part_word(file.stem) or _part_word(inside) or "", []).append(file)
+    unnamed = groups.pop("", [])
+    if unnamed and groups:
+        raise DataError(
+            f"{unnamed[0].name} of {where} belongs to no part while others do; put train, val or test into every name"
+        )
+    return groups if groups else {"train": unnamed}
+
+
+def _part_word(name: str) -> str | None:
+    return next((PART_NAMES[word] for word in re.split(r"[^a-z]+", name.lower()) if word in PART_NAMES), None)
+
+
+def _some(files: Sequence[Path], where: str) -> str:
+    return str(files[0]) if len(files) == 1 else f"{where} ({files[0].name} and {len(files) - 1} more)"
