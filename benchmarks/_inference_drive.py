@@ -12,9 +12,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from plusx.deploy.measuring import images_per_s, latencies_ms, noise, percentile
 from plusx.images import decode, resize_crop
 from plusx.runtime import find
+from plusx.runtime.measuring import images_per_s, latencies_ms, noise, percentile
 from plusx.runtime.predicting import Predictor, predictor
 from plusx.runtime.rows import header, line
 

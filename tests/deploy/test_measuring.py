@@ -12,12 +12,12 @@ import pytest
 import plusx
 from plusx.bundles import open_bundle
 from plusx.cli.main import main
-from plusx.deploy import Order, export, tuning
-from plusx.deploy.measuring import interleave, latencies_ms, matmul_flops, percentile, process, ratio
+from plusx.deploy import Order, export
 from plusx.errors import RunError
-from plusx.runtime import processor
+from plusx.runtime import processor, tuning
+from plusx.runtime.measuring import interleave, latencies_ms, matmul_flops, percentile, process, ratio
 from plusx.runtime.plan import TUNED, Plan, choose, tuned_plans
-from shipping import copy_bare
+from shipping import copy_bare, fresh
 
 pytest.importorskip("openvino")
 pytest_plugins = ["shipped"]
@@ -102,7 +102,7 @@ def test_bench_says_everything(bundle: Path, tmp_path: Path, capsys: pytest.Capt
     assert torch["peak_mb"] > ours["peak_mb"], "torch was loaded where it is not needed"
     from plusx.cli.bench import svg, table
     from plusx.deploy.benching import Line
-    from plusx.deploy.measuring import Ratio
+    from plusx.runtime.measuring import Ratio
 
     lines = [
         Line(**{**row, "plan": Plan(**row["plan"]), "faster": row["faster"] and Ratio(**row["faster"])})
@@ -135,3 +135,21 @@ def test_helpers() -> None:
     assert flops is not None and flops > 1e8
     assert matmul_flops(Plan("openvino", "int8", 1, 1, 1)) is None
     assert len(latencies_ms(type("E", (), {"infer": lambda self, x: x})(), [0], 0)) == 10  # type: ignore[arg-type]
+
+
+def test_tune_and_bench_work_where_no_torch_is(bundle: Path) -> None:
+    """On the machine that serves there is none."""
+    code = """
+import sys
+sys.modules["torch"] = None
+import plusx.runtime.plan as plan
+there = plan.installed
+plan.installed = lambda name: name != "torch" and there(name)
+from plusx.cli.main import main
+bundle = sys.argv[1]
+assert main(["tune", bundle, "--seconds", "0.02"]) == 0
+quick = ["--busy", "--rounds", "1", "--seconds", "0.02", "--engine", "openvino", "--precision", "fp32"]
+assert main(["export", bundle]) == 2
+assert main(["bench", bundle, *quick, "--against", "torch:fp32"]) == 2
+"""
+    assert "images/s" in fresh(code, str(bundle))

@@ -21,9 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--against",
         nargs="+",
-        default=["torch:fp32"],
         metavar="ENGINE:PRECISION",
-        help="like torch:bf16 openvino:fp32 (default torch:fp32)",
+        help="like torch:bf16 openvino:fp32 (default: torch:fp32 if installed, else openvino:fp32)",
     )
     add("--engine", default="auto", metavar="auto|openvino|onnxruntime|torch")
     add("--precision", default="auto", metavar="auto|fp32|bf16|int8")

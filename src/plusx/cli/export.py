@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.networks import read_size
+    from plusx.runtime.plan import installed
+    from plusx.runtime.quiet import missing
+
+    if not installed("torch"):
+        raise missing("torch", "export")
     from plusx.deploy import Order, export
 
     order = Order(

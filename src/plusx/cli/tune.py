@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from plusx.deploy.tuning import tune
+    from plusx.runtime.tuning import tune
 
     found = tune(
         args.source,

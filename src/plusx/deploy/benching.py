@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from plusx.analysis import analyse
 from plusx.bundles import Bundle, open_bundle
-from plusx.deploy.measuring import (
+from plusx.errors import SpecError
+from plusx.graph import lower
+from plusx.runtime import processor
+from plusx.runtime.engine import Engine, open_engine
+from plusx.runtime.measuring import (
     Ratio,
     images_per_s,
     interleave,
@@ -27,12 +30,8 @@ from plusx.deploy.measuring import (
     ratio,
     require_idle,
 )  # fmt: skip
-from plusx.deploy.with_torch import TorchEngine, torch_plan
-from plusx.errors import SpecError
-from plusx.graph import lower
-from plusx.runtime import processor
-from plusx.runtime.engine import Engine, open_engine
 from plusx.runtime.plan import Plan, choose, installed
+from plusx.runtime.quiet import missing
 from plusx.specs import ResNetSpec
 
 
@@ -60,26 +59,22 @@ class Line:
 
 
 def bench(
-    source: str | Path, against: Sequence[str] = ("torch:fp32",), *, engine: str = "auto", precision: str = "auto",
+    source: str | Path, against: Sequence[str] | None = None, *, engine: str = "auto", precision: str = "auto",
     threads: int | None = None, rounds: int = 7, seconds: float = 1.0, busy: bool = False,
 ) -> list[Line]:  # fmt: skip
     """One line for the bundle's own plan and one for each of `against`, like "torch:bf16" or "openvino:fp32".
 
+    `against` None is torch:fp32 where torch is installed, else openvino:fp32.
     Raises RunError when the machine is busy (unless `busy`), SpecError, BundleError, MissingExtra.
     """
     if not busy:
         require_idle()
     bundle = open_bundle(source)
-    own = choose(bundle, engine, precision, threads=threads)
-    plans = [
-        own if own.engine != "torch" else torch_plan(bundle, precision, threads),
-        *(_read(bundle, text, threads) for text in against),
-    ]
+    others = against or (["torch:fp32"] if installed("torch") else ["openvino:fp32"])
+    plans = [_plan(bundle, engine, precision, threads), *(_plan(bundle, *_words(text), threads) for text in others)]
     names = [f"{plan.engine} {plan.precision}" for plan in plans]
     if len(set(names)) < len(names):
-        raise SpecError(
-            f"--against {', '.join(against)}, compares {names[0]} with itself; name another engine:precision"
-        )
+        raise SpecError(f"--against {' '.join(others)}, compares {names[0]} with itself; name another engine:precision")
     engines = {name: _open(bundle, plan) for name, plan in zip(names, plans, strict=True)}
     pictures = noise(
         bundle.preprocessing.crop_px or 224, bundle.preprocessing.channels, max(plan.batch for plan in plans)
@@ -103,15 +98,29 @@ def bench(
     return lines
 
 
-def _read(bundle: Bundle, text: str, threads: int | None) -> Plan:
-    name, _, precision = text.partition(":")
-    plan = choose(bundle, name, precision or "fp32", threads=threads)
-    return torch_plan(bundle, plan.precision, threads) if plan.engine == "torch" else plan
+def _words(text: str) -> tuple[str, str]:
+    engine, _, precision = text.partition(":")
+    return engine, precision or "fp32"
+
+
+def _plan(bundle: Bundle, engine: str, precision: str, threads: int | None) -> Plan:
+    plan = choose(bundle, engine, precision, threads=threads)
+    if plan.engine != "torch":
+        return plan
+    if not installed("torch"):
+        raise missing("torch", "train")
+    from plusx.deploy.with_torch import torch_plan
+
+    return torch_plan(bundle, precision, threads)
 
 
 def _open(bundle: Bundle, plan: Plan) -> Engine:
     if plan.engine != "torch":
         return open_engine(bundle, plan)
+    import torch
+
+    from plusx.deploy.with_torch import TorchEngine
+
     torch.set_num_threads(plan.threads)
     return TorchEngine(bundle, replace(plan, workers=1), torch.device("cpu"))
 

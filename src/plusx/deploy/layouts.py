@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from plusx.errors import SpecError
 
 if TYPE_CHECKING:
-    from plusx.deploy.export import Order
+    from plusx.deploy.exporting import Order
 
 Files = Mapping[str, bytes]
 MAX_BATCH = 16

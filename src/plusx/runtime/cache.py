@@ -7,34 +7,41 @@ import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from plusx.data import cache_dir
 
 MOST = 12
 """Networks kept; a ResNet-50 is 100 MB."""
-_DIGEST = 32
+_DIGEST, _HEAD = 32, 4096
+"""The digest, padded to a page: what follows can be mapped into memory as aligned as the engine wants it."""
 
 
-def find(key: str) -> bytes | None:
-    """The bytes kept under a key, whole as they were kept, or None."""
+def find(key: str) -> NDArray[np.uint8] | None:
+    """The bytes kept under a key, mapped, and whole as they were kept; or None."""
     path = _path(key)
     try:
-        raw = path.read_bytes()
-    except OSError:
+        whole = np.memmap(path, dtype=np.uint8, mode="c")  # the engine asks for memory that could be written
+    except (OSError, ValueError):  # ValueError: an empty file cannot be mapped
         return None
-    if hashlib.sha256(raw[_DIGEST:]).digest() != raw[:_DIGEST]:
+    content = whole[_HEAD:]
+    if len(whole) <= _HEAD or hashlib.sha256(content.data).digest() != whole[:_DIGEST].tobytes():
         return None
     with contextlib.suppress(OSError):
         os.utime(path)  # the least recently used goes first
-    return raw[_DIGEST:]
+    return content
 
 
-def keep(key: str, content: bytes) -> None:
+def keep(key: str, content: bytes | memoryview) -> None:
     """Keep bytes under a key; a cache that is full or read-only is no reason to stop."""
     path = _path(key)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(hashlib.sha256(content).digest() + content)
+        with aside.open("wb") as file:
+            file.write(hashlib.sha256(content).digest().ljust(_HEAD, b"\0"))
+            file.write(content)
         aside.replace(path)
         _prune(path.parent)
     except OSError:

@@ -75,10 +75,9 @@ class Lowering:
         return self.run(graph.head, x)
 
     def block(self, block: Block, x: Node) -> Node:
-        x_in = self.run(block.before, x)
-        branch = self.run(block.branch, x_in)
-        # the identity of a pre-activation block is its input, a projection reads what `before` made of it
-        shortcut = self.run(block.shortcut, x_in) if block.shortcut else x
+        x = self.run(block.before, x)
+        branch = self.run(block.branch, x)
+        shortcut = self.run(block.shortcut, x)  # a block whose shortcut is the identity has nothing `before`
         out = branch if block.join is None else self.named(block.join, self.join(block.join.kind, branch, shortcut))
         return self.run(block.after, out)
 

@@ -39,7 +39,7 @@ class OpenVINO:
             model = source_model(core, bundle, plan, graph)
             fix_batch(model, plan.batch)
             self._compiled = core.compile_model(model, "CPU", settings)
-            cache.keep(key, self._compiled.export_model().getvalue())
+            cache.keep(key, self._compiled.export_model().getbuffer())
         self._requests = threading.local()
 
     def infer(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -98,14 +98,20 @@ def not_exported(bundle: Bundle, engine: str, precision: str) -> BundleError:
     )
 
 
+_MAPPED: list[NDArray[np.uint8]] = []
+"""Kept networks that were opened. OpenVINO reads on in the mapping when a stream first computes, and does not hold it."""
+
+
 def _from_cache(core: Any, key: str, settings: dict[str, Any]) -> Any:
     raw = cache.find(key)
     if raw is None:
         return None
     try:
-        return core.import_model(raw, "CPU", settings)
+        compiled = core.import_model(openvino().Tensor(raw, shared_memory=True), "CPU", settings)
     except RuntimeError:  # another build's; it is compiled anew and replaced
         return None
+    _MAPPED.append(raw)
+    return compiled
 
 
 def _first_line(error: Exception) -> str:

@@ -7,16 +7,16 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import plusx
 from plusx.bundles import Bundle, open_bundle
 from plusx.bundles.engines import put_file
-from plusx.deploy.measuring import images_per_s, interleave, latencies_ms, noise
 from plusx.errors import MissingExtra, SpecError, unknown
 from plusx.runtime import processor
 from plusx.runtime.engine import Engine, open_engine
+from plusx.runtime.measuring import images_per_s, interleave, latencies_ms, noise
 from plusx.runtime.plan import PURPOSES, TUNED, Plan, installed, plan_fields, proven, usual_batch
 
 FINALISTS = 3
@@ -106,7 +106,7 @@ def store(bundle: Bundle, tuned: Tuned) -> None:
     found: dict[str, Any] = json.loads(path.read_bytes()) if TUNED in bundle.files else {}
     row = {
         "plan": plan_fields(tuned.plan), "figure": tuned.figure, "unit": tuned.unit, "processor": processor.name(),
-        "measured": time.strftime("%Y-%m-%d"), "plusx": plusx.__version__,
+        "measured": time.strftime("%Y-%m-%d"), "plusx": version("plusx"),
         "tried": [{"plan": plan_fields(plan), "figure": figure} for plan, figure in tuned.tried],
     }  # fmt: skip
     found.setdefault(processor.key(), {})[tuned.purpose] = row
