@@ -20,6 +20,8 @@ class PlusxError(Exception):
     """The base: its text is the one line a user reads. `exit_code` is what the command line returns."""
 
     exit_code = 2
+    quiet = False
+    """Set where another process of the same training says it already."""
 
 
 class SpecError(PlusxError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from plusx.training.optimiser import sgd
 from plusx.training.plan import Plan, learning_rate
 from plusx.training.recipe import parse_recipe
 from plusx.training.seeds import counted
-from plusx.training.trainer import Trainer
+from plusx.training.trainer import Learnt, Trainer
 from training.tinyrun import RECIPE, network, splits, started
 
 CPU = torch.device("cpu")
@@ -65,7 +66,7 @@ def test_a_step_is_torchs_own() -> None:
     rest = [p for p in net.parameters() if p.ndim <= 1]
     optimiser = torch.optim.SGD([{"params": decay, "weight_decay": 0.01}, {"params": rest}], 0.1, 0.9, nesterov=True)
     for step in range(3):
-        loss, correct = trainer.learn(batch.pictures, batch.labels, batch.names)
+        learnt = trainer.learn(batch.pictures, batch.labels, batch.names)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(trainer.recipe, trainer.plan, step)
         optimiser.zero_grad()
@@ -73,8 +74,8 @@ def test_a_step_is_torchs_own() -> None:
         theirs = nn.functional.cross_entropy(out, torch.from_numpy(batch.labels), label_smoothing=0.1)
         theirs.backward()
         optimiser.step()
-        assert loss == pytest.approx(theirs.item(), rel=1e-5)
-        assert correct == (out.argmax(1).numpy() == batch.labels).sum()
+        assert learnt.loss == pytest.approx(theirs.item(), rel=1e-5)
+        assert learnt.correct == (out.argmax(1).numpy() == batch.labels).sum()
     for ours, other in zip(trainer.network.parameters(), net.parameters(), strict=True):
         assert torch.allclose(ours, other, atol=1e-6)
 
@@ -107,7 +108,7 @@ def test_nan_stops_before_a_weight_changes(tmp_path: Path, monkeypatch: pytest.M
     """Step, rate, pictures and the last good checkpoint are named; that checkpoint is there and finite."""
     learn = trainer_module.Trainer.learn
 
-    def poisoned(self: Trainer, pictures: np.ndarray, labels: np.ndarray, names: list[str]) -> tuple[float, int]:  # type: ignore[type-arg]
+    def poisoned(self: Trainer, pictures: np.ndarray, labels: np.ndarray, names: list[str]) -> Learnt:  # type: ignore[type-arg]
         if self.progress.step == 8 and "digits/" in names[0]:
             pictures = pictures * np.float32("nan")
         return learn(self, pictures, labels, names)
@@ -133,12 +134,12 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     from plusx.training import checkpoint
 
     trainer = _trainer("lr=0.1")
-    checkpoint.save(tmp_path, trainer)
+    checkpoint.write(tmp_path, checkpoint.snapshot(trainer))
     with torch.no_grad():
         trainer.network.fc.bias[0] = float("inf")  # type: ignore[union-attr, operator, index]
     trainer.progress.step = 1
     with pytest.raises(RunError, match=r"fc\.bias"):
-        checkpoint.save(tmp_path, trainer)
+        checkpoint.snapshot(trainer)
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000000"]
 
 
@@ -146,7 +147,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path, monkeypatch:
     """An infinite running variance gives finite answers (all from the biases), so the evaluation alone is no guard."""
     learn = trainer_module.Trainer.learn
 
-    def spoil(self: Trainer, *batch: object) -> tuple[float, int]:
+    def spoil(self: Trainer, *batch: object) -> Learnt:
         done = learn(self, *batch)  # type: ignore[arg-type]
         if self.progress.step == 6:
             self.network.bn1.running_var.fill_(float("inf"))  # type: ignore[union-attr, operator]
@@ -159,11 +160,25 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "run" / "bundle").exists()
 
 
-def test_a_batch_of_one_readable_picture_changes_nothing() -> None:
-    trainer, batch = _trainer("lr=0.1"), _batch(1)
+def test_a_single_readable_picture_is_learnt_with_a_twin_that_counts_nothing() -> None:
+    """Its gradient is that of two equal pictures, halved twice: once because the twin counts nothing, once by n."""
+    trainer, one = _trainer("lr=0.1 warmup=0"), _batch(1)
+    net = copy.deepcopy(trainer.network).train()
+    learnt = trainer.learn(one.pictures, one.labels, one.names)
+    assert learnt.n == 1 and trainer.progress.step == 1 and trainer.progress.seen == 1
+    logits = net(torch.from_numpy(np.repeat(one.pictures, 2, axis=0)))
+    theirs = nn.functional.cross_entropy(logits[:1], torch.from_numpy(one.labels), label_smoothing=0.1)
+    assert learnt.loss == pytest.approx(theirs.item(), rel=1e-6)
+    theirs.backward()
+    for p, other in zip(trainer.network.parameters(), net.parameters(), strict=True):
+        assert torch.allclose(p.grad, other.grad, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_a_batch_without_a_readable_picture_changes_nothing() -> None:
+    trainer, batch = _trainer("lr=0.1"), _batch()
     before = [p.clone() for p in trainer.network.state_dict().values()]
-    assert trainer.learn(batch.pictures, batch.labels, batch.names) == (0.0, 0)
-    assert trainer.progress.step == 1
+    assert trainer.learn(batch.pictures[:0], batch.labels[:0], []).n == 0
+    assert trainer.progress.step == 1 and trainer.progress.seen == 0
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.network.state_dict().values(), strict=True))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "train a network on pictures"
 
-_FRESH = ("network", "recipe", "out", "seed", "weights", "val_split", "minutes", "precision")
+_FRESH = ("network", "recipe", "out", "seed", "weights", "val_split", "minutes", "precision", "class_weights")
 """What makes a run what it is, so it cannot be said again when one is resumed."""
 
 
@@ -35,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--data",
         metavar="D",
-        help="digits, fashion-mnist, a folder of class folders (or of train/ and val/), or of IDX files",
+        help="digits, fashion-mnist, a folder of class folders (or of train/ and val/), IDX, CIFAR, Parquet or tar "
+        "files, or a CSV list",
     )
     add(
         "--recipe",
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, metavar="N", help="the seed of everything random (default 0)")
     add("--minutes", type=float, metavar="M", help="train as many epochs as fit into M minutes")
     add("--precision", choices=("auto", "fp32", "bf16"), help="number format, in place of the recipe's")
+    add("--class-weights", choices=("none", "balanced"), help="balanced: rare classes count as much as common ones")
     add("--device", default="auto", metavar="auto|cpu|cuda|mps")
     add("--threads", type=int, metavar="N", help="threads that compute (default: all cores; one for tiny pictures)")
     add("--workers", type=int, metavar="N", help="threads that read pictures (default: one a core)")
@@ -59,9 +62,11 @@ def run(args: argparse.Namespace) -> int:
     from plusx.training.fitting import fit, resume
     from plusx.training.signals import Stop
     from plusx.training.work import Hands
+    from plusx.training.world import here, restarted
 
     stop = Stop()
     hands = Hands(args.device, args.threads, args.workers, stop, indexing=Indexing())
+    world = here(args.device)
     screen = sink_for()
     warnings.showwarning = _one_line
     if args.resume is not None:
@@ -69,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
         if again:
             words = ", ".join("NETWORK" if name == "network" else f"--{name.replace('_', '-')}" for name in again)
             raise SpecError(f"--resume {args.resume} beside {words}, takes these from the run itself; leave them out")
-        return _work(resume(args.resume, args.data, hands=hands, sinks=(screen,)), stop, screen)
+        return _work(resume(args.resume, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
+    if restarted() and world.from_first(_begun_by(sys.argv, args.out)):
+        return _work(resume(args.out, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
     if args.data is None:
         raise SpecError("--data is missing, must name the pictures; e.g. --data photos/ or --data digits")
     events = fit(
@@ -82,11 +89,19 @@ def run(args: argparse.Namespace) -> int:
         val_split=args.val_split if args.val_split is not None else 0.2,
         minutes=args.minutes,
         precision=args.precision,
+        class_weights=args.class_weights,
         hands=hands,
         sinks=(screen,),
         command=sys.argv,
     )
-    return _work(events, stop, screen)
+    return _work(events, stop, screen, world.first)
+
+
+def _begun_by(command: list[str], out: str | None) -> bool:
+    """Whether this very command has begun the run at `out`: then torchrun's restart of it goes on there."""
+    from plusx.bundles import read_run
+
+    return out is not None and Path(out, "run.json").is_file() and list(read_run(out).command) == command
 
 
 def _network(words: list[str]) -> str | ResNetSpec | None:
@@ -98,7 +113,7 @@ def _network(words: list[str]) -> str | ResNetSpec | None:
     return read_network(words) if Path(words[0]).exists() else " ".join(words)
 
 
-def _work(events: Iterator[Event], stop: Stop, screen: Lines) -> int:
+def _work(events: Iterator[Event], stop: Stop, screen: Lines, speaks: bool) -> int:
     from plusx.training.events import Finished
     from plusx.training.signals import stop_on_signals
 
@@ -112,11 +127,13 @@ def _work(events: Iterator[Event], stop: Stop, screen: Lines) -> int:
         screen.close()
     if finished is None:
         raise RunError("training ended without a result; run it again with --debug")
-    if finished.reason != "done" and stop.signal is not None:
+    interrupted = finished.reason not in ("done", "early stop")
+    if speaks and interrupted:
         _tell_how_to_resume(finished)
-        return 128 + stop.signal
-    _print_result(finished)
-    return 0
+    elif speaks:
+        _print_result(finished)
+    # of several processes perhaps only another was told to stop
+    return 128 + (stop.signal or signal.SIGTERM) if interrupted else 0
 
 
 def _tell_how_to_resume(finished: Finished) -> None:
@@ -144,7 +161,8 @@ def _print_result(finished: Finished) -> None:
             ("bundle", str(finished.bundle)),
             (
                 "accuracy",
-                f"{top1:.2%} on validation ({correct} of {n}; 95 %: {low:.1%} to {high:.1%}), epoch {finished.kept['epoch']} of {finished.epoch}",
+                f"{top1:.2%} on validation ({correct} of {n}; 95 %: {low:.1%} to {high:.1%}), epoch {finished.kept['epoch']} of {finished.epoch}"
+                + (", stopped early: nothing better came" if finished.reason == "early stop" else ""),
             ),
         ]
     rows += [

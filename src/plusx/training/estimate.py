@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -13,7 +14,7 @@ from plusx.data import Data
 from plusx.training.evaluation import BATCH, judge
 from plusx.training.feed import Feed
 from plusx.training.plan import Plan
-from plusx.training.trainer import Trainer
+from plusx.training.trainer import Progress, Trainer
 
 STEPS = 10
 MOST_SECONDS = 15.0
@@ -40,23 +41,23 @@ def measure(trainer: Trainer, feed: Feed, val: Data, stopped: Callable[[], bool]
     A copy of the network is trained, so the run itself begins untouched. The first batch does not count: kernels are
     chosen and pages are fetched in it.
     """
-    probe = Trainer(
-        copy.deepcopy(trainer.network), trainer.recipe, trainer.plan, trainer.seed, trainer.device, trainer.precision
-    )
+    world = trainer.world
+    probe = replace(trainer, network=copy.deepcopy(trainer.network), progress=Progress())
     times = [time.monotonic()]
     for batch in feed.batches(0, min(STEPS, feed.plan.steps)):
-        if stopped():
+        if world.any(stopped()):
             return None
         probe.learn(batch.pictures, batch.labels, batch.names)
         times.append(time.monotonic())
-        if times[-1] - times[0] > MOST_SECONDS:
+        if world.any(times[-1] - times[0] > MOST_SECONDS):
             break
     step = (times[-1] - times[1]) / (len(times) - 2) if len(times) > 2 else times[-1] - times[0]
     few = val if len(val) <= BATCH else val.subset(torch.arange(BATCH).numpy())
-    judge(probe.judged(), few, feed.pre, trainer.device, feed.workers)
+    look = partial(judge, probe.judged(), few, feed.pre, trainer.device, feed.workers, world=world)
+    look()
     begun = time.monotonic()
-    judge(probe.judged(), few, feed.pre, trainer.device, feed.workers)
-    return Speed(step, (time.monotonic() - begun) / len(few))
+    look()
+    return world.from_first(Speed(step, (time.monotonic() - begun) / len(few)))
 
 
 def fitting_epochs(speed: Speed, plan: Plan, n_val: int, minutes: float) -> int:

@@ -19,6 +19,7 @@ from plusx.specs import ResNetSpec
 from plusx.training.ahead import ahead
 from plusx.training.held_out import open_held_out
 from plusx.training.machine import count_threads, pick_device, using_threads
+from plusx.training.world import ALONE, World
 
 BATCH = 64
 """Fixed, because the last bits of a logit may depend on it."""
@@ -40,13 +41,36 @@ def judge(
     workers: int = 0,
     stopped: Callable[[], bool] = _never,
     seen: Callable[[int], None] = _nobody,
+    world: World = ALONE,
 ) -> Evaluation | None:
     """The Evaluation of `network`, in evaluation mode, on every picture of `data` once; None if `stopped` said so.
 
-    `seen` hears how many pictures are done. Raises DataError for a picture that cannot be read.
+    Several processes take turns at the batches, each picture is one process's, and the counts are summed: the same
+    numbers as of one process, to the digit. `seen` hears how many pictures are done here. Raises DataError for a
+    picture that cannot be read.
     """
-    counters, done = Counters(data.classes), 0
-    spans = [range(low, min(low + BATCH, len(data))) for low in range(0, len(data), BATCH)]
+    counters = Counters(data.classes)
+    whole = world.together(lambda: _count(counters, network, data, pre, device, workers, stopped, seen, world))
+    if world.any(not whole):
+        return None
+    counters.vector[:] = world.sum_counts(counters.vector)
+    return counters.result()
+
+
+def _count(
+    counters: Counters,
+    network: nn.Module,
+    data: Data,
+    pre: Preprocessing,
+    device: torch.device,
+    workers: int,
+    stopped: Callable[[], bool],
+    seen: Callable[[int], None],
+    world: World,
+) -> bool:
+    """Counts this process's batches; False when it was stopped."""
+    done, lows = 0, range(0, len(data), BATCH)[world.rank :: world.size]
+    spans = [range(low, min(low + BATCH, len(data))) for low in lows]
 
     def picture(i: int) -> NDArray[np.uint8]:
         return resize_crop(data.read(i, pre.mode, pre.decode_px), pre)
@@ -54,11 +78,11 @@ def judge(
     workers = 0 if data.pictures is not None else workers
     for span, pictures in ahead(((span, list(span)) for span in spans), picture, workers):
         if stopped():
-            return None
+            return False
         counters.add(logits(network, np.stack(pictures), pre, device), data.labels[span.start : span.stop])
         done += len(pictures)
         seen(done)
-    return counters.result()
+    return True
 
 
 def logits(

@@ -25,6 +25,8 @@ class Started:
     device: str
     precision: str
     threads: int
+    world: int
+    """Processes that train together."""
     seconds: float | None
     """What the rest will take, from ten measured batches; None: not measured."""
     notes: tuple[str, ...]
@@ -73,16 +75,19 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Checkpointed:
-    """The state after `step` is on disk, whole and flushed."""
+    """The state after `step` is on disk, whole and flushed. It was written beside the training."""
 
     step: int
     path: Path
     seconds: float
+    """What the writing took."""
+    stall: float
+    """How long the training stood still for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Nothing more will come. `reason` is "done", or the name of the signal that asked to stop."""
+    """Nothing more will come. `reason` is "done", "early stop", or the name of the signal that asked to stop."""
 
     step: int
     epoch: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,10 @@ from plusx.data import Data, Skipped, crop_boxes, erase, erase_boxes, flip, flip
 from plusx.errors import DataError
 from plusx.images import Preprocessing, normalise, resize_box, resize_crop
 from plusx.training.ahead import ahead
-from plusx.training.plan import Plan
+from plusx.training.plan import Plan, training_size
+from plusx.training.policies import apply_policy
 from plusx.training.recipe import Recipe
+from plusx.training.world import ALONE, World
 
 _ASPECT = 3 / 4
 """Narrowest box of data.crop_boxes."""
@@ -41,7 +43,10 @@ class _Place:
 
 @dataclass(frozen=True, eq=False)
 class Feed:
-    """Training batches: order is a permutation of (seed, epoch), looks a hash of (seed, epoch, place in the order)."""
+    """Training batches: order is a permutation of (seed, epoch), looks a hash of (seed, epoch, place in the order).
+
+    Of several processes each has its share of every batch, so together they see what one would.
+    """
 
     data: Data
     plan: Plan
@@ -49,6 +54,7 @@ class Feed:
     pre: Preprocessing
     seed: int
     workers: int = 0
+    world: World = ALONE
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches `start` to `stop` - 1, prepared ahead by the workers if there are any."""
@@ -62,24 +68,35 @@ class Feed:
             epoch, low, high = self.plan.span(step)
             if epoch != known:
                 known, chosen = epoch, order(self.plan.n, self.seed, epoch)
-            places = [_Place(epoch, place, int(chosen[place])) for place in range(low, high)]
+            places = [_Place(epoch, place, int(chosen[place])) for place in range(*self.world.share(low, high))]
             yield places, places
 
     def _picture(self, at: _Place) -> NDArray[np.uint8] | Skipped:
         """uint8 (size, size, c); what can be done to a whole batch at once waits for `_finish`."""
-        size = self.pre.crop_px
+        pre = self._pre(at.epoch)
+        size = pre.crop_px
         try:
             if self.recipe.crop != "area" or size is None:
-                return resize_crop(self.data.read(at.index, self.pre.mode, self.pre.decode_px), self.pre)
+                return resize_crop(self.data.read(at.index, pre.mode, pre.decode_px), pre)
             # the smallest box that may be drawn still has `size` pixels a side, so no pixels are made up
             at_least = math.ceil(size / math.sqrt(self.recipe.area * _ASPECT))
-            picture = self.data.read(at.index, self.pre.mode, at_least)
+            picture = self.data.read(at.index, pre.mode, at_least)
             h, w = picture.shape[:2]
             box = crop_boxes(self.seed, at.epoch, at.place, h, w, scale=(self.recipe.area, 1.0))[0]
             left, top, right, bottom = (float(side) for side in box)
-            return resize_box(picture, (left, top, right, bottom), (size, size), self.pre.interpolation)
+            return resize_box(picture, (left, top, right, bottom), (size, size), pre.interpolation)
         except DataError as error:
             return Skipped(self.data.path(at.index), str(error))
+
+    def _pre(self, epoch: int) -> Preprocessing:
+        """What a picture of this epoch goes through: the evaluation's, at the epoch's size."""
+        pre, full = self.pre, self.pre.crop_px
+        if self.recipe.size_from is None or full is None:
+            return pre
+        size = training_size(self.recipe, epoch)
+        return replace(
+            pre, crop_px=size, resize_px=None if pre.resize_px is None else round(pre.resize_px * size / full)
+        )
 
     def _finish(self, places: Sequence[_Place], found: Sequence[NDArray[np.uint8] | Skipped]) -> Batch:
         """Those that could be read, shifted, flipped, erased and normalised."""
@@ -96,6 +113,8 @@ class Feed:
             pictures = shift(pictures, shifts(*at, recipe.shift), recipe.shift)
         if recipe.flip:
             pictures = flip(pictures, flips(*at))
+        if recipe.policy != "none":
+            pictures = apply_policy(recipe.policy, pictures, *at)
         if recipe.erase:
             fill = np.round(np.array(self.pre.mean) / self.pre.scale)
             pictures = erase(pictures, erase_boxes(*at, *pictures.shape[1:3], share=recipe.erase), fill)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 
-from plusx.bundles import check_out, read_run
+from plusx.bundles import Run, check_out, read_run
 from plusx.data import BUILT_IN, Splits, open_data
 from plusx.errors import BundleError, SpecError
 from plusx.graph import Graph
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec, base_preset
 from plusx.training.events import Event
-from plusx.training.recipe import Precision, Recipe, parse_recipe
+from plusx.training.recipe import ClassWeights, Precision, Recipe, parse_recipe
 from plusx.training.setup import Setup, prepare
 from plusx.training.sinks import Sink, tee
 from plusx.training.work import Hands, Work
+from plusx.training.world import World, here
 
 
 def fit(
@@ -30,6 +32,7 @@ def fit(
     val_split: float = 0.2,
     minutes: float | None = None,
     precision: Precision | None = None,
+    class_weights: ClassWeights | None = None,
     hands: Hands | None = None,
     sinks: Sequence[Sink] = (),
     command: Sequence[str] = (),
@@ -39,27 +42,30 @@ def fit(
     What is wrong with the arguments is raised now (SpecError, DataError, WeightsError, BundleError), and nothing is
     written before the first event is asked for; later failures raise RunError, progress kept. `recipe` None: the
     data's own. `out` None: runs/NETWORK-DATA-001, 002, …. `weights`: a bundle to start from; its network, if none is
-    named. `minutes`: as many epochs as fit at the measured speed. `precision`: in place of the recipe's. The same arguments give the same weights, bit for
-    bit, on the same machine, torch and threads, with any workers, however often interrupted and resumed.
+    named. `minutes`: as many epochs as fit at the measured speed. `precision`, `class_weights`: in place of the recipe's.
+    The same arguments give the same weights, bit for bit, on the same machine, torch, threads and number of processes,
+    with any workers, however often interrupted and resumed. Under torchrun every process calls this, with the same
+    arguments; only the first writes, and only its sinks hear.
     """
     hands = hands or Hands()
-    if minutes is not None and not minutes > 0:
-        raise SpecError(f"minutes={minutes:g}, must be above 0")
-    splits = (
-        data if isinstance(data, Splits) else open_data(data, val_split=val_split, seed=seed, progress=hands.indexing)
-    )
-    chosen = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe or default_recipe(splits))
-    if precision is not None:
-        chosen = chosen.replace(precision=precision)
-    setup = prepare(network, splits, chosen, weights)
-    path = (
-        Path(out) if out is not None else free_path(setup.spec, splits.train.kind if isinstance(data, Splits) else data)
-    )
-    check_out(path)
-    where = (
-        None if isinstance(data, Splits) else str(data) if data in BUILT_IN else str(Path(data).expanduser().resolve())
-    )
-    work = Work(path, setup, splits, seed, {"path": where, "val_split": val_split}, hands)
+    world = here(hands.device)
+
+    def prepared() -> Work:
+        if minutes is not None and not minutes > 0:
+            raise SpecError(f"minutes={minutes:g}, must be above 0")
+        splits = _opened(world, data, val_split, seed, hands)
+        chosen = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe or default_recipe(splits))
+        given = {"precision": precision, "class_weights": class_weights}
+        chosen = chosen.replace(**{key: value for key, value in given.items() if value is not None})
+        setup = prepare(network, splits, chosen, weights)
+        of = splits.train.kind if isinstance(data, Splits) else data
+        path = world.from_first(Path(out) if out is not None else free_path(setup.spec, of))
+        if world.first:
+            check_out(path)
+        where = None if isinstance(data, Splits) else _where(data)
+        return Work(path, setup, splits, seed, {"path": where, "val_split": val_split}, hands, world)
+
+    work = world.together(prepared)
     return tee(work.begin(minutes, command), work.sinks(sinks))
 
 
@@ -72,31 +78,59 @@ def resume(
     `fit` was given Splits, or the folder has moved. Raises BundleError when the data are not the run's any more, and says what differs.
     """
     hands = hands or Hands()
-    found = read_run(run)
-    origin = {key: found.data[key] for key in ("path", "val_split")}
-    where = data if data is not None else origin["path"]
-    if where is None:
-        raise BundleError(f"run {run}, was made from data in memory; give them again: resume(run, data)")
-    splits = (
-        where
-        if isinstance(where, Splits)
-        else open_data(where, val_split=origin["val_split"], seed=found.seed, progress=hands.indexing)
-    )
-    for part, now in {"train": splits.train, "val": splits.val}.items():
-        if now.fingerprint != found.data[part]["fingerprint"]:
-            raise BundleError(
-                f"{part} data of {run} ({found.data[part]['n']} pictures then, {len(now)} now), have changed since it "
-                f"began; put them back, or train anew with --weights {run}"
-            )
-    setup = Setup(
-        ResNetSpec.from_dict(found.spec),
-        Recipe.from_dict(found.recipe).replace(precision=found.fields["precision"]),
-        Preprocessing.from_dict(found.fields["preprocessing"]),
-        None,
-        (),
-    )
-    work = Work(found.path, setup, splits, found.seed, origin, hands, found.fields["threads"])
+    world = here(hands.device)
+
+    def prepared() -> Work:
+        found = world.from_first(world.together(lambda: read_run(run) if world.first else None))
+        if found is None:
+            raise RuntimeError("the first process read no run and said nothing")
+        origin = {key: found.data[key] for key in ("path", "val_split")}
+        where = data if data is not None else origin["path"]
+        if where is None:
+            raise BundleError(f"run {run}, was made from data in memory; give them again: resume(run, data)")
+        splits = _opened(world, where, origin["val_split"], found.seed, hands)
+        _require_same_data(found, splits)
+        setup = Setup(
+            ResNetSpec.from_dict(found.spec),
+            Recipe.from_dict(found.recipe).replace(precision=found.fields["precision"]),
+            Preprocessing.from_dict(found.fields["preprocessing"]),
+            None,
+            (),
+        )
+        return Work(found.path, setup, splits, found.seed, origin, hands, world, found.fields["threads"])
+
+    work = world.together(prepared)
     return tee(work.go_on(), work.sinks(sinks))
+
+
+def _opened(world: World, data: str | Path | Splits, val_split: float, seed: int, hands: Hands) -> Splits:
+    """The data; of several processes the first looks at every picture, the others find what it kept in the cache."""
+    if isinstance(data, Splits):
+        return data
+    indexing = hands.indexing if world.first else None
+    return world.first_then_others(partial(open_data, data, val_split=val_split, seed=seed, progress=indexing))
+
+
+def _where(data: str | Path) -> str:
+    return str(data) if data in BUILT_IN else str(Path(data).expanduser().resolve())
+
+
+def _require_same_data(found: Run, splits: Splits) -> None:
+    """Raises BundleError that says in what the data differ from those that the run began with."""
+    had, have = tuple(found.data["classes"]), splits.train.classes
+    for part, now in {"train": splits.train, "val": splits.val}.items():
+        then = found.data[part]
+        if now.fingerprint == then["fingerprint"]:
+            continue
+        differ = [f"{then['n']} pictures then, {len(now)} now"] if then["n"] != len(now) else []
+        if had != have:
+            gone, new = sorted(set(had) - set(have)), sorted(set(have) - set(had))
+            differ += [f"class {word} {', '.join(some[:3])}" for word, some in (("lost", gone), ("added", new)) if some]
+        what = "; ".join(differ) or f"{len(now)} pictures as then, with other names, sizes or labels"
+        raise BundleError(
+            f"{part} data of {found.path} ({what}), have changed since the run began; put them back, or train anew with "
+            f"--weights {found.path}"
+        )
 
 
 def default_recipe(splits: Splits) -> str:

@@ -1,7 +1,8 @@
 """The training loop: steps, evaluations and checkpoints in an order that a kill at any moment cannot spoil.
 
 The bundle is written before the checkpoint that knows of it. A kill in between leaves a bundle that is ahead, and the
-resumed run makes the same one again; the other way round the best weights could be lost.
+resumed run makes the same one again; the other way round the best weights could be lost. Both are written by a thread
+of their own, from copies: the training waits for the copy, and for the disk only when it is a whole checkpoint behind.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from torch import nn
 
 from plusx.bundles import newest_checkpoint
@@ -23,18 +26,21 @@ from plusx.training.feed import Batch, Feed
 from plusx.training.plan import learning_rate
 from plusx.training.signals import Stop
 from plusx.training.trainer import Trainer
+from plusx.training.writer import Writer
+
+Arrays = dict[str, "NDArray[Any]"]
 
 
 @dataclass
 class Loop:
     """What a run is made of. `judge` evaluates a network on the validation share, or gives None when stopped;
-    `keep` writes the bundle of a network with its metrics."""
+    `keep` writes the bundle of a network's tensors, with its metrics and the step, while the training goes on."""
 
     run: Path
     trainer: Trainer
     feed: Feed
     judge: Callable[[nn.Module], Evaluation | None]
-    keep: Callable[[nn.Module, dict[str, Any]], None]
+    keep: Callable[[Arrays, dict[str, Any], int], None]
     stop: Stop
     checkpoint_seconds: float
     """A checkpoint is written when the last one is older than this; at a new best and at the end in any case."""
@@ -45,47 +51,64 @@ class Loop:
         self.begun = time.monotonic() - self.trainer.progress.seconds
         self.saved_at = time.monotonic()
         self.saved = asdict(self.trainer.progress)
+        self.writer = Writer()
 
     def events(self) -> Iterator[Event]:
         """Trains to the end of the plan, or until `stop`. Raises RunError, naming the last good checkpoint."""
         try:
             yield from self._work()
         except RunError as error:
+            self.writer.close()
             raise RunError(f"{error}; {self._last_good()}") from error
+        finally:
+            self.writer.close()
 
     def _work(self) -> Iterator[Event]:
         trainer, progress, plan = self.trainer, self.trainer.progress, self.trainer.plan
         batches = self.feed.batches(progress.step, plan.steps)
-        while progress.evaluated < plan.epochs and not self.stop():
+        while not self._over() and not trainer.world.any(self.stop()):
+            yield from self.writer.finished()
             at_end_of_epoch = progress.step == (progress.evaluated + 1) * plan.steps_per_epoch
             if not at_end_of_epoch:
                 yield from self._step(next(batches))
                 if self._due() and progress.step % plan.steps_per_epoch:
-                    yield self._checkpoint()
+                    yield from self._checkpoint()
                 continue
             try:
                 evaluated = self._evaluate()
             except DataError as error:
-                yield self._checkpoint()
+                yield from self._checkpoint()
+                yield from self.writer.wait()
                 raise RunError(f"validation after step {progress.step} failed: {error}") from error
             if evaluated is None:
                 break
-            last = progress.evaluated == plan.epochs
-            better = evaluated.best and trainer.recipe.keep == "best"
             due = self._due()
-            if better or (trainer.recipe.keep == "last" and (last or due)):
+            better = evaluated.best and trainer.recipe.keep == "best"
+            if better or (trainer.recipe.keep == "last" and (due or self._over())):
                 self._keep(evaluated)
             yield evaluated
-            if better or due or last:
-                yield self._checkpoint()
+            if better or due or self._over():
+                yield from self._checkpoint()
         if asdict(progress) != self.saved:
-            yield self._checkpoint()
+            yield from self._checkpoint()
+        yield from self.writer.wait()
         bundle = self.run / "bundle"
-        reason = "done" if progress.evaluated == plan.epochs else self.stop.name
         epoch = plan.span(progress.step - 1)[0] + 1 if progress.step else 0
         yield Finished(
-            progress.step, epoch, reason, progress.seconds, self.run, bundle if bundle.is_dir() else None, progress.kept
-        )
+            progress.step, epoch, self._reason(), progress.seconds, self.run,
+            bundle if bundle.is_dir() else None, progress.kept,
+        )  # fmt: skip
+
+    def _over(self) -> bool:
+        """Whether every epoch is done, or the last `early_stop` of them brought nothing better."""
+        progress, patience = self.trainer.progress, self.trainer.recipe.early_stop
+        best = progress.best["epoch"] if progress.best else 0
+        return progress.evaluated == self.trainer.plan.epochs or 0 < patience <= progress.evaluated - best
+
+    def _reason(self) -> str:
+        if self.trainer.progress.evaluated == self.trainer.plan.epochs:
+            return "done"
+        return "early stop" if self._over() else self.stop.name
 
     def _step(self, batch: Batch) -> Iterator[Event]:
         trainer, begun = self.trainer, time.monotonic()
@@ -93,7 +116,7 @@ class Loop:
         yield from (Skipped(step + 1, s.path, s.reason) for s in batch.skipped)
         rate = learning_rate(trainer.recipe, trainer.plan, step)
         try:
-            loss, correct = trainer.learn(batch.pictures, batch.labels, batch.names)
+            learnt = trainer.learn(batch.pictures, batch.labels, batch.names)
         except (RuntimeError, MemoryError) as error:  # torch says it in a RuntimeError on CPUs, in a subclass on GPUs
             if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
                 raise
@@ -104,7 +127,7 @@ class Loop:
         now = time.monotonic()
         trainer.progress.seconds = now - self.begun
         epoch = trainer.plan.span(step)[0] + 1
-        yield Step(step + 1, epoch, rate, loss, len(batch.labels), correct, now - begun)
+        yield Step(step + 1, epoch, rate, learnt.loss, learnt.n, learnt.correct, now - begun)
 
     def _evaluate(self) -> Evaluated | None:
         trainer, progress, begun = self.trainer, self.trainer.progress, time.monotonic()
@@ -130,7 +153,9 @@ class Loop:
 
     def _keep(self, evaluated: Evaluated) -> None:
         metrics = {"epoch": evaluated.epoch, **evaluated.metrics}
-        self.keep(self.trainer.judged(), metrics)
+        if self.trainer.world.first:
+            tensors = checkpoint.arrays(self.trainer.judged().state_dict())
+            self.writer.submit(partial(self.keep, tensors, metrics, evaluated.step))
         self.trainer.progress.kept = {
             "epoch": evaluated.epoch,
             "n": evaluated.n,
@@ -143,11 +168,19 @@ class Loop:
             return True
         return time.monotonic() - self.saved_at > self.checkpoint_seconds
 
-    def _checkpoint(self) -> Checkpointed:
+    def _checkpoint(self) -> Iterator[Event]:
+        """Has the state now written; first comes what was still being written, which the training waits for."""
         begun = time.monotonic()
-        path = checkpoint.save(self.run / "checkpoints", self.trainer)
+        yield from self.writer.wait()
+        if self.trainer.world.first:
+            shot = checkpoint.snapshot(self.trainer)
+            self.writer.submit(partial(self._written, shot, time.monotonic() - begun))
         self.saved_at, self.saved = time.monotonic(), asdict(self.trainer.progress)
-        return Checkpointed(self.trainer.progress.step, path, self.saved_at - begun)
+
+    def _written(self, shot: checkpoint.Snapshot, stall: float) -> Checkpointed:
+        begun = time.monotonic()
+        path = checkpoint.write(self.run / "checkpoints", shot)
+        return Checkpointed(shot.step, path, time.monotonic() - begun, stall)
 
     def _last_good(self) -> str:
         path = newest_checkpoint(self.run)

@@ -12,12 +12,18 @@ import torch
 
 from plusx.errors import BundleError, SpecError
 from plusx.runtime import processor
+from plusx.training.world import ALONE, World
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-def pick_device(name: str) -> torch.device:
-    """The device called `name`; auto takes the first of cuda, mps, cpu that is there. Raises SpecError."""
+def pick_device(name: str, world: World = ALONE) -> torch.device:
+    """The device called `name`; auto takes the first of cuda, mps, cpu that is there. Raises SpecError.
+
+    Of several processes each has the GPU of its own that `world` gave it.
+    """
+    if world.size > 1 and name in ("auto", world.device.type):
+        return world.device
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, found in there.items() if found))

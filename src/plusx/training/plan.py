@@ -38,6 +38,26 @@ class Plan:
         return epoch, k * self.n // self.steps_per_epoch, (k + 1) * self.n // self.steps_per_epoch
 
 
+def training_size(recipe: Recipe, epoch: int) -> int:
+    """Side in pixels of the pictures of epoch `epoch` (from 0): linear from size_from to size, in whole fourteenths.
+
+    A fourteenth of 224 is 16 pixels, which every network here halves without a rest until its last stage. The recipe
+    is settled: its size is a number.
+
+    >>> recipe = Recipe("default", epochs=8, size=224, size_from=128, grow=0.5)
+    >>> [training_size(recipe, epoch) for epoch in range(8)]
+    [128, 160, 176, 208, 224, 224, 224, 224]
+    """
+    if recipe.size is None:
+        raise ValueError("the recipe is not settled: it has no size")
+    if recipe.size_from is None:
+        return recipe.size
+    grown = min(1.0, epoch / (recipe.grow * recipe.epochs))
+    unit = max(1, recipe.size // 14)
+    wanted = recipe.size_from + (recipe.size - recipe.size_from) * grown
+    return recipe.size if grown == 1 else min(recipe.size, max(recipe.size_from, round(wanted / unit) * unit))
+
+
 def learning_rate(recipe: Recipe, plan: Plan, step: int) -> float:
     """Linear warm-up to `recipe.lr`, then half a cosine to `lr · lr_end` (SGDR, Loshchilov and Hutter 2017, eq. 5).
 

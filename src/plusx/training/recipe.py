@@ -14,6 +14,8 @@ from plusx.errors import SpecError, unknown
 from plusx.training.recipes import NAMES
 
 Precision = Literal["auto", "fp32", "bf16"]
+Policy = Literal["none", "trivialaugment", "randaugment", "augmix"]
+ClassWeights = Literal["none", "balanced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,10 @@ class Recipe:
     """Decay a step of the averaged weights that are then evaluated and kept; 0 = none."""
     size: int | None = None
     """Side of a training picture; None: what the data says (digits 8, Fashion-MNIST 28), else 224."""
+    size_from: int | None = None
+    """Side in the first epoch, growing to `size`: early epochs cost less. None: `size` from the start."""
+    grow: float = 0.75
+    """Share of the epochs after which the full size is reached, where size_from is given."""
     crop: Literal["auto", "area", "shift", "none"] = "auto"
     """area: a random box of the picture, resized; shift: moved by up to `shift` pixels; none: the centre.
     auto: shift for sets that lie in memory (digits, IDX), area for photos."""
@@ -51,8 +57,16 @@ class Recipe:
     shift: int | None = None
     """Pixels; None: an eighth of the size."""
     flip: bool = True
+    policy: Policy = "none"
+    """A policy of torchvision's transforms.v2, as it comes, before anything is erased."""
     erase: float = 0.0
     """Probability that a box of a training picture is erased."""
+    mixup: float = 0.0
+    """Alpha of mixup, two pictures averaged; 0 = none."""
+    cutmix: float = 0.0
+    """Alpha of CutMix, a box of one picture in another; 0 = none. With mixup as well, a coin is tossed every step."""
+    class_weights: ClassWeights = "none"
+    """balanced: the loss of a picture is weighted by n / (classes · n of its class), so rare classes count as much."""
     eval_crop: float = 0.875
     """Centre crop / resized shorter side when a photo is evaluated."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
@@ -60,6 +74,8 @@ class Recipe:
     """auto: bf16 where the processor multiplies it natively, else fp32. Evaluation is always fp32."""
     keep: Literal["best", "last"] = "best"
     """Which epoch's weights the bundle holds; `last` where the validation share is the test share."""
+    early_stop: int = 0
+    """Epochs without a new best after which the training ends; 0 = never."""
 
     def __post_init__(self) -> None:
         for name, (holds, rule) in _RULES.items():
@@ -113,6 +129,11 @@ _RULES: dict[str, tuple[Any, str]] = {
     "label_smoothing": (lambda v: 0 <= v < 1, "must lie in 0..1, 1 excluded"),
     "ema": (lambda v: 0 <= v < 1, "must lie in 0..1, 1 excluded"),
     "size": (lambda v: v is None or v >= 1, "must be at least 1 pixel"),
+    "size_from": (lambda v: v is None or v >= 1, "must be at least 1 pixel"),
+    "grow": (lambda v: 0 < v <= 1, "must lie in 0..1, 0 excluded (a share of the epochs)"),
+    "mixup": (lambda v: 0 <= v < float("inf"), "must not be negative"),
+    "cutmix": (lambda v: 0 <= v < float("inf"), "must not be negative"),
+    "early_stop": (lambda v: v >= 0, "must not be negative"),
     "area": (lambda v: 0 < v <= 1, "must lie in 0..1, 0 excluded"),
     "shift": (lambda v: v is None or v >= 0, "must not be negative"),
     "erase": (lambda v: 0 <= v <= 1, "must lie in 0..1"),

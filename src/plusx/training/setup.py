@@ -17,6 +17,7 @@ from plusx.graph import Graph
 from plusx.images import Preprocessing
 from plusx.nn import ResNet, build
 from plusx.specs import ResNetSpec, parse
+from plusx.training.policies import require_policy
 from plusx.training.recipe import Recipe
 from plusx.training.seeds import INITIALISATION, counted
 
@@ -75,6 +76,7 @@ def prepare(
             notes.append(
                 f"the classifier starts anew: {weights} knows {_few(first.classes)}, the data has {_few(splits.train.classes)}"
             )
+    require_policy(recipe.policy)
     recipe, size_notes = settle(recipe, splits)
     notes += size_notes
     size = recipe.size or PHOTO_PX
@@ -116,6 +118,8 @@ def settle(recipe: Recipe, splits: Splits) -> tuple[Recipe, list[str]]:
                 )
     crop = recipe.crop if recipe.crop != "auto" else ("shift" if small else "area")
     shift = recipe.shift if recipe.shift is not None else max(1, size // 8)
+    if recipe.size_from is not None and recipe.size_from > size:
+        raise SpecError(f"recipe {recipe.name}: size_from={recipe.size_from}, must be at most size={size}")
     if len(data) < 2:
         raise DataError(f"{len(data)} training pictures, must be at least 2; add some or lower --val-split")
     return recipe.replace(size=size, crop=crop, shift=shift), notes

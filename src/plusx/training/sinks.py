@@ -64,7 +64,9 @@ class MetricsFile:
                     "epoch": event.epoch, "n": event.n, "top1": event.top1, "nll": event.nll, "best": event.best,
                     "train_loss": event.train_loss, "train_top1": event.train_top1,
                 }  # fmt: skip
-            case Started() | Checkpointed() | Finished():
+            case Checkpointed():
+                values = {"seconds": event.seconds, "stall": event.stall}
+            case Started() | Finished():
                 values = {"seconds": event.seconds}
             case _:
                 return None

@@ -16,10 +16,15 @@ from torch.nn import functional as F
 
 from plusx.errors import BundleError, RunError
 from plusx.training.machine import autocast, memory_format
+from plusx.training.mixing import Mixed, mix
 from plusx.training.optimiser import Average, momenta, restore_momenta, sgd
 from plusx.training.plan import Plan, learning_rate
 from plusx.training.recipe import Recipe
 from plusx.training.seeds import counted
+from plusx.training.world import ALONE, World
+
+_OF_RANK = 1 << 40
+"""Between the counters of two processes: more steps than any training makes."""
 
 
 @dataclass(slots=True)
@@ -41,9 +46,21 @@ class Progress:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """One step, over all processes: mean loss of its `n` pictures, and how many were named right meanwhile."""
+
+    loss: float
+    n: int
+    correct: int
+
+
 @dataclass(eq=False)
 class Trainer:
-    """A network in training: `learn` makes one step, `tensors` and `progress` are its whole state."""
+    """A network in training: `learn` makes one step, `tensors` and `progress` are its whole state.
+
+    Of several processes each has such a trainer, and after every step all are equal to the bit.
+    """
 
     network: nn.Module
     recipe: Recipe
@@ -51,6 +68,9 @@ class Trainer:
     seed: int
     device: torch.device
     precision: str
+    class_weights: NDArray[np.float64] | None = None
+    """float64 (classes,), 1 in the mean over the training pictures."""
+    world: World = ALONE
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -60,48 +80,88 @@ class Trainer:
         self.optimiser = sgd(self.network, self.recipe)
         self.average = Average(self.network, self.recipe.ema) if self.recipe.ema else None
 
-    def learn(
-        self, pictures: NDArray[np.float32], labels: NDArray[np.int64], names: Sequence[str]
-    ) -> tuple[float, int]:
-        """Makes step `progress.step` from float32 (n, c, h, w) and int64 (n,); gives the mean loss and right answers.
+    def learn(self, pictures: NDArray[np.float32], labels: NDArray[np.int64], names: Sequence[str]) -> Learnt:
+        """Makes step `progress.step` from this process's share of the batch: float32 (n, c, h, w) and int64 (n,).
 
-        The gradient is the mean over the n pictures, in however many parts it is computed. Raises RunError, before
-        any weight is changed, when the loss is not finite.
+        The gradient is the mean over all pictures of all processes, in however many parts it is computed. A share
+        whose other pictures could not be read may have one, which is computed twice and counted once, or none. Raises
+        RunError in every process, before any weight is changed, when the loss is not finite.
         """
-        step, n = self.progress.step, len(labels)
-        if n < 2:  # the others could not be read; batch norm cannot learn from one
-            self.progress.step = step + 1
-            return 0.0, 0
+        step, progress = self.progress.step, self.progress
+        n = int(self.world.sum_counts([len(labels)])[0])
+        if not n:
+            progress.step = step + 1
+            return Learnt(0.0, 0, 0)
         rate = learning_rate(self.recipe, self.plan, step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
-        loss_sum, correct = 0.0, 0
-        with counted(self.seed, step, self.device):
-            for part in np.array_split(np.arange(n), min(self.recipe.accumulate, n // 2)):
-                loss, right = self._gradient(pictures[part], labels[part], n)
-                loss_sum, correct = loss_sum + loss, correct + right
+        with counted(self.seed, step + _OF_RANK * self.world.rank, self.device):
+            own = self._gradients(pictures, labels, n)
+        loss_sum, correct = self._agreed(own)
         if not math.isfinite(loss_sum):
-            raise RunError(_not_finite(loss_sum, step, rate, self.recipe.lr, names))
+            spoilt = self.world.gather([] if math.isfinite(own[0]) else list(names))
+            raise RunError(
+                _not_finite(loss_sum, step, rate, self.recipe.lr, [name for some in spoilt for name in some])
+            )
         self.optimiser.step()
         if self.average is not None:
             self.average.update(self.network, step)
-        progress = self.progress
         progress.step, progress.seen = step + 1, progress.seen + n
         progress.correct, progress.loss_sum = progress.correct + correct, progress.loss_sum + loss_sum
-        return loss_sum / n, correct
+        return Learnt(loss_sum / n, n, correct)
 
-    def _gradient(self, pictures: NDArray[np.float32], labels: NDArray[np.int64], n: int) -> tuple[float, int]:
+    def _gradients(self, pictures: NDArray[np.float32], labels: NDArray[np.int64], n: int) -> tuple[float, int]:
+        """Leaves this share's part of the gradient in the parameters; its summed loss and right answers."""
+        here, loss_sum, correct = len(labels), 0.0, 0
+        if not here:
+            return loss_sum, correct
+        counts = np.ones(max(2, here))
+        if here == 1:  # batch norm cannot learn from one: its twin counts nothing
+            pictures, labels, counts = np.repeat(pictures, 2, axis=0), np.repeat(labels, 2), np.array([1.0, 0.0])
+        mixed = mix(pictures, labels, self.recipe, self.seed, self.progress.step, self.world.rank)
+        for part in np.array_split(np.arange(len(labels)), min(self.recipe.accumulate, len(labels) // 2)):
+            loss, right = self._gradient(mixed, counts, part, n)
+            loss_sum, correct = loss_sum + loss, correct + right
+        return loss_sum, correct
+
+    def _gradient(
+        self, mixed: Mixed, counts: NDArray[np.float64], part: NDArray[np.int64], n: int
+    ) -> tuple[float, int]:
         dtype = next(self.network.parameters()).dtype
-        x = torch.from_numpy(pictures).to(self.device, dtype, memory_format=memory_format(self.precision))
-        y = torch.from_numpy(labels).to(self.device)
+        x = torch.from_numpy(mixed.pictures[part]).to(self.device, dtype, memory_format=memory_format(self.precision))
         with autocast(self.device, self.precision):
             logits = self.network(x)
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        loss = F.cross_entropy(logits, y, label_smoothing=self.recipe.label_smoothing, reduction="sum")
+        loss = mixed.share * self._loss(logits, mixed.labels[part], counts[part])
+        if mixed.share < 1:
+            loss = loss + (1 - mixed.share) * self._loss(logits, mixed.others[part], counts[part])
         (loss / n).backward()
-        return loss.item(), int((logits.argmax(1) == y).sum().item())
+        right = logits.argmax(1).cpu().numpy() == mixed.main[part]
+        return loss.item(), int((right * counts[part]).sum())
+
+    def _loss(self, logits: Tensor, labels: NDArray[np.int64], counts: NDArray[np.float64]) -> Tensor:
+        """Summed cross-entropy, each picture by its class's weight and its count."""
+        y = torch.from_numpy(labels).to(self.device)
+        each = F.cross_entropy(logits, y, label_smoothing=self.recipe.label_smoothing, reduction="none")
+        weights = counts if self.class_weights is None else counts * self.class_weights[labels]
+        return (each * torch.from_numpy(weights).to(each)).sum()
+
+    def _agreed(self, own: tuple[float, int]) -> tuple[float, int]:
+        """Loss and right answers of all processes, whose gradients and batch statistics become equal."""
+        if self.world.size == 1:
+            return own
+        learning = [p for p in self.network.parameters() if p.requires_grad]
+        for p in learning:
+            if p.grad is None:  # a share without a readable picture
+                p.grad = torch.zeros_like(p)
+        self.world.add([p.grad for p in learning if p.grad is not None])
+        norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+        self.world.mean([t for m in norms for t in (m.running_mean, m.running_var) if t is not None])
+        sums = torch.tensor(own, dtype=torch.float64, device=self.world.device)
+        self.world.add([sums])
+        return float(sums[0]), round(float(sums[1])) if math.isfinite(float(sums[1])) else 0
 
     def judged(self) -> nn.Module:
         """A copy to evaluate and keep: fp32, evaluation mode, with the averaged weights when there are any."""

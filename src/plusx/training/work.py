@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
 
 import plusx
 from plusx.analysis import analyse
@@ -23,13 +24,14 @@ from plusx.training.estimate import Speed, fitting_epochs, measure
 from plusx.training.evaluation import judge
 from plusx.training.events import Event, Finished, Skipped, Started
 from plusx.training.feed import Feed
-from plusx.training.loop import Loop
+from plusx.training.loop import Arrays, Loop
 from plusx.training.machine import count_threads, pick_device, pick_precision, require_room, using_threads
 from plusx.training.plan import Plan
 from plusx.training.setup import Setup
 from plusx.training.signals import Stop
 from plusx.training.sinks import MetricsFile, Sink, SkippedFile
 from plusx.training.trainer import Trainer
+from plusx.training.world import World
 
 MOST_CLASSES_WITH_CONFUSION = 100
 """Above, a bundle would carry a million numbers that `plusx evaluate` can make again."""
@@ -42,8 +44,9 @@ SHARED_MACS = 500_000_000
 class Hands:
     """How a run is worked on: what may differ between a run and its resumption without changing what it is.
 
-    `threads` None: all cores for networks and pictures worth it, else one; or as many as the resumed run had; `workers` None: one a core. `stop` ends the run
-    after a step. A checkpoint is written when the last is older than `checkpoint_seconds` or `checkpoint_steps`.
+    `threads` None: all cores for networks and pictures worth it, else one; or as many as the resumed run had;
+    `workers` None: one a core. Processes on one machine share its cores. `stop` ends the run after a step. A checkpoint
+    is written when the last is older than `checkpoint_seconds` or `checkpoint_steps`.
     """
 
     device: str = "auto"
@@ -71,21 +74,31 @@ class Work:
         seed: int,
         origin: dict[str, Any],
         hands: Hands,
+        world: World,
         had_threads: int | None = None,
     ) -> None:
         self.run, self.setup, self.splits, self.seed, self.hands = run, setup, splits, seed, hands
+        self.world = world
         self.stop = hands.stop or Stop()
-        self.threads = count_threads(hands.threads, had_threads or fitting_threads(setup))
-        self.workers = hands.workers if hands.workers is not None else cores()
-        device = pick_device(hands.device)
-        plan = Plan(len(splits.train), setup.recipe.batch, setup.recipe.epochs)
-        precision = pick_precision(setup.recipe.precision, device)
-        self.trainer = Trainer(setup.network(seed), setup.recipe, plan, seed, device, precision)
-        self.feed = Feed(splits.train, plan, setup.recipe, setup.preprocessing, seed, self.workers)
+        share, usual = max(1, cores() // world.local), had_threads or fitting_threads(setup)
+        # torchrun tells every process to use one thread, which is right for none of them
+        self.threads = count_threads(hands.threads, usual if world.size == 1 else min(usual or share, share))
+        self.workers = hands.workers if hands.workers is not None else share
+        device = pick_device(hands.device, world)
+        recipe, train = setup.recipe, splits.train
+        plan = Plan(len(train), recipe.batch, recipe.epochs)
+        require_shares(plan, world.size)
+        self.trainer = Trainer(
+            setup.network(seed), recipe, plan, seed, device, pick_precision(recipe.precision, device),
+            balanced(train.counts()) if recipe.class_weights == "balanced" else None, world,
+        )  # fmt: skip
+        self.feed = Feed(train, plan, recipe, setup.preprocessing, seed, self.workers, world)
         self.notes = list(setup.notes)
         self.origin = origin
 
     def sinks(self, more: Sequence[Sink]) -> list[Sink]:
+        if not self.world.first:
+            return []
         skipped = ((row.path, row.reason) for row in self.splits.skipped)
         return [MetricsFile(self.run / "metrics.jsonl"), SkippedFile(self.run / "skipped.csv", skipped), *more]
 
@@ -100,19 +113,28 @@ class Work:
             yield from self._go_on()
 
     def _begin(self, minutes: float | None, command: Sequence[str]) -> Iterator[Event]:
-        require_room(self.run, self._bytes())
+        self._first(lambda: require_room(self.run, self._bytes()))
+        self.world.tensors_from_first(list(self.trainer.network.state_dict().values()))
         speed = measure(self.trainer, self.feed, self.splits.val, self.stop)
         if speed is None:
             yield Finished(0, 0, self.stop.name, 0.0, self.run, None, None)
             return
         if minutes is not None:
             self._shorten(speed, minutes)
-        start_run(self.run, self._record(command))
-        if self.setup.weights is not None:  # a resume before the first checkpoint could not draw these again
-            checkpoint.save(self.run / "checkpoints", self.trainer)
+        self._first(lambda: self._found(command))
         yield self._started(speed.rest(self.trainer.plan, len(self.splits.val), 0))
         yield from (Skipped(0, row.path, row.reason) for row in self.splits.skipped)
         yield from self._loop().events()
+
+    def _first(self, work: Callable[[], object]) -> None:
+        """Work of the first process alone; when it fails, it fails for all."""
+        self.world.together(lambda: work() if self.world.first else None)
+
+    def _found(self, command: Sequence[str]) -> None:
+        """The run's directory, and what a resume could not make again."""
+        start_run(self.run, self._record(command))
+        if self.setup.weights is not None:
+            checkpoint.write(self.run / "checkpoints", checkpoint.snapshot(self.trainer))
 
     def _go_on(self) -> Iterator[Event]:
         path = checkpoint.restore(self.run / "checkpoints", self.trainer, self.notes.append)
@@ -131,6 +153,7 @@ class Work:
             device=t.device,
             workers=self.workers,
             stopped=self.stop,
+            world=self.world,
         )
         return Loop(
             self.run, t, self.feed, look, self._keep, self.stop, hands.checkpoint_seconds, hands.checkpoint_steps
@@ -141,8 +164,8 @@ class Work:
         return Started(
             run=self.run, spec=str(self.setup.spec), recipe=str(t.recipe), classes=self.splits.train.classes,
             n_train=len(self.splits.train), n_val=len(self.splits.val), epochs=t.plan.epochs, steps=t.plan.steps,
-            step=t.progress.step, evaluated=t.progress.evaluated, device=str(t.device), precision=t.precision, threads=self.threads, seconds=seconds,
-            notes=tuple(self.notes),
+            step=t.progress.step, evaluated=t.progress.evaluated, device=str(t.device), precision=t.precision, threads=self.threads,
+            world=self.world.size, seconds=seconds, notes=tuple(self.notes),
         )  # fmt: skip
 
     def _shorten(self, speed: Speed, minutes: float) -> None:
@@ -172,16 +195,17 @@ class Work:
             "device": str(t.device),
             "precision": t.precision,
             "threads": self.threads,
+            "world": self.world.size,
             "versions": _versions(),
         }  # fmt: skip
 
-    def _keep(self, network: nn.Module, metrics: dict[str, Any]) -> None:
+    def _keep(self, tensors: Arrays, metrics: dict[str, Any], step: int) -> None:
         """Writes RUN/bundle."""
         t, data = self.trainer, self.splits
         if len(data.train.classes) > MOST_CLASSES_WITH_CONFUSION:
             metrics = {key: value for key, value in metrics.items() if key != "confusion"}
         provenance = {
-            "network": str(self.setup.spec), "recipe": t.recipe.to_dict(), "seed": self.seed, "step": t.progress.step,
+            "network": str(self.setup.spec), "recipe": t.recipe.to_dict(), "seed": self.seed, "step": step,
             "data": {
                 "kind": data.train.kind, "train": _part(data.train), "val": _part(data.val), "val_split": self.origin.get("val_split"),
             },
@@ -189,7 +213,7 @@ class Work:
         }  # fmt: skip
         save_bundle(
             self.run / "bundle", self.setup.spec.to_dict(), data.train.classes, self.setup.preprocessing,
-            checkpoint.arrays(network.state_dict()), metrics, provenance,
+            tensors, metrics, provenance,
         )  # fmt: skip
 
     def _bytes(self) -> int:
@@ -207,6 +231,25 @@ def fitting_threads(setup: Setup) -> int | None:
     """
     macs = analyse(setup.spec, setup.recipe.size).totals.macs
     return 1 if macs is not None and macs * setup.recipe.batch < SHARED_MACS else None
+
+
+def require_shares(plan: Plan, processes: int) -> None:
+    """Raises SpecError unless each process has at least two pictures of every batch: batch norm needs them."""
+    smallest = plan.n // plan.steps_per_epoch
+    if smallest < 2 * processes and processes > 1:
+        raise SpecError(
+            f"batches of {smallest} pictures (batch={plan.batch}, {plan.n} pictures) among {processes} processes, each "
+            f"needs 2 of every batch; write a larger batch= or start fewer processes"
+        )
+
+
+def balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The weight of each class's pictures: n / (classes · n of the class), the mean over all pictures is 1.
+
+    >>> balanced(np.array([30, 10])).round(3).tolist()
+    [0.667, 2.0]
+    """
+    return counts.sum() / (len(counts) * np.maximum(counts, 1).astype(np.float64))
 
 
 def _part(data: Data) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""mixup (Zhang et al. 2018, arXiv 1710.09412) and CutMix (Yun et al. 2019, arXiv 1905.04899), counted like all else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plusx.data import K_FREE
+from plusx.data.order import hashed
+from plusx.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Pictures float32 (n, c, h, w), the labels of both pictures in each, and the first one's share."""
+
+    pictures: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    others: NDArray[np.int64]
+    share: float
+
+    @property
+    def main(self) -> NDArray[np.int64]:
+        """The label with the larger share: what an answer is compared with when right ones are counted."""
+        return self.labels if self.share >= 0.5 else self.others
+
+
+def mix(
+    pictures: NDArray[np.float32], labels: NDArray[np.int64], recipe: Recipe, seed: int, step: int, rank: int
+) -> Mixed:
+    """The batch, each picture mixed with the one before it. What is drawn depends on (seed, step, rank) alone.
+
+    The share is drawn once a batch from Beta(alpha, alpha). With both keys set, every step tosses a coin for one of them.
+    """
+    if not (recipe.mixup or recipe.cutmix) or len(labels) < 2:
+        return Mixed(pictures, labels, labels, 1.0)
+    draw = np.random.Generator(np.random.Philox(int(hashed(seed, step, rank, K_FREE)[0])))
+    cut = bool(recipe.cutmix) and (not recipe.mixup or draw.random() < 0.5)
+    alpha = recipe.cutmix if cut else recipe.mixup
+    share = float(draw.beta(alpha, alpha))
+    others = np.roll(pictures, 1, axis=0)
+    if cut:
+        h, w = pictures.shape[2:]
+        left, top, right, bottom = box(share, h, w, draw.random(), draw.random())
+        pictures = pictures.copy()
+        pictures[..., top:bottom, left:right] = others[..., top:bottom, left:right]
+        share = 1 - (right - left) * (bottom - top) / (h * w)
+    else:
+        pictures = (share * pictures + (1 - share) * others).astype(np.float32)
+    return Mixed(pictures, labels, np.roll(labels, 1), share)
+
+
+def box(share: float, h: int, w: int, x: float, y: float) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of about 1 - share of the area, its centre at (x · w, y · h), cut to the picture.
+
+    >>> box(0.75, 8, 8, 0.5, 0.5), box(0.75, 8, 8, 0.0, 0.0)
+    ((2, 2, 6, 6), (0, 0, 2, 2))
+    """
+    side = np.sqrt(1 - share)
+    half_w, half_h = round(w * side) / 2, round(h * side) / 2
+    left, right = (int(np.clip(round(x * w + move), 0, w)) for move in (-half_w, half_w))
+    top, bottom = (int(np.clip(round(y * h + move), 0, h)) for move in (-half_h, half_h))
+    return left, top, right, bottom

@@ -1,0 +1,52 @@
+"""torchvision's augmentation policies, with their randomness counted: the same sample, the same look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from plusx.data import K_FREE
+from plusx.data.order import hashed
+from plusx.errors import MissingExtra
+from plusx.training.recipe import Policy
+from plusx.training.seeds import counted
+
+K_POLICY = K_FREE + 1
+"""Of the hashes; the one before is mixing's."""
+POLICIES: tuple[str, ...] = tuple(word for word in get_args(Policy) if word != "none")
+
+
+def apply_policy(name: str, pictures: NDArray[np.uint8], seed: int, epoch: int, places: ArrayLike) -> NDArray[np.uint8]:
+    """uint8 (n, h, w, c), each changed by the policy as (seed, epoch, place) has it.
+
+    transforms.v2 draws from torch's global generator, so the trainer's thread calls this, not the workers; the
+    generator is given back as it was. Raises MissingExtra where no torchvision is.
+    """
+    change = _policy(name)
+    counters = hashed(seed, epoch, places, K_POLICY)
+    out = np.empty_like(pictures)
+    for i, picture in enumerate(pictures):
+        with counted(seed, int(counters[i])):
+            changed = change(torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))))
+        out[i] = changed.numpy().transpose(1, 2, 0)
+    return out
+
+
+def require_policy(name: str) -> None:
+    """Raises MissingExtra when the recipe's policy cannot be had here."""
+    if name != "none":
+        _policy(name)
+
+
+@cache
+def _policy(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    try:
+        from torchvision.transforms import v2
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision of another torch
+        raise MissingExtra(f"policy={name} needs torchvision; pip install 'plusx[train]'") from error
+    return {"trivialaugment": v2.TrivialAugmentWide, "randaugment": v2.RandAugment, "augmix": v2.AugMix}[name]()

@@ -1,0 +1,96 @@
+"""Two and three processes do what one does: the same pictures, numbers and, interrupted or not, the same weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from training.tinyrun import digest
+
+HERE = Path(__file__).parent
+Answers = dict[str, Any]
+
+
+def torchrun(processes: int, *words: object, env: dict[str, str] | None = None) -> list[str]:
+    return [
+        sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--rdzv-backend=c10d",
+        "--rdzv-endpoint=localhost:0", *(str(word) for word in words),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Answers, Path]]:
+    """World size → what the worker answered, and where its runs lie."""
+    out: dict[int, tuple[Answers, Path]] = {}
+    for size in (1, 2, 3):
+        folder = tmp_path_factory.mktemp(f"world{size}")
+        words = [HERE / "world_worker.py", folder]
+        command = torchrun(size, *words) if size > 1 else [sys.executable, *map(str, words)]
+        path = os.pathsep.join([str(HERE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=240, env={**os.environ, "PYTHONPATH": path}
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        out[size] = json.loads(done.stdout.splitlines()[-1]), folder
+    return out
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_sums_are_in_order_of_rank(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
+    """The control: gloo's own sums of three processes are others, and others again in another layout."""
+    found = worlds[size][0]["sums"]
+    assert found["ours"] == [True, True, True]
+    assert all(found["gloo"]) == (size == 2)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_evaluations_are_one_process_s(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
+    """1 … 17 pictures: no picture twice, none left out, the last digits included."""
+    alone, together = worlds[1][0]["evaluations"], worlds[size][0]["evaluations"]
+    assert [row["n"] for row in together] == list(range(1, 18))
+    assert together == alone
+    assert len({row["nll"] for row in alone}) == 17 and 0 < alone[-1]["correct"] < 17
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_pictures_are_one_process_s(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
+    """Index, label and pixels, with crops, flips, erased boxes and a policy of torchvision's."""
+    alone, together = worlds[1][0]["pixels"], worlds[size][0]["pixels"]
+    assert together == alone
+    assert len(alone) == 60 and len({row[3] for row in alone}) > 50  # a policy may leave an 8x8 picture black
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_gradients_are_one_process_s(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
+    """11 pictures do not divide evenly: each counts the same all the same, with class weights too."""
+    alone, together = worlds[1][0]["gradients"], worlds[size][0]["gradients"]
+    assert together["equal"] and together["n"] == alone["n"] == 11
+    assert np.abs(np.array(alone["weights"]) - together["weights"]).max() < 1e-12
+    assert together["loss"] == pytest.approx(alone["loss"], rel=1e-12)
+    assert alone["loss"][2] < alone["loss"][0]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_fail_together(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
+    found = worlds[size][0]["failures"]
+    assert found["told"] == [["DataError", "this one", rank != size - 1] for rank in range(size)]
+    assert found["n"] == (2 if size == 2 else 4)
+    assert len(set(found["spoilt"])) == 1 and "bad1a, bad1b" in found["spoilt"][0] and "bad0" not in found["spoilt"][0]
+    assert all(found["unchanged"])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_resumed_is_undisturbed(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
+    """Bit for bit, at three processes too, where a ring's sums would depend on how its buckets are laid out."""
+    answers, folder = worlds[size]
+    losses, rest = answers["training"]["losses"], answers["training"]["rest"]
+    assert len(losses) == 12 and 0 < len(rest) < 12
+    assert rest == losses[-len(rest) :]
+    assert digest(folder / "run") == digest(folder / "whole")
