@@ -151,13 +151,14 @@ def start_lines(event: Started) -> list[str]:
     note = [f"note: {line}" for line in event.notes]
     many = f"{event.world} processes of " if event.world > 1 else ""
     epochs = "1 epoch" if event.epochs == 1 else f"{event.epochs} epochs"
+    about = "" if event.seconds is None else f" will take about {duration(event.seconds)}"
     again = f", goes on after step {event.step} of {event.steps}" if event.step else ""
     return [
         *note,
         f"{event.spec} on {event.n_train:,} pictures, {event.n_val:,} to validate, {len(event.classes)} classes; "
         f"{event.device} {event.precision}, {many}{event.threads} thread{'s' if event.threads > 1 else ''}",
         f"recipe: {event.recipe}",
-        f"writes to {event.run}{again}; {epochs} will take about {duration(event.seconds)}",
+        f"writes to {event.run}{again}; {epochs}{about}",
     ]
 
 

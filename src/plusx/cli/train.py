@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--class-weights", choices=("none", "balanced"), help="balanced: rare classes count as much as common ones")
     add("--device", default="auto", metavar="auto|cpu|cuda|mps")
     add("--threads", type=int, metavar="N", help="threads that compute (default: all cores; one for tiny pictures)")
+    add("--checkpoint-seconds", type=float, default=60, metavar="S", help="a checkpoint at least so often (default 60)")
     add("--workers", type=int, metavar="N", help="threads that read pictures (default: one a core)")
 
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from plusx.training.world import here, restarted
 
     stop = Stop()
-    hands = Hands(args.device, args.threads, args.workers, stop, indexing=Indexing())
+    hands = Hands(args.device, args.threads, args.workers, stop, args.checkpoint_seconds, indexing=Indexing())
     world = here(args.device)
     screen = sink_for()
     warnings.showwarning = _one_line

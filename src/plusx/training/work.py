@@ -61,6 +61,8 @@ class Hands:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:
             raise SpecError(f"workers={self.workers}, must be at least 0")
+        if not self.checkpoint_seconds > 0:
+            raise SpecError(f"checkpoint_seconds={self.checkpoint_seconds:g}, must be above 0")
 
 
 class Work:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -59,7 +61,8 @@ class World:
         if self.size == 1:
             return own
         everybody = torch.from_numpy(own).to(self.device)
-        dist.all_reduce(everybody)
+        with _in_touch():
+            dist.all_reduce(everybody)
         return everybody.cpu().numpy()
 
     def any(self, flag: bool) -> bool:
@@ -89,12 +92,14 @@ class World:
         sent = flat.new_zeros(self.size * share)
         sent[:n] = flat
         received = torch.empty_like(sent)
-        dist.all_to_all_single(received, sent)
+        with _in_touch():
+            dist.all_to_all_single(received, sent)
         parts = received.view(self.size, share)
         total = parts[0].clone()
         for part in parts[1:]:
             total += part
-        dist.all_gather_into_tensor(sent, total)
+        with _in_touch():
+            dist.all_gather_into_tensor(sent, total)
         for tensor, found in zip(tensors, sent[:n].split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(found.view(tensor.shape))
 
@@ -111,7 +116,8 @@ class World:
         if self.size == 1:
             return value
         box: list[Any] = [value]
-        dist.broadcast_object_list(box, src=0, device=self.device)
+        with _in_touch():
+            dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
 
     def tensors_from_first(self, tensors: Sequence[Tensor]) -> None:
@@ -119,14 +125,16 @@ class World:
         if self.size > 1:
             for tensor in tensors:
                 there = tensor.to(self.device).contiguous()
-                dist.broadcast(there, src=0)
+                with _in_touch():
+                    dist.broadcast(there, src=0)
                 tensor.copy_(there)
 
     def gather(self, value: T) -> list[T]:
         """What each process gave, by rank: plain data."""
         everybody: list[Any] = [value] * self.size
         if self.size > 1:
-            dist.all_gather_object(everybody, value)
+            with _in_touch():
+                dist.all_gather_object(everybody, value)
         return everybody
 
     def together(self, work: Callable[[], T]) -> T:
@@ -175,6 +183,20 @@ def here(device: str = "auto") -> World:
         atexit.register(_leave)
     on = torch.device("cuda", local_rank) if dist.get_backend() == "nccl" else torch.device("cpu")
     return World(dist.get_rank(), size, local, on)
+
+
+@contextmanager
+def _in_touch() -> Iterator[None]:
+    """Turns the backend's complaint that another process is gone into RunError."""
+    try:
+        yield
+    except RuntimeError as error:  # DistBackendError and gloo's own are RuntimeErrors
+        # gloo begins with its own source line and ends with advice
+        why = re.sub(r"^\[\S*\] ", "", " ".join(str(error).split())).split(". ")[0][:160]
+        raise RunError(
+            f"another process of this training is gone or silent ({why}); torchrun --max-restarts 3 starts them anew, "
+            f"and the training goes on from its last checkpoint"
+        ) from error
 
 
 def restarted() -> bool:
