@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plusx.data import Splits
-from plusx.training import Hands, Step, Stop, fit, resume
+from plusx.training import Hands, Step, Stop, evaluation, fit, resume
 from training.killing import PHASES, killed
 from training.tinyrun import digest, losses, resumed, splits, started
 
@@ -27,36 +28,40 @@ EACH = 14
 """Kills a phase: the calls that are killed are spread evenly over all that a training makes."""
 
 
-def _calls(phase: str, tmp: Path) -> int:
-    """How often a training comes by a phase, found by killing it ever later."""
+def _calls(phase: str, tmp: Path) -> tuple[int, int]:
+    """The first and the last time that a training with its run.json on disk comes by a phase, found by killing it."""
 
-    def reached(at: int) -> bool:
-        return killed(lambda: started(tmp / f"{phase}-{at}", EVERYTHING, checkpoint_steps=2), phase, at)
+    def dies(at: int) -> tuple[bool, bool]:
+        run = tmp / f"{phase}-{at}"
+        shutil.rmtree(run, ignore_errors=True)
+        died = killed(lambda: started(run, EVERYTHING, checkpoint_steps=2), phase, at)
+        return died, (run / "run.json").exists()
 
-    low, high = 1, 2
-    while reached(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if reached(middle) else (low, middle)
-    return low
+    def last(holds: Callable[[int], bool]) -> int:
+        low, high = 0, 1
+        while holds(high):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if holds(middle) else (low, middle)
+        return low
+
+    return last(lambda at: not dies(at)[1]) + 1, last(lambda at: dies(at)[0])
 
 
 @pytest.mark.slow
-def test_a_hundred_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hundred_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """At each phase, at random moments, and several in one run: resumed to the end, always the same bits."""
+    monkeypatch.setattr(evaluation, "BATCH", 4)  # an evaluation of 30 pictures can be killed at eight places
     list(started(tmp_path / "whole", EVERYTHING))
     wanted, seen, kills = digest(tmp_path / "whole"), Counter[str](), 0
     draw = random.Random(0)
     for phase in PHASES:
-        most = _calls(phase, tmp_path)
-        first = 5 if phase in ("before an fsync", "half a file written", "between fsync and rename") else 1
-        for i in range(EACH):  # the first few make run.json: before it stands there is no run
-            at = min(most, first + i * max(1, most - first) // (EACH - 1))
+        first, most = _calls(phase, tmp_path)
+        for i in range(EACH):
+            at = first + i * (most - first) // (EACH - 1)
             run = tmp_path / f"{phase}-{at}-{i}"
             assert killed(lambda run=run: started(run, EVERYTHING, checkpoint_steps=2), phase, at), (phase, at)
-            if not (run / "run.json").exists():
-                continue
             seen[phase] += 1
             seen["before the first checkpoint"] += not any(
                 p.name.startswith("step-") for p in (run / "checkpoints").iterdir()
@@ -65,7 +70,7 @@ def test_a_hundred_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
             assert digest(run) == wanted, (phase, at)
             kills += 1
             shutil.rmtree(run)
-    for i in range(12):
+    for i in range(14):
         run = tmp_path / f"random-{i}"
         child = os.fork()
         if not child:

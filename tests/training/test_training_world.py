@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.tinyrun import digest
+from plusx.training import Hands, Started, resume
+from plusx.training.trainer import Trainer
+from training.tinyrun import digest, splits
 
 HERE = Path(__file__).parent
 Answers = dict[str, Any]
@@ -94,3 +96,27 @@ def test_resumed_is_undisturbed(size: int, worlds: dict[int, tuple[Answers, Path
     assert len(losses) == 12 and 0 < len(rest) < 12
     assert rest == losses[-len(rest) :]
     assert digest(folder / "run") == digest(folder / "whole")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_another_number_of_processes_is_said_and_loses_no_picture(
+    size: int, worlds: dict[int, tuple[Answers, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left by `size` processes in the second epoch, gone on with by one: both epochs show each of 90 pictures once."""
+    answers, folder = worlds[size]
+    seen: list[list[str]] = answers["left"]
+    assert len(seen) == 8
+    learn = Trainer.learn
+
+    def watching(self: Trainer, pictures: Any, labels: Any, names: list[str]) -> Any:
+        seen.append(list(names))
+        return learn(self, pictures, labels, names)
+
+    monkeypatch.setattr(Trainer, "learn", watching)
+    first, *_ = resume(folder / "left", splits(), hands=Hands("cpu", 1))
+    assert isinstance(first, Started) and first.step == 8
+    said = [note for note in first.notes if "number of processes" in note]
+    assert len(said) == (size > 1) and all(f"was {size}, is 1" in note for note in said)
+    assert len(seen) == 12
+    for epoch in (seen[:6], seen[6:]):
+        assert sorted(name for step in epoch for name in step) == sorted(splits().train.path(i) for i in range(90))

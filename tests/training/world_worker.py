@@ -26,7 +26,7 @@ from plusx.training.plan import Plan
 from plusx.training.recipe import parse_recipe
 from plusx.training.seeds import counted
 from plusx.training.setup import preprocessing, settle
-from plusx.training.trainer import Trainer
+from plusx.training.trainer import Learnt, Trainer
 from plusx.training.world import World, here
 
 SMALL = "resnet20 depths=1,1,1 widths=4,8,8 stem_width=4 in_channels=1"
@@ -158,6 +158,30 @@ def training(world: World, folder: Path) -> object:
     return {"losses": whole, "rest": rest}
 
 
+def left(world: World, folder: Path) -> object:
+    """A run that is stopped in its second epoch: the names of the pictures that each step has seen, by all."""
+    stop, seen = Stop(), watched()
+    hands = Hands("cpu", 1, stop=stop)
+    for event in fit(SMALL, _splits(), "digits epochs=2 batch=16 precision=fp32", folder / "left", seed=3, hands=hands):
+        if isinstance(event, Step) and event.step == 8:
+            stop.signal = 15
+    return [[name for rank in ranks for name in rank] for ranks in zip(*world.gather(seen), strict=True)]
+
+
+def watched() -> list[list[str]]:
+    """A list that from now on gets the names of every batch learnt for a run's own trainer."""
+    seen: list[list[str]] = []
+    learn = Trainer.learn
+
+    def watching(self: Trainer, pictures: np.ndarray, labels: np.ndarray, names: list[str]) -> Learnt:  # type: ignore[type-arg]
+        del seen[self.progress.step :]  # what was measured before the run began
+        seen.append(list(names))
+        return learn(self, pictures, labels, names)
+
+    Trainer.learn = watching  # type: ignore[assignment, method-assign]
+    return seen
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     world = here("cpu")
@@ -165,6 +189,7 @@ if __name__ == "__main__":
     answers = {
         name: check(world) for name, check in checks.items() if world.size > 1 or name not in ("sums", "failures")
     }
+    answers["left"] = left(world, Path(sys.argv[1]))
     answers["training"] = training(world, Path(sys.argv[1]))
     if world.first:
         print(json.dumps({"plusx": plusx.__version__, **answers}), flush=True)

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from plusx.training.events import Evaluated, Event, Finished, Skipped, Started, Step
+from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Started, Step
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -27,6 +27,7 @@ class Lines:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.skipped = 0
+        self.written: list[Checkpointed] = []
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -38,6 +39,8 @@ class Lines:
                 self.skip(event)
             case Evaluated():
                 self.say(self.epoch_line(event))
+            case Checkpointed():
+                self.written.append(event)
             case Finished():
                 self.close()
             case _:
@@ -75,6 +78,12 @@ class Lines:
         """Seconds to the end, at the speed since the start; evaluations are in it."""
         done = step - self.started.step
         return (time.monotonic() - self.begun) / max(1, done) * (self.started.steps - step)
+
+    def saved(self) -> str:
+        """How many checkpoints were written, what one took at most, and how long the training stood still for it."""
+        n = len(self.written)
+        most, stood = (max(times) for times in zip(*((e.seconds, e.stall) for e in self.written), strict=True))
+        return f"{n} checkpoint{'s' * (n > 1)}, each written in at most {most:.2f} s beside the training, which stood still {stood:.2f} s at most"
 
     def say(self, line: str) -> None:
         print(line, file=self.stream, flush=True)

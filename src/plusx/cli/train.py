@@ -132,7 +132,7 @@ def _work(events: Iterator[Event], stop: Stop, screen: Lines, speaks: bool) -> i
     if speaks and interrupted:
         _tell_how_to_resume(finished)
     elif speaks:
-        _print_result(finished)
+        _print_result(finished, screen)
     # of several processes perhaps only another was told to stop
     return 128 + (stop.signal or signal.SIGTERM) if interrupted else 0
 
@@ -148,7 +148,7 @@ def _tell_how_to_resume(finished: Finished) -> None:
     print(f"plusx train --resume {shlex.quote(str(finished.run))}", file=sys.stderr)
 
 
-def _print_result(finished: Finished) -> None:
+def _print_result(finished: Finished, screen: Lines) -> None:
     """stdout: where things lie, how good they are, what to type next."""
     from plusx.cli.progress import duration
     from plusx.metrics import wilson
@@ -168,6 +168,7 @@ def _print_result(finished: Finished) -> None:
         ]
     rows += [
         ("time", duration(finished.seconds)),
+        *([("saved", screen.saved())] if screen.written else []),
         ("next", f"plusx predict {shlex.quote(str(finished.run))} PICTURE …"),
     ]
     for name, text in rows:

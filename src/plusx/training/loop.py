@@ -113,7 +113,6 @@ class Loop:
     def _step(self, batch: Batch) -> Iterator[Event]:
         trainer, begun = self.trainer, time.monotonic()
         step = trainer.progress.step
-        yield from (Skipped(step + 1, s.path, s.reason) for s in batch.skipped)
         rate = learning_rate(trainer.recipe, trainer.plan, step)
         try:
             learnt = trainer.learn(batch.pictures, batch.labels, batch.names)
@@ -126,8 +125,11 @@ class Loop:
             ) from error
         now = time.monotonic()
         trainer.progress.seconds = now - self.begun
-        epoch = trainer.plan.span(step)[0] + 1
-        yield Step(step + 1, epoch, rate, learnt.loss, learnt.n, learnt.correct, now - begun)
+        epoch, low, high = trainer.plan.span(step)
+        if learnt.n < high - low:  # all processes know that one of them could not read a picture
+            lost = trainer.world.gather(batch.skipped)
+            yield from (Skipped(step + 1, row.path, row.reason) for some in lost for row in some)
+        yield Step(step + 1, epoch + 1, rate, learnt.loss, learnt.n, learnt.correct, now - begun)
 
     def _evaluate(self) -> Evaluated | None:
         trainer, progress, begun = self.trainer, self.trainer.progress, time.monotonic()

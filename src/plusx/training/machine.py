@@ -24,6 +24,8 @@ def pick_device(name: str, world: World = ALONE) -> torch.device:
     """
     if world.size > 1 and name in ("auto", world.device.type):
         return world.device
+    if world.size > 1:
+        raise SpecError(f"device {name!r}, cannot be shared by processes here; allowed: auto, {world.device.type}")
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, found in there.items() if found))
