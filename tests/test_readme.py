@@ -1,4 +1,5 @@
-"""The commands and the Python of README.md run, at toy size; README.zh-CN.md has the same ones in the same order.
+"""The commands and the Python of README.md and of the pages that follow its convention run, at toy size; their Chinese
+twins have the same ones in the same order.
 
 The convention, all that a README's author must know: every fenced block names its language.
   ```sh, ```python   are run, top to bottom, in one folder that holds TOY_FILES, so a later block may use what an
@@ -23,7 +24,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-READMES = ("README.md", "README.zh-CN.md")
+PAGES = {"README.md": "README.zh-CN.md", "docs/train.md": "docs/train.zh.md"}
 RUN, READ = ("sh", "python"), ("text", "json")
 
 TOY_FILES = "photos/{cat,dog}/*.jpg (16 pictures), new/*.jpg (3), picture.jpg, fashion-mnist/ (four IDX files)"
@@ -80,7 +81,7 @@ def shrunk(command: str) -> str:
     >>> shrunk("plusx train resnet18 --data photos/")
     "plusx train --recipe 'default epochs=1 batch=4' resnet18 --data photos/"
     """
-    if not command.startswith("plusx train"):
+    if "plusx train" not in command:
         return command
     command = command.replace("--data fashion-mnist", "--data fashion-mnist/")
     command, said = re.subn(r"--recipe ([\"'])(.*?)\1", toy_recipe, command)
@@ -153,24 +154,28 @@ def failures(markdown: str, folder: Path) -> list[str]:
 # ---- the tests ----
 
 
-def test_readme_runs(tmp_path):
+@pytest.mark.parametrize("page", PAGES)
+def test_page_runs(page, tmp_path):
     write_toys(tmp_path)
-    found = failures((ROOT / "README.md").read_text(encoding="utf-8"), tmp_path)
+    found = failures((ROOT / page).read_text(encoding="utf-8"), tmp_path)
     assert not found, "\n\n".join(found)
 
 
-def test_both_languages_have_the_same_blocks():
-    english, chinese = ([*blocks((ROOT / name).read_text(encoding="utf-8"))] for name in READMES)
+@pytest.mark.parametrize("page", PAGES)
+def test_both_languages_have_the_same_blocks(page):
+    english, chinese = ([*blocks((ROOT / name).read_text(encoding="utf-8"))] for name in (page, PAGES[page]))
     assert [block.language for block in english] == [block.language for block in chinese]
     run_in = [[block.code for block in each if block.language in RUN] for each in (english, chinese)]
     assert run_in[0] == run_in[1]
     assert any(commands(block) for block in english if block.language == "sh"), "no command of the README is run"
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", [*PAGES, *PAGES.values()])
 def test_local_links_lead_somewhere(name):
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / name).read_text(encoding="utf-8"))
-    missing = [target for target in targets if "://" not in target and not (ROOT / target).exists()]
+    missing = [
+        target for target in targets if "://" not in target and not (ROOT / name).parent.joinpath(target).exists()
+    ]
     assert not missing
 
 
