@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -215,3 +217,26 @@ def test_a_recipe_prints_as_the_words_that_make_it(text: str) -> None:
 
 def _place(word: str) -> int:
     return list(parse_recipe("default").to_dict()).index(word.partition("=")[0])
+
+
+@pytest.mark.slow
+def test_a_signal_is_obeyed_within_five_seconds(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At random moments of a training, SIGTERM and SIGINT in turn: from the signal to the end of the process."""
+    draw, took = random.Random(0), []
+    for i in range(12):
+        out, number = here / f"run{i}", (signal.SIGTERM, signal.SIGINT)[i % 2]
+        words = ["resnet20", "--data", "digits", "--recipe", "digits epochs=200 ema=0.9", "--out", str(out), *QUICK]
+        child = subprocess.Popen([sys.executable, "-m", "plusx", "train", *words], stderr=subprocess.DEVNULL)
+        while not (out / "metrics.jsonl").exists():
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0, 1.5))
+        begun = time.monotonic()
+        child.send_signal(number)
+        assert child.wait(30) == 128 + number
+        took.append(time.monotonic() - begun)
+        assert len(list((out / "checkpoints").glob("step-*"))) >= 1
+    with capsys.disabled():
+        print(
+            f"\nfrom signal to end, n = {len(took)}: median {sorted(took)[len(took) // 2]:.2f} s, most {max(took):.2f} s"
+        )
+    assert max(took) < 5

@@ -68,7 +68,9 @@ def test_a_hundred_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str], mon
             assert digest(run) == wanted, (phase, at)
             kills += 1
             shutil.rmtree(run)
-    for i in range(14):
+    for i in range(40):
+        if seen["any moment"] == 12:  # some trainings are over before their end comes
+            break
         run = tmp_path / f"random-{i}"
         child = os.fork()
         if not child:

@@ -17,6 +17,7 @@ from plusx.errors import DataError
 from plusx.images import normalise, resize_box
 from plusx.runtime import processor
 from plusx.training.feed import Feed
+from plusx.training.machine import repeatable
 from plusx.training.plan import Plan, learning_rate
 from plusx.training.recipe import parse_recipe
 from plusx.training.seeds import counted, fold
@@ -166,3 +167,11 @@ def test_mean_and_deviation_are_the_training_pixels() -> None:
     pixels = train.pictures.astype(np.float64) / 255  # type: ignore[union-attr]
     assert math.isclose(pre.mean[0], pixels.mean(), abs_tol=1e-4)
     assert math.isclose(pre.std[0], pixels.std(), abs_tol=1e-4)
+
+
+def test_gpus_are_told_to_repeat_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    for kind, wanted in (("cpu", False), ("cuda", True)):
+        with repeatable(torch.device(kind)):
+            assert torch.are_deterministic_algorithms_enabled() is wanted
+        assert not torch.are_deterministic_algorithms_enabled()

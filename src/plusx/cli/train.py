@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -133,8 +132,7 @@ def _work(events: Iterator[Event], stop: Stop, screen: Lines, speaks: bool) -> i
         _tell_how_to_resume(finished)
     elif speaks:
         _print_result(finished, screen)
-    # of several processes perhaps only another was told to stop
-    return 128 + (stop.signal or signal.SIGTERM) if interrupted else 0
+    return 128 + (stop.signal or 0) if interrupted else 0
 
 
 def _tell_how_to_resume(finished: Finished) -> None:

@@ -38,14 +38,15 @@ class Speed:
 def measure(trainer: Trainer, feed: Feed, val: Data, stopped: Callable[[], bool]) -> Speed | None:
     """The speed of up to ten batches, fewer if they are slow; None when stopped.
 
-    A copy of the network is trained, so the run itself begins untouched. The first batch does not count: kernels are
+    A copy of the network is trained, so the run itself begins untouched. All processes do this together, and `stopped`
+    is what they agree on. The first batch does not count: kernels are
     chosen and pages are fetched in it.
     """
     world = trainer.world
     probe = replace(trainer, network=copy.deepcopy(trainer.network), progress=Progress())
     times = [time.monotonic()]
     for batch in feed.batches(0, min(STEPS, feed.plan.steps)):
-        if world.any(stopped()):
+        if stopped():
             return None
         probe.learn(batch.pictures, batch.labels, batch.names)
         times.append(time.monotonic())

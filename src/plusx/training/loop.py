@@ -66,7 +66,7 @@ class Loop:
     def _work(self) -> Iterator[Event]:
         trainer, progress, plan = self.trainer, self.trainer.progress, self.trainer.plan
         batches = self.feed.batches(progress.step, plan.steps)
-        while not self._over() and not trainer.world.any(self.stop()):
+        while not self._over() and not self.stop.agreed(trainer.world):
             yield from self.writer.finished()
             at_end_of_epoch = progress.step == (progress.evaluated + 1) * plan.steps_per_epoch
             if not at_end_of_epoch:
@@ -81,6 +81,7 @@ class Loop:
                 yield from self.writer.wait()
                 raise RunError(f"validation after step {progress.step} failed: {error}") from error
             if evaluated is None:
+                self.stop.agreed(trainer.world)
                 break
             due = self._due()
             better = evaluated.best and trainer.recipe.keep == "best"

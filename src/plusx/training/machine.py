@@ -81,6 +81,25 @@ def using_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Inside, a GPU computes the same from the same, as CPUs do anyway (torch's notes on randomness); some of its
+    kernels have no such form, and torch warns of those."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    tried = torch.backends.cudnn.benchmark
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.benchmark = tried
+
+
 def require_room(where: Path, need_bytes: int) -> None:
     """Raises BundleError unless the disk of `where` has `need_bytes` free."""
     home = next(parent for parent in (where.absolute(), *where.absolute().parents) if parent.exists())

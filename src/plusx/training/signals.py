@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from plusx.training.world import World
+
 
 @dataclass
 class Stop:
@@ -17,6 +19,13 @@ class Stop:
 
     def __call__(self) -> bool:
         return self.signal is not None
+
+    def agreed(self, world: World) -> bool:
+        """Whether any process of a training was told to stop; then all of them are."""
+        told = world.any(self())
+        if told and self.signal is None:
+            self.signal = signal.SIGTERM
+        return told
 
     @property
     def name(self) -> str:

@@ -25,7 +25,7 @@ from plusx.training.evaluation import judge
 from plusx.training.events import Event, Finished, Skipped, Started
 from plusx.training.feed import Feed
 from plusx.training.loop import Arrays, Loop
-from plusx.training.machine import count_threads, pick_device, pick_precision, require_room, using_threads
+from plusx.training.machine import count_threads, pick_device, pick_precision, repeatable, require_room, using_threads
 from plusx.training.plan import Plan
 from plusx.training.setup import Setup
 from plusx.training.signals import Stop
@@ -106,18 +106,18 @@ class Work:
 
     def begin(self, minutes: float | None, command: Sequence[str]) -> Iterator[Event]:
         """The events of a new run."""
-        with using_threads(self.threads):
+        with using_threads(self.threads), repeatable(self.trainer.device):
             yield from self._begin(minutes, command)
 
     def go_on(self) -> Iterator[Event]:
         """The events of a run from its newest whole checkpoint on."""
-        with using_threads(self.threads):
+        with using_threads(self.threads), repeatable(self.trainer.device):
             yield from self._go_on()
 
     def _begin(self, minutes: float | None, command: Sequence[str]) -> Iterator[Event]:
         self._first(lambda: require_room(self.run, self._bytes()))
         self.world.tensors_from_first(list(self.trainer.network.state_dict().values()))
-        speed = measure(self.trainer, self.feed, self.splits.val, self.stop)
+        speed = measure(self.trainer, self.feed, self.splits.val, partial(self.stop.agreed, self.world))
         if speed is None:
             yield Finished(0, 0, self.stop.name, 0.0, self.run, None, None)
             return
