@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from plusx.data.dataset import Data
+from plusx.data.dataset import Data, with_mode
 from plusx.data.indexing import Progress, each
 from plusx.data.opening import open_data
-from plusx.data.traits import traits
 from plusx.errors import DataError
+from plusx.images import decode, traits
 
 KINDS = ("unreadable", "leaks", "conflicts", "duplicates", "tiny", "cmyk", "16-bit", "rotated", "imbalance")
 _UNEVEN = 10
@@ -124,10 +124,13 @@ _WHY = {
 def _look(side: Side, data: Data, i: int) -> _Look | Finding:
     path = data.path(i)
     try:
-        picture = data.read(i, "RGB")
-        odd = () if data.pictures is not None else traits(data.encoded(i))
+        if data.pictures is not None:
+            picture, odd = with_mode(data.pictures[i], "RGB"), ()
+        else:
+            raw = data.encoded(i)
+            picture, odd = decode(raw, "RGB"), traits(raw)
     except DataError as error:
-        return Finding("unreadable", (path,), str(error).removeprefix(f"{path}: "))
+        return Finding("unreadable", (path,), str(error))
     shape = "x".join(map(str, picture.shape)).encode()
     digest = hashlib.blake2b(shape + b"\0" + picture.tobytes(), digest_size=16).digest()
     return _Look(side, path, int(data.labels[i]), digest, min(picture.shape[:2]), odd)
