@@ -16,9 +16,19 @@ from plusx.data.opening import open_data
 from plusx.errors import DataError
 from plusx.images import decode, traits
 
-KINDS = ("unreadable", "leaks", "conflicts", "duplicates", "tiny", "cmyk", "16-bit", "rotated", "imbalance")
 _UNEVEN = 10
-"""A class with less than a tenth of the largest one's pictures is called rare."""
+KINDS = {
+    "unreadable": "cannot be decoded or has no label; left out of training",
+    "leaks": "the same pixels in train and in val",
+    "conflicts": "the same pixels under two classes",
+    "duplicates": "the same pixels twice in one class",
+    "tiny": "much smaller than the others",
+    "cmyk": "stored as CMYK; converted without its colour profile",
+    "16-bit": "16 bits a channel; read as 8",
+    "rotated": "turned by its EXIF orientation; plusx turns it, other tools may not",
+    "imbalance": f"a class with less than a {_UNEVEN}th of the largest one's pictures",
+}
+"""What `check` looks for, the worst first."""
 
 Side = Literal["train", "val"]
 
@@ -104,21 +114,17 @@ def check(
     classes = splits.train.classes
     findings += _equal(looks, classes)
     findings += [
-        Finding("tiny", (look.path,), f"shorter side {look.short} pixels") for look in looks if look.short < limit
+        Finding("tiny", (look.path,), f"shorter side {look.short} of at least {limit:g} pixels")
+        for look in looks
+        if look.short < limit
     ]
-    findings += [Finding(kind, (look.path,), _WHY[kind]) for look in looks for kind in look.odd]
+    findings += [Finding(kind, (look.path,), KINDS[kind]) for look in looks for kind in look.odd]
     counts = zip(classes, splits.train.counts().tolist(), splits.val.counts().tolist(), strict=True)
     balance = tuple(Balance(*row) for row in counts)
     findings += _uneven(balance)
-    findings.sort(key=lambda finding: KINDS.index(finding.kind))
+    rank = {kind: i for i, kind in enumerate(KINDS)}
+    findings.sort(key=lambda finding: rank[finding.kind])
     return Report(splits.train.kind, len(splits.train), len(splits.val), tuple(findings), balance, limit)
-
-
-_WHY = {
-    "cmyk": "stored as CMYK; converted without its colour profile",
-    "16-bit": "16 bits a channel; read as 8",
-    "rotated": "turned by its EXIF orientation; plusx turns it, other tools may not",
-}
 
 
 def _look(side: Side, data: Data, i: int) -> _Look | Finding:

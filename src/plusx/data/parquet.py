@@ -128,7 +128,7 @@ class _Table:
         return types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind)
 
     def _columns(self) -> str:
-        shown = [f"{one_line(field.name[:40])} {str(field.type)[:40]}" for field in list(self.schema)[:8]]
+        shown = [one_line(f"{field.name[:40]} {str(field.type)[:40]}") for field in list(self.schema)[:8]]
         return ", ".join(shown) + (", …" if len(self.schema) > 8 else "")
 
 

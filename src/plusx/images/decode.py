@@ -107,7 +107,7 @@ def read_file(path: Path) -> bytes:
                 raise DataError("not a regular file")
             if about.st_size > MAX_FILE_BYTES:
                 raise DataError(f"{about.st_size} bytes, more than the cap of {MAX_FILE_BYTES}")
-            return file.read(MAX_FILE_BYTES)
+            return file.read(about.st_size)  # a larger number would be taken from memory first
     except (OSError, ValueError) as error:
         raise DataError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
