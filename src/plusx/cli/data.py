@@ -27,7 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--val-split", type=float, default=0.2, metavar="F", help="share held out where the data has no val part")
     add("--seed", type=int, default=0, metavar="N", help="which share that is, as in plusx train")
     add("--tiny-px", type=int, metavar="PX", help="shorter sides below are tiny (default: a quarter of the median)")
-    add("--fail-on", default="", metavar="any|KIND,…", help="exit 1 when any of these is found (else 0)")
+    add(
+        "--fail-on",
+        default="",
+        metavar="any|KIND,…",
+        help="exit 1 when one of these is found, else 0; KIND: a word of the table's first column",
+    )
     add("--all", action="store_true", help=f"show every finding, not {MOST_SHOWN} of a kind")
     add("--format", choices=("table", "json"), default="table")
     add_output(parser)
