@@ -16,8 +16,8 @@ from PIL import Image
 from plusx.cli.main import main
 from plusx.data import open_data
 from plusx.data.check import KINDS, check
-from plusx.data.traits import traits
 from plusx.errors import DataError
+from plusx.images import traits
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import plusx.images
-from plusx.data import Data, Skipped, open_data, open_eval
+from plusx.data import Data, Skipped, folders, open_data, open_eval
 from plusx.errors import DataError
 
 
@@ -168,8 +167,8 @@ def errors(tmp_path: Path) -> dict[str, tuple[Path, str]]:
         "no pictures": "no pictures in",
         "flat": "1 pictures lie directly in it",
         "differ": "only in train: cat; only in val: dog",
-        "no train": "no train/",
-        "empty val": "differ in classes",
+        "no train": "no training part",
+        "empty val": "validation part of .* is empty",
         "single": "none can be held out",
         "not there": "no such data",
     }
@@ -188,8 +187,8 @@ def test_each_error_is_one_line_that_names_the_place(tmp_path):
 
 def decodes(monkeypatch) -> list[str]:
     seen: list[str] = []
-    real = plusx.images.probe
-    monkeypatch.setattr(plusx.images, "probe", lambda path: (seen.append(str(path)), real(path))[1])
+    real = folders.probe
+    monkeypatch.setattr(folders, "probe", lambda path: (seen.append(str(path)), real(path))[1])
     return seen
 
 
@@ -212,7 +211,7 @@ def test_an_index_of_another_decoder_is_made_again(tmp_path, monkeypatch):
     root = fill(tmp_path / "photos")
     open_data(root)
     seen = decodes(monkeypatch)
-    monkeypatch.setattr("plusx.data.folders._rules", lambda: "plusx.index/1 pillow 99")
+    monkeypatch.setattr("plusx.data.indexing.rules", lambda: "pillow 99")
     open_data(root)
     assert len(seen) == 15
 
@@ -238,7 +237,7 @@ def test_a_damaged_index_only_costs_time(tmp_path, damage):
     (kept,) = Path(os.environ["PLUSX_CACHE"]).glob("index/*.json")
     kept.write_bytes(damage)
     assert open_data(root).train.fingerprint == first.train.fingerprint
-    assert json.loads(kept.read_bytes())["names"]
+    assert json.loads(kept.read_bytes())["columns"]["name"]
 
 
 def test_a_cache_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
@@ -270,7 +269,7 @@ def test_evaluation_refuses_bad_pictures_unless_told(tmp_path):
     for i, name in enumerate(data.names):
         assert classes[data.labels[i]] == name.split("/")[0]
     (root / "ant" / "bad.jpg").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"1 pictures cannot be evaluated .*bad\.jpg.*--skip-bad"):
+    with pytest.raises(DataError, match=r"1 picture cannot be evaluated .*bad\.jpg.*--skip-bad"):
         open_eval(root, classes)
     kept = open_eval(root, classes, skip_bad=True)
     assert len(kept) == 15 and [Path(row.path).name for row in kept.skipped] == ["bad.jpg"]

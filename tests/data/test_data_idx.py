@@ -93,10 +93,10 @@ def test_without_a_test_part_a_share_is_held_out(tmp_path):
 @pytest.mark.parametrize(
     ("name", "array", "words"),
     [
-        ("train-labels-idx1-ubyte.gz", np.zeros(59), "60 images and 59 labels"),
-        ("train-labels-idx1-ubyte.gz", np.zeros(60), "reach 3, those of train 0"),
-        ("t10k-labels-idx1-ubyte.gz", np.full(20, 9), "reach 9, those of train 3"),
-        ("t10k-images-idx3-ubyte.gz", np.zeros((20, 7, 5)), "test pictures"),
+        ("train-labels-idx1-ubyte.gz", np.arange(59) % 4, "60 images and 59 labels"),
+        ("train-labels-idx1-ubyte.gz", np.zeros(60), "one class"),
+        ("t10k-labels-idx1-ubyte.gz", np.full(20, 9), "label 9 of t10k .* allowed: 0 to 3"),
+        ("t10k-images-idx3-ubyte.gz", np.zeros((20, 7, 5)), "differ in size .6x5x1 and 7x5x1"),
         ("train-images-idx3-ubyte.gz", np.zeros((0, 6, 5)), "none of them 0"),
         ("train-images-idx3-ubyte.gz", np.zeros(60), "expected"),
     ],

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -286,3 +287,30 @@ def test_grey_pictures_give_one_channel(tmp_path):
     pq.write_table(pa.table({"image": raws, "label": [0, 1, 0, 1]}), tmp_path / "a.parquet")
     train = open_data(tmp_path / "a.parquet").train
     assert train.channels == 1 and train.read(0).shape == (12, 10, 1)
+
+
+@pytest.mark.slow
+def test_a_small_file_that_says_a_large_picture_often_takes_the_memory_of_one(tmp_path):
+    """A dictionary page of 96 MB, named by 64 rows: 6 GB if they were unpacked together. In its own process, capped."""
+    rows = pa.DictionaryArray.from_arrays(pa.array([0] * 64, pa.int32()), pa.array([bytes(96 << 20)], pa.binary()))
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": rows, "label": [0, 1] * 32}), path, compression="zstd", store_schema=False)
+    assert path.stat().st_size < 100_000
+    code = (
+        "import resource, sys, pathlib\n"
+        "from plusx.data.parquet import encoded_pictures\n"
+        "import pyarrow.parquet\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "print(sum(raw is not None for raw in encoded_pictures(pathlib.Path(sys.argv[1]))))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "64\n", done.stderr[-500:]
+
+
+def test_texts_that_are_none_of_the_declared_names(tmp_path):
+    path = hugging_face(tmp_path / "a.parquet")
+    table = pq.read_table(path)
+    words = pa.array(["ant", "bee", "gnu"] * 4)
+    pq.write_table(table.set_column(1, "label", words).replace_schema_metadata(table.schema.metadata), path)
+    with pytest.raises(DataError, match=r"label 'gnu' .* row 2 is none of the declared classes \(ant, bee, cat\)"):
+        open_data(path)

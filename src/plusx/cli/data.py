@@ -17,6 +17,7 @@ SUMMARY = "check pictures before training: unreadable, duplicate, leaking, odd, 
 WAYS = ("check",)
 MOST_SHOWN = 5
 """Findings of one kind in the table; --all and json have every one."""
+MOST_CLASSES = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--val-split", type=float, default=0.2, metavar="F", help="share held out where the data has no val part")
     add("--seed", type=int, default=0, metavar="N", help="which share that is, as in plusx train")
     add("--tiny-px", type=int, metavar="PX", help="shorter sides below are tiny (default: a quarter of the median)")
-    add("--fail-on", default="", metavar="any|KIND,…", help="exit 1 when something of these kinds is found")
+    add(
+        "--fail-on",
+        default="",
+        metavar="any|KIND,…",
+        help="exit 1 when one of these is found, else 0; KIND: a word of the table's first column",
+    )
     add("--all", action="store_true", help=f"show every finding, not {MOST_SHOWN} of a kind")
     add("--format", choices=("table", "json"), default="table")
     add_output(parser)
@@ -37,29 +43,42 @@ def run(args: argparse.Namespace) -> int:
         raise SpecError(unknown("way of plusx data", args.way, WAYS))
     from plusx.cli.progress import Indexing
     from plusx.data.check import KINDS, check
+    from plusx.data.parts import one_line
 
     fatal = [choose("kind of finding", word, ("any", *KINDS)) for word in args.fail_on.split(",") if word]
     report = check(args.where, val_split=args.val_split, seed=args.seed, tiny_px=args.tiny_px, progress=Indexing())
     if args.format == "json":
-        emit(json.dumps({"data": args.where, **report.to_dict()}, ensure_ascii=False) + "\n", args.output)
+        emit(json.dumps({"data": args.where, **report.to_dict()}) + "\n", args.output)
     else:
-        emit("\n".join(table(report, None if args.all else MOST_SHOWN)) + "\n", args.output)
+        # names of files need be no text at all, and a terminal would obey what stands in them
+        lines = [one_line(line) for line in table(report, None if args.all else MOST_SHOWN)]
+        emit("\n".join(lines) + "\n", args.output)
     found = {kind for kind, count in report.counts().items() if count}
     return 1 if found and ("any" in fatal or found & set(fatal)) else 0
 
 
 def table(report: Report, most: int | None) -> list[str]:
     """The lines of the human form: a line a kind with its first findings, then the classes."""
+    from plusx.data.check import KINDS
+
     lines = [f"{report.kind}: {report.n_train:,} pictures to train on, {report.n_val:,} to validate", ""]
     for kind, count in report.counts().items():
-        lines.append(f"{kind:<11}{count:>7,}")
+        lines.append(f"{kind:<11}{count:>7,}   {KINDS[kind]}")
         found = [finding for finding in report.findings if finding.kind == kind]
         for finding in found[:most]:
             paths = "  =  ".join(finding.paths[:4]) + ("  = …" if len(finding.paths) > 4 else "")
             lines.append(f"  {paths}: {finding.note}" if paths else f"  {finding.note}")
         if most is not None and count > most:
             lines.append(f"  and {count - most:,} more; --all shows them")
-    width = max(len("class"), *(len(row.name) for row in report.classes))
-    lines += ["", f"{'class':<{width}}  {'train':>7}  {'val':>7}"]
-    lines += [f"{row.name:<{width}}  {row.train:>7,}  {row.val:>7,}" for row in report.classes]
+    return [*lines, "", *_balance(report, None if most is None else MOST_CLASSES)]
+
+
+def _balance(report: Report, most: int | None) -> list[str]:
+    rows = report.classes if most is None else report.classes[:most]
+    width = max(len("class"), *(len(row.name) for row in rows))
+    lines = [f"{'class':<{width}}  {'train':>7}  {'val':>7}"]
+    lines += [f"{row.name:<{width}}  {row.train:>7,}  {row.val:>7,}" for row in rows]
+    if rest := report.classes[len(rows) :]:
+        low, high = min(row.train for row in rest), max(row.train for row in rest)
+        lines.append(f"and {len(rest):,} more with {low:,} to {high:,} to train on; --all shows them")
     return lines

@@ -1,8 +1,9 @@
-"""Labelled pictures: built-in digits, folders, IDX files; their order, and the counted randomness of training."""
+"""Labelled pictures of every format; their order, and the counted randomness of training."""
 
 from plusx.data.augment import K_FREE, crop_boxes, erase, erase_boxes, flip, flips, shift, shifts
 from plusx.data.dataset import Data, Skipped, Splits, with_mode
-from plusx.data.opening import BUILT_IN, cache_dir, open_data, open_eval
+from plusx.data.kinds import BUILT_IN
+from plusx.data.opening import cache_dir, open_data, open_eval
 from plusx.data.order import order, uniform
 
 __all__ = [

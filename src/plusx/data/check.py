@@ -10,15 +10,25 @@ from typing import Any, Literal
 
 import numpy as np
 
-from plusx.data.dataset import Data
+from plusx.data.dataset import Data, with_mode
 from plusx.data.indexing import Progress, each
 from plusx.data.opening import open_data
-from plusx.data.traits import traits
 from plusx.errors import DataError
+from plusx.images import decode, traits
 
-KINDS = ("unreadable", "leaks", "conflicts", "duplicates", "tiny", "cmyk", "16-bit", "rotated", "imbalance")
 _UNEVEN = 10
-"""A class with less than a tenth of the largest one's pictures is called rare."""
+KINDS = {
+    "unreadable": "cannot be decoded or has no label; left out of training",
+    "leaks": "the same pixels in train and in val",
+    "conflicts": "the same pixels under two classes",
+    "duplicates": "the same pixels twice in one class",
+    "tiny": "much smaller than the others",
+    "cmyk": "stored as CMYK; converted without its colour profile",
+    "16-bit": "16 bits a channel; read as 8",
+    "rotated": "turned by its EXIF orientation; plusx turns it, other tools may not",
+    "imbalance": f"a class with less than a {_UNEVEN}th of the largest one's pictures",
+}
+"""What `check` looks for, the worst first."""
 
 Side = Literal["train", "val"]
 
@@ -104,30 +114,29 @@ def check(
     classes = splits.train.classes
     findings += _equal(looks, classes)
     findings += [
-        Finding("tiny", (look.path,), f"shorter side {look.short} pixels") for look in looks if look.short < limit
+        Finding("tiny", (look.path,), f"shorter side {look.short} of at least {limit:g} pixels")
+        for look in looks
+        if look.short < limit
     ]
-    findings += [Finding(kind, (look.path,), _WHY[kind]) for look in looks for kind in look.odd]
+    findings += [Finding(kind, (look.path,), KINDS[kind]) for look in looks for kind in look.odd]
     counts = zip(classes, splits.train.counts().tolist(), splits.val.counts().tolist(), strict=True)
     balance = tuple(Balance(*row) for row in counts)
     findings += _uneven(balance)
-    findings.sort(key=lambda finding: KINDS.index(finding.kind))
+    rank = {kind: i for i, kind in enumerate(KINDS)}
+    findings.sort(key=lambda finding: rank[finding.kind])
     return Report(splits.train.kind, len(splits.train), len(splits.val), tuple(findings), balance, limit)
-
-
-_WHY = {
-    "cmyk": "stored as CMYK; converted without its colour profile",
-    "16-bit": "16 bits a channel; read as 8",
-    "rotated": "turned by its EXIF orientation; plusx turns it, other tools may not",
-}
 
 
 def _look(side: Side, data: Data, i: int) -> _Look | Finding:
     path = data.path(i)
     try:
-        picture = data.read(i, "RGB")
-        odd = () if data.pictures is not None else traits(data.encoded(i))
+        if data.pictures is not None:
+            picture, odd = with_mode(data.pictures[i], "RGB"), ()
+        else:
+            raw = data.encoded(i)
+            picture, odd = decode(raw, "RGB"), traits(raw)
     except DataError as error:
-        return Finding("unreadable", (path,), str(error).removeprefix(f"{path}: "))
+        return Finding("unreadable", (path,), str(error))
     shape = "x".join(map(str, picture.shape)).encode()
     digest = hashlib.blake2b(shape + b"\0" + picture.tobytes(), digest_size=16).digest()
     return _Look(side, path, int(data.labels[i]), digest, min(picture.shape[:2]), odd)

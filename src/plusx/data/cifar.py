@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.data.idx import read_bounded
-from plusx.data.parts import Part, Parts, in_range, no_twins
+from plusx.data.parts import Part, Parts, Source, class_names, in_range, memory_part
 from plusx.data.unpickle import unpickle
 from plusx.errors import DataError
 
@@ -48,18 +48,16 @@ def open_cifar(folder: Path) -> Parts:
     read = _read_pickle if name.endswith("python") else _read_binary
     classes = _class_names(folder / meta, count)
 
-    def part(files: list[str], which: str) -> Part | None:
-        found = [read(folder / file, count) for file in files if (folder / file).is_file()]
-        if not found:
-            return None
-        pictures = np.concatenate([pixels for pixels, _ in found])
-        labels = [classes[label] for _, some in found for label in some]
-        n = len(labels)
-        names = tuple(f"{which}/{i:05d}" for i in range(n))
-        sides = np.full(n, SIDE, np.int64)
-        return Part(name.split()[0], str(folder), names, labels, sides, sides * 0, 3, classes, pictures)
+    def source(files: list[str], which: str) -> Source | None:
+        def part() -> Part:
+            found = [read(folder / file, count) for file in files]
+            labels = [label for _, some in found for label in some]
+            pictures = np.concatenate([pixels for pixels, _ in found])
+            return memory_part(name.split()[0], str(folder), which, pictures, labels, classes)
 
-    return Parts(str(folder), part(train, "train"), part([test], "test"))
+        return Source(str(folder), classes, part) if (folder / files[0]).is_file() else None
+
+    return Parts(str(folder), source(train, "train"), source([test], "test"))
 
 
 def _layout(folder: Path) -> str | None:
@@ -86,7 +84,7 @@ def _read_binary(path: Path, count: int) -> tuple[NDArray[np.uint8], list[int]]:
 def _read_pickle(path: Path, count: int) -> tuple[NDArray[np.uint8], list[int]]:
     found = unpickle(read_bounded(path), str(path))
     pixels, labels = _item(found, "data"), _item(found, "labels" if count == 10 else "fine_labels")
-    if not isinstance(pixels, np.ndarray) or pixels.shape != (len(pixels), _PIXELS) or not isinstance(labels, list):
+    if not isinstance(pixels, np.ndarray) or pixels.shape[1:] != (_PIXELS,) or not isinstance(labels, list):
         raise DataError(f"{path} is no batch of CIFAR-{count}; expected data (n, {_PIXELS}) and a list of labels")
     if len(labels) != len(pixels) or not len(labels):
         raise DataError(f"{path} has {len(pixels)} pictures and {len(labels)} labels; fetch it again")
@@ -121,6 +119,6 @@ def _class_names(path: Path, count: int) -> tuple[str, ...]:
         names = _item(unpickle(raw, str(path)), "label_names" if count == 10 else "fine_label_names")
         if isinstance(names, list):
             names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names]
-    if not isinstance(names, list) or len(names) != count or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or len(names) != count:
         raise DataError(f"{path} does not hold {count} class names; fetch it again, or remove it to go without")
-    return no_twins(tuple(names), str(path))
+    return class_names(names, str(path))

@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.data.dataset import Data, Splits, fingerprint, held_out
 from plusx.data.idx import read_idx
+from plusx.data.indexing import Progress
+from plusx.data.parts import Part, Parts, Source, in_range, memory_part
 from plusx.errors import DataError
-
-Progress = Callable[[int, int], None]  # done, of how many
 
 # Zalando's class names, in the order of their labels (github.com/zalandoresearch/fashion-mnist, README)
 FASHION_CLASSES = (
@@ -34,28 +31,30 @@ SHA256 = {
 }
 # sha256 of the training labels' bytes: tells clothes from digits in a folder with the same file names
 FASHION_TRAIN_LABELS = "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7"
+_PARTS = {"train": "train", "t10k": "test"}  # as the files are named, as the pictures are
 _LARGEST_DOWNLOAD = 64 << 20
 
 
 def is_idx_folder(folder: Path) -> bool:
-    """Whether the folder holds MNIST-like files: train-images…, train-labels…."""
-    return _find(folder, "train", "images") is not None or _find(folder, "t10k", "images") is not None
+    """Whether the folder holds MNIST-like files: train-images…, t10k-images…."""
+    return any(_find(folder, name, "images") is not None for name in _PARTS)
 
 
-def open_idx(folder: Path, val_split: float, seed: int) -> Splits:
-    """Training and test part of a folder of IDX files; without t10k files, a stratified share of train is held out."""
-    pictures, labels = _part(folder, "train")
-    test = _part(folder, "t10k") if _find(folder, "t10k", "images") else None
-    classes = _classes(labels, None if test is None else test[1], folder)
-    train = _data("train", pictures, labels, classes)
-    if test is None:
-        out = held_out(train.names, train.labels, val_split, seed)
-        train, val = train.subset(np.flatnonzero(~out)), train.subset(np.flatnonzero(out))
-    else:
-        val = _data("test", *test, classes)
-        if val.channels != train.channels or test[0].shape[1:] != pictures.shape[1:]:
-            raise DataError(f"test pictures of {folder} are {test[0].shape[1:]}, training ones {pictures.shape[1:]}")
-    return Splits(train, val, size_px=min(pictures.shape[1:3]))
+def open_idx(folder: Path) -> Parts:
+    """The training and the test part of a folder of IDX files. Labels are read now, they are small. Raises DataError."""
+    labels = {name: _labels(folder, name) for name in _PARTS if _find(folder, name, "images") is not None}
+    known = labels.get("train", labels.get("t10k"))
+    if known is None or not known.size:
+        raise DataError(f"{folder} has no labels; fetch its files again")
+    is_fashion = hashlib.sha256(known.tobytes()).hexdigest() == FASHION_TRAIN_LABELS
+    classes = FASHION_CLASSES if is_fashion else tuple(map(str, range(int(known.max()) + 1)))
+
+    def source(name: str) -> Source | None:
+        return (
+            Source(str(folder), classes, lambda: _part(folder, name, labels[name], classes)) if name in labels else None
+        )
+
+    return Parts(str(folder), source("train"), source("t10k"))
 
 
 def fashion_folder(cache: Path, base_url: str = BASE_URL, progress: Progress | None = None) -> Path:
@@ -73,6 +72,8 @@ def fashion_folder(cache: Path, base_url: str = BASE_URL, progress: Progress | N
 
 def download(url: str, target: Path, sha256: str) -> None:
     """Fetch a file, compare its sha256, and only then put it at `target`. Raises DataError."""
+    import urllib.request  # as slow to import as numpy
+
     name = target.name
     way_out = "or install Debian's package dataset-fashion-mnist, or name a folder that holds the four files"
     if os.environ.get("PLUSX_OFFLINE", "") not in ("", "0"):
@@ -107,34 +108,25 @@ def _find(folder: Path, part: str, what: str) -> Path | None:
     return None
 
 
-def _part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    found = {what: _find(folder, part, what) for what in ("images", "labels")}
-    for what, path in found.items():
-        if path is None:
-            rank = 3 if what == "images" else 1
-            raise DataError(f"{folder} lacks {part}-{what}-idx{rank}-ubyte[.gz]; images and labels come in pairs")
-    pictures, labels = (read_idx(path) for path in found.values() if path is not None)
+def _labels(folder: Path, part: str) -> NDArray[np.uint8]:
+    return read_idx(_paired(folder, part, "labels"))
+
+
+def _paired(folder: Path, part: str, what: str) -> Path:
+    if (path := _find(folder, part, what)) is None:
+        rank = 3 if what == "images" else 1
+        raise DataError(f"{folder} lacks {part}-{what}-idx{rank}-ubyte[.gz]; images and labels come in pairs")
+    return path
+
+
+def _part(folder: Path, name: str, labels: NDArray[np.uint8], classes: tuple[str, ...]) -> Part:
+    pictures = read_idx(_paired(folder, name, "images"))
     if pictures.ndim == 3:
         pictures = pictures[..., None]
     if pictures.ndim != 4 or pictures.shape[3] not in (1, 3) or 0 in pictures.shape:
-        raise DataError(f"{part}-images of {folder} have shape {pictures.shape}; expected (n, h, w), none of them 0")
+        raise DataError(f"{name}-images of {folder} have shape {pictures.shape}; expected (n, h, w), none of them 0")
     if labels.shape != pictures.shape[:1]:
-        raise DataError(f"{part} of {folder} has {len(pictures)} images and {len(labels)} labels; fetch both again")
-    return pictures, labels
-
-
-def _classes(train: NDArray[np.uint8], test: NDArray[np.uint8] | None, folder: Path) -> tuple[str, ...]:
-    count = int(train.max()) + 1
-    if test is not None and int(test.max()) >= count:
-        raise DataError(f"test labels of {folder} reach {int(test.max())}, those of train {count - 1}; they must agree")
-    if count < 2:
-        raise DataError(f"{folder} has one class; at least 2 are needed")
-    is_fashion = hashlib.sha256(train.tobytes()).hexdigest() == FASHION_TRAIN_LABELS
-    return FASHION_CLASSES if is_fashion else tuple(map(str, range(count)))
-
-
-def _data(part: str, pictures: NDArray[np.uint8], labels: NDArray[np.uint8], classes: tuple[str, ...]) -> Data:
-    names = tuple(f"{part}/{i:05d}" for i in range(len(labels)))
-    mark = fingerprint(pictures, labels, classes)
+        raise DataError(f"{name} of {folder} has {len(pictures)} images and {len(labels)} labels; fetch both again")
+    in_range(int(labels.max()), len(classes), f"{name} in {folder}")
     kind = "fashion-mnist" if classes == FASHION_CLASSES else "idx"
-    return Data(kind, classes, pictures.shape[3], labels.astype(np.int64), names, mark, pictures)
+    return memory_part(kind, str(folder), _PARTS[name], pictures, labels.tolist(), classes)

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from plusx.data.packed import Stamp
-
 Progress = Callable[[int, int], None]  # done, of how many
 A = TypeVar("A")
 B = TypeVar("B")
@@ -44,42 +42,41 @@ def rules() -> str:
     """What a kept verdict depends on beside the file: another decoder may judge otherwise."""
     from importlib.metadata import version
 
-    return f"plusx.shard/1 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
+    return f"plusx.index/2 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
 
 
-def place(cache: Path, kind: str, path: Path, suffix: str = ".json") -> Path:
-    """Where what was seen of a file is kept."""
-    return cache / kind / f"{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:24]}{suffix}"
+def place(cache: Path, kind: str, *paths: Path) -> Path:
+    """Where what was seen of a file, a folder or several is kept."""
+    key = b"\0".join(os.fsencode(path.absolute()) for path in paths)
+    return cache / kind / f"{hashlib.sha256(key).hexdigest()[:24]}.json"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of a file: columns as long as it has pictures, and what holds for the whole of it. Plain values."""
+    """What was seen: columns as long as there are pictures, and what holds for all of them. Plain values."""
 
     columns: dict[str, list[Any]]
     about: dict[str, Any]
 
 
-def recall(at: Path, stamp: Stamp) -> Seen | None:
-    """What was kept of a file that has not changed, or None: a damaged cache costs time, nothing else."""
+def recall(at: Path) -> Seen | None:
+    """What was kept there, or None: a cache that is missing, damaged or of other rules costs time, nothing else."""
     try:
         found = json.loads(at.read_bytes())
-        if found["rules"] != rules() or found["stamp"] != [stamp.size, stamp.mtime_ns]:
-            return None
         columns, about = found["columns"], found["about"]
         whole = isinstance(about, dict) and len({len(column) for column in columns.values()}) == 1
-        return Seen(columns, about) if whole else None
+        return Seen(columns, about) if whole and found["rules"] == rules() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def keep(at: Path, stamp: Stamp, seen: Seen) -> None:
+def keep(at: Path, seen: Seen) -> None:
     """Keep what was seen. A full or read-only cache must not stop a run: the next start is slow, that is all."""
-    found = {"rules": rules(), "stamp": [stamp.size, stamp.mtime_ns], "columns": seen.columns, "about": seen.about}
+    found = {"rules": rules(), "columns": seen.columns, "about": seen.about}
     aside = at.with_name(f"{at.name}.{os.getpid()}")
     try:
         at.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(found), encoding="utf-8")
+        aside.write_text(json.dumps(found), encoding="ascii")  # names that are no UTF-8 come back as they were
         aside.replace(at)
     except OSError:
         with contextlib.suppress(OSError):

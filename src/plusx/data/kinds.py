@@ -1,4 +1,4 @@
-"""Which format lies at a place, told by what is in it: CIFAR, Parquet, tar shards or a CSV list."""
+"""Which format lies at a place, told by what is in it: CIFAR, IDX, Parquet, tar shards, CSV lists or class folders."""
 
 from __future__ import annotations
 
@@ -8,44 +8,55 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from plusx.data.archive import is_header, packing
 from plusx.data.cifar import cifar_folder, open_cifar
-from plusx.data.folders import class_folders, holds_pictures, is_folder
+from plusx.data.fashion import is_idx_folder, open_idx
+from plusx.data.folders import class_folders, folder_parts, holds_pictures, is_folder
 from plusx.data.indexing import Progress
-from plusx.data.lists import list_parts
+from plusx.data.lists import list_part
 from plusx.data.parquet import list_parquet
-from plusx.data.parts import PART_NAMES, Part, Parts
+from plusx.data.parts import PART_NAMES, Parts, Source
 from plusx.data.shards import Lister, shard_part
-from plusx.data.tar import is_header, list_tar
+from plusx.data.tar import list_tar
 from plusx.errors import DataError
 
+BUILT_IN = ("digits", "fashion-mnist")
 _LISTERS: dict[str, Lister] = {"parquet": list_parquet, "tar": list_tar}
 _SUFFIXES = {".parquet": "parquet", ".tar": "tar", ".csv": "csv", ".tsv": "csv"}
 _WORDS = {"parquet": "Parquet", "tar": "tar", "csv": "CSV"}
 
 
-def open_other(where: str | Path, cache: Path | None, progress: Progress | None) -> Parts | None:
-    """The parts at `where`, or None when it is a folder of pictures (or nothing). Raises DataError."""
+def find_parts(where: str | Path, cache: Path | None, progress: Progress | None) -> Parts:
+    """The parts of a folder, a file or a pattern, not read yet. Raises DataError."""
     path = Path(where).expanduser()
     if path.is_dir():
         if (folder := cifar_folder(path)) is not None:
             return open_cifar(folder)
-        files = _shards_in(path) or _lists_in(path)
-        named = True
-    elif path.is_file():
-        files, named = [path], False  # one file is one set, whatever its name
-    elif glob.has_magic(str(path)) and not path.exists():
+        if is_idx_folder(path):
+            return open_idx(path)
+        if files := _shards_in(path) or _lists_in(path):
+            return _parts(files, str(where), _grouped(files, path, str(where)), cache, progress)
+        return folder_parts(path, str(where), cache, progress)
+    if path.is_file():  # one file is one set, whatever its name
+        return _parts([path], str(where), {"train": [path]}, cache, progress)
+    if glob.has_magic(str(path)) and not path.exists():
         files = sorted(Path(match) for match in glob.iglob(str(path), recursive=True) if Path(match).is_file())
         if not files:
             raise DataError(f"nothing matches {where}; check the pattern, or name the folder")
-        named = len(files) > 1
-        path = Path(os.path.commonpath([file.parent for file in files]))  # its own name says nothing of its files
-    else:
-        return None
-    return _open(files, str(where), path, named, cache, progress) if files else None
+        above = Path(os.path.commonpath([file.parent for file in files]))  # its own name says nothing of its files
+        groups = _grouped(files, above, str(where)) if len(files) > 1 else {"train": files}
+        return _parts(files, str(where), groups, cache, progress)
+    if path.exists():
+        raise DataError(f"{where} is not a folder, nor a Parquet, tar or CSV file; --data takes one of these")
+    raise DataError(f"no such data ({where}); a folder, a file, or one of: {', '.join(BUILT_IN)}")
 
 
-def _open(
-    files: Sequence[Path], where: str, root: Path, named: bool, cache: Path | None, progress: Progress | None
+def _parts(
+    files: Sequence[Path],
+    where: str,
+    groups: Mapping[str, Sequence[Path]],
+    cache: Path | None,
+    progress: Progress | None,
 ) -> Parts:
     kinds = {file: kind_of(file) for file in files}
     kind = kinds[files[0]]
@@ -53,18 +64,16 @@ def _open(
         raise DataError(
             f"{where} holds {_WORDS[kind]} and {_WORDS[kinds[other]]} files ({other.name}); name those of one kind"
         )
-    groups = _grouped(files, root, where) if named else {"train": list(files)}
-    if "val" in groups:  # the test part is for later; Hugging Face's often have no labels
-        groups = {which: some for which, some in groups.items() if which != "test"}
-    if kind == "csv":
-        parts = list_parts(groups, cache, progress, where)
-    else:
-        parts = {
-            which: shard_part(kind, some, _LISTERS[kind], cache, progress, _some(some, where))
-            for which, some in groups.items()
-        }
-    held: Part | None = parts.get("val", parts.get("test"))
-    return Parts(where, parts.get("train"), held)
+
+    def source(which: str) -> Source | None:
+        if (some := groups.get(which)) is None:
+            return None
+        words = str(some[0]) if len(some) == 1 else f"{where} ({some[0].name} and {len(some) - 1} more)"
+        if kind == "csv":
+            return Source(words, None, lambda: list_part(some, cache, progress))
+        return Source(words, None, lambda: shard_part(kind, some, _LISTERS[kind], cache, progress, words))
+
+    return Parts(where, source("train"), source("val") or source("test"))
 
 
 def kind_of(path: Path) -> str:
@@ -79,8 +88,8 @@ def kind_of(path: Path) -> str:
         return "parquet"
     if is_header(head) or (said == "tar" and len(head) == 512 and not head.strip(b"\0")):
         return "tar"
-    if head[:2] == b"\x1f\x8b" or head[:4] == b"\x28\xb5\x2f\xfd" or head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\0":
-        raise DataError(f"{path} is packed, and packed files cannot be read from the middle; unpack it first")
+    if (packed := packing(head)) is not None:
+        raise DataError(f"{path} is packed ({packed}), and cannot be read from the middle so; unpack it first")
     if said in ("parquet", "tar"):
         raise DataError(
             f"{path} is no {_WORDS[said]} file (it begins with {head[:4].hex() or 'nothing'}); fetch it again"
@@ -147,7 +156,3 @@ def _grouped(files: Sequence[Path], root: Path, where: str) -> Mapping[str, Sequ
 
 def _part_word(name: str) -> str | None:
     return next((PART_NAMES[word] for word in re.split(r"[^a-z]+", name.lower()) if word in PART_NAMES), None)
-
-
-def _some(files: Sequence[Path], where: str) -> str:
-    return str(files[0]) if len(files) == 1 else f"{where} ({files[0].name} and {len(files) - 1} more)"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-
 from plusx.data.dataset import Skipped
-from plusx.data.folders import index_pictures
-from plusx.data.indexing import Progress
-from plusx.data.parts import Part, one_line
+from plusx.data.folders import files_part
+from plusx.data.indexing import Progress, place
+from plusx.data.parts import Part, is_label, one_line
 from plusx.errors import DataError
+from plusx.images import SUFFIXES
 
 _PATH_NAMES = ("path", "file", "filename", "file_name", "filepath", "image", "image_path", "img", "picture")
 _LABEL_NAMES = ("label", "labels", "class", "class_name", "cls", "category", "target")
@@ -21,50 +21,20 @@ _MAX_LINE = 1 << 16
 _MAX_LINES = 50_000_000
 
 
-def list_parts(
-    paths: Mapping[str, Sequence[Path]], cache: Path | None, progress: Progress | None, where: str
-) -> dict[str, Part]:
-    """A Part for each name of `paths`. Pictures that several lists name are looked at once. Raises DataError."""
-    read = {which: [_read(path) for path in lists] for which, lists in paths.items()}
-    root = next(path for lists in paths.values() for path in lists).absolute().parent
-    wanted = {which: _merged(found, root) for which, found in read.items()}
-    names = sorted({name for rows, _ in wanted.values() for name in rows})
-    entries, bad = index_pictures(root, names, cache, progress)
-    known = {entry.name: entry for entry in entries}
-    reasons = {row.path: row.reason for row in bad}
-    out: dict[str, Part] = {}
-    for which, (rows, skipped) in wanted.items():
-        good = [name for name in rows if name in known]
-        grey = all(known[name].grey for name in good)
-        lost = [Skipped(str(root / n), reasons[str(root / n)]) for n in rows if n not in known]
-        out[which] = Part(
-            "csv", ", ".join(map(str, paths[which])), tuple(good), tuple(rows[name] for name in good),
-            np.array([min(known[n].width, known[n].height) for n in good], np.int64),
-            np.array([known[n].size for n in good], np.int64), 1 if grey else 3, root=root,
-            skipped=(*skipped, *lost),
-        )  # fmt: skip
-    return out
-
-
-def _merged(
-    lists: Sequence[tuple[Path, dict[str, str], list[Skipped]]], root: Path
-) -> tuple[dict[str, str], list[Skipped]]:
-    """Rows of several lists, with paths relative to `root`; those of a list elsewhere become absolute."""
+def list_part(paths: Sequence[Path], cache: Path | None, progress: Progress | None) -> Part:
+    """The pictures of one or several lists; paths are relative to the first one's folder. Raises DataError."""
+    root = paths[0].absolute().parent
     rows: dict[str, str] = {}
     skipped: list[Skipped] = []
-    for base, found, left_out in lists:
-        skipped += left_out
-        for name, label in found.items():
-            key = name if base == root else str(base / name)
-            if rows.setdefault(key, label) != label:
-                skipped.append(Skipped(str(base / name), f"listed again as {label}; {rows[key]} came first"))
-    return rows, skipped
+    for path in paths:
+        _read(path, root, rows, skipped)
+    index = cache and place(cache, "list", *paths)
+    return files_part("csv", ", ".join(map(str, paths)), root, rows, None, skipped, index, progress)
 
 
-def _read(path: Path) -> tuple[Path, dict[str, str], list[Skipped]]:
-    """The folder of a list, its label for each path, and lines left out. Raises DataError."""
-    rows: dict[str, str] = {}
-    skipped: list[Skipped] = []
+def _read(path: Path, root: Path, rows: dict[str, str], skipped: list[Skipped]) -> None:
+    """Adds the label of each path in a list to `rows`, and the lines left out to `skipped`. Raises DataError."""
+    folder = path.absolute().parent
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(_lines(file, path), delimiter=_delimiter(file, path))
@@ -76,7 +46,7 @@ def _read(path: Path) -> tuple[Path, dict[str, str], list[Skipped]]:
                     columns, is_header = _columns(cells, path)
                     if is_header:
                         continue
-                why = _take(rows, cells, columns)
+                why = _take(rows, cells, columns, "" if folder == root else f"{folder}/")
                 if why is not None:
                     skipped.append(Skipped(f"{path}, line {reader.line_num}", why))
     except UnicodeDecodeError as error:
@@ -85,7 +55,6 @@ def _read(path: Path) -> tuple[Path, dict[str, str], list[Skipped]]:
         raise DataError(f"cannot read {path} as CSV ({error}); one line a picture: path,label") from error
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror}); check its permissions") from error
-    return path.absolute().parent, rows, skipped
 
 
 def _lines(file: TextIO, path: Path) -> Iterator[str]:
@@ -112,8 +81,6 @@ def _delimiter(file: TextIO, path: Path) -> str:
 
 def _columns(cells: list[str], path: Path) -> tuple[tuple[int, int], bool]:
     """Where path and label stand, and whether this first line is a header. Raises DataError."""
-    from plusx.images import SUFFIXES
-
     words = [cell.strip().lower() for cell in cells]
     at = [next((words.index(n) for n in names if n in words), None) for names in (_PATH_NAMES, _LABEL_NAMES)]
     if at[0] is not None and at[1] is not None:
@@ -126,15 +93,16 @@ def _columns(cells: list[str], path: Path) -> tuple[tuple[int, int], bool]:
     )
 
 
-def _take(rows: dict[str, str], cells: list[str], columns: tuple[int, int]) -> str | None:
-    """Puts a line into rows; the reason when it cannot be."""
+def _take(rows: dict[str, str], cells: list[str], columns: tuple[int, int], prefix: str) -> str | None:
+    """Puts a line into rows, `prefix` before its path unless that is absolute; the reason when it cannot be."""
     if len(cells) <= max(columns):
         return f"{len(cells)} columns; path and label are needed"
     name, label = (cells[at].strip() for at in columns)
     if not name or not label:
         return "no label" if name else "no path"
-    if not name.isprintable() or not label.isprintable() or len(label) > 200:
+    if not name.isprintable() or not is_label(label):
         return "path or label holds control characters, or is too long"
+    name = name if os.path.isabs(name) else prefix + name
     if name in rows:
         return f"{name} is listed before" + (f", as {rows[name]}" if rows[name] != label else "")
     rows[name] = label

@@ -13,19 +13,19 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from plusx.data.dataset import Skipped
 from plusx.data.packed import MAX_PICTURE_BYTES
-from plusx.data.parts import in_range, no_twins, one_line
+from plusx.data.parts import class_names, in_range, is_label, one_line, some
 from plusx.data.shards import Listing, stamp_of
 from plusx.errors import DataError, MissingExtra
 
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "cls", "category", "target", "class_name")
 _PICTURE_NAMES = ("image", "img", "picture", "jpg", "jpeg", "png", "bytes")
 _MAX_GROUP = 1 << 33  # bytes of one row group, unpacked, as its footer says
-_ROWS = 64  # held in memory at a time
 
 
 def list_parquet(path: Path, cache: Path | None = None) -> Listing:
@@ -33,21 +33,103 @@ def list_parquet(path: Path, cache: Path | None = None) -> Listing:
 
     Raises DataError, and MissingExtra without pyarrow.
     """
-    arrow, parquet = _pyarrow()
-    try:
-        with parquet.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            features = _features(schema)
-            picture = _picture_column(arrow, schema, features, path)
-            label = _label_column(arrow, schema, features, picture, path)
-            names = features.get(label, {}).get("names")
-            classes = None if names is None else no_twins(_class_names(names, path), str(path))
-            _check_size(file, path)
-            pack = _pack_path(path, cache)
-            return _packed(file, path, pack, picture, label, classes)
-    except (OSError, arrow.ArrowException) as error:
-        words = one_line(" ".join(str(error).split())[:160])
-        raise DataError(f"cannot read {path} as Parquet ({words}); fetch it again") from error
+    with _Table(path) as table:
+        picture = table.picture_column()
+        label = table.label_column(picture)
+        names = table.features.get(label, {}).get("names")
+        classes = None if names is None else class_names(names, str(path))
+        return _packed(table, _pack_path(path, cache), picture, label, classes)
+
+
+def encoded_pictures(path: Path) -> Iterator[bytes | None]:
+    """The pictures of a Parquet file, row by row; None where a row has none. Raises DataError and MissingExtra."""
+    with _Table(path) as table:
+        for (value,) in table.rows(table.picture_column()):
+            yield _raw(value)
+
+
+class _Table:
+    """A Parquet file, open, and Hugging Face's description of its columns (empty when there is none)."""
+
+    def __init__(self, path: Path) -> None:
+        self.arrow, parquet = _pyarrow()
+        self.path = path
+        with self._reading():
+            self.file = parquet.ParquetFile(path)
+            self.schema = self.file.schema_arrow
+            self.features = _features(self.schema)
+            sizes = [self.file.metadata.row_group(i).total_byte_size for i in range(self.file.metadata.num_row_groups)]
+        if sizes and max(sizes) > _MAX_GROUP:
+            raise DataError(
+                f"row group {sizes.index(max(sizes))} of {path} has {max(sizes)} bytes, more than the cap of {_MAX_GROUP};"
+                " write smaller ones"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What pyarrow raises for damaged bytes, as DataError."""
+        try:
+            yield
+        except (OSError, ValueError, LookupError, TypeError, MemoryError, self.arrow.ArrowException) as error:
+            words = one_line(" ".join(str(error).split())[:160])
+            raise DataError(f"cannot read {self.path} as Parquet ({words}); fetch it again") from error
+
+    def rows(self, *columns: str) -> Iterator[tuple[Any, ...]]:
+        """The values of some columns, row by row.
+
+        One at a time: a dictionary page lets a small file say a large picture a million times.
+        """
+        with self._reading():
+            batches = self.file.iter_batches(1, columns=list(columns))
+        while True:
+            with self._reading():
+                batch = next(batches, None)
+                values = None if batch is None else [batch.column(name).to_pylist() for name in columns]
+            if values is None:
+                return
+            yield from zip(*values, strict=True)
+
+    def picture_column(self) -> str:
+        fit = [field.name for field in self.schema if self._holds_bytes(field.type)]
+        said = [name for name in fit if self.features.get(name, {}).get("_type") == "Image"]
+        named = [name for name in _PICTURE_NAMES if name in fit]
+        if chosen := said or named or fit:
+            return chosen[0]
+        raise DataError(f"no column of pictures in {self.path} (columns: {self._columns()}); one must hold their bytes")
+
+    def label_column(self, picture: str) -> str:
+        fit = [field.name for field in self.schema if field.name != picture and self._holds_labels(field.type)]
+        said = [name for name in fit if self.features.get(name, {}).get("_type") == "ClassLabel"]
+        for candidates in ([n for n in _LABEL_NAMES if n in said], said, [n for n in _LABEL_NAMES if n in fit]):
+            if candidates:
+                return candidates[0]
+        if len(fit) == 1:
+            return fit[0]
+        raise DataError(
+            f"no column of labels in {self.path} (columns: {self._columns()}); name one of whole numbers or texts label"
+        )
+
+    def _holds_bytes(self, kind: Any) -> bool:
+        types = self.arrow.types
+        if types.is_struct(kind):
+            at = kind.get_field_index("bytes")
+            return at >= 0 and self._holds_bytes(kind.field(at).type)
+        return types.is_binary(kind) or types.is_large_binary(kind)
+
+    def _holds_labels(self, kind: Any) -> bool:
+        types = self.arrow.types
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        return types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind)
+
+    def _columns(self) -> str:
+        shown = [one_line(f"{field.name[:40]} {str(field.type)[:40]}") for field in list(self.schema)[:8]]
+        return ", ".join(shown) + (", …" if len(self.schema) > 8 else "")
 
 
 def _pyarrow() -> tuple[Any, Any]:
@@ -68,58 +150,6 @@ def _features(schema: Any) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _class_names(names: Any, path: Path) -> tuple[str, ...]:
-    if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
-        raise DataError(f"the class names in {path} are not a list of texts; write it again")
-    return tuple(names)
-
-
-def _picture_column(arrow: Any, schema: Any, features: dict[str, dict[str, Any]], path: Path) -> str:
-    def holds_bytes(kind: Any) -> bool:
-        if arrow.types.is_struct(kind):
-            at = kind.get_field_index("bytes")
-            return at >= 0 and holds_bytes(kind.field(at).type)
-        return arrow.types.is_binary(kind) or arrow.types.is_large_binary(kind)
-
-    fit = [field.name for field in schema if holds_bytes(field.type)]
-    said = [name for name in fit if features.get(name, {}).get("_type") == "Image"]
-    named = [name for name in _PICTURE_NAMES if name in fit]
-    if chosen := said or named or fit:
-        return chosen[0]
-    raise DataError(f"no column of pictures in {path} (columns: {_columns(schema)}); one must hold their bytes")
-
-
-def _label_column(arrow: Any, schema: Any, features: dict[str, dict[str, Any]], picture: str, path: Path) -> str:
-    def fits(kind: Any) -> bool:
-        kind = kind.value_type if arrow.types.is_dictionary(kind) else kind
-        return arrow.types.is_integer(kind) or arrow.types.is_string(kind) or arrow.types.is_large_string(kind)
-
-    fit = [field.name for field in schema if field.name != picture and fits(field.type)]
-    said = [name for name in fit if features.get(name, {}).get("_type") == "ClassLabel"]
-    for candidates in ([n for n in _LABEL_NAMES if n in said], said, [n for n in _LABEL_NAMES if n in fit]):
-        if candidates:
-            return candidates[0]
-    if len(fit) == 1:
-        return fit[0]
-    raise DataError(
-        f"no column of labels in {path} (columns: {_columns(schema)}); name one of whole numbers or texts label"
-    )
-
-
-def _columns(schema: Any) -> str:
-    shown = [f"{one_line(field.name[:40])} {str(field.type)[:40]}" for field in list(schema)[:8]]
-    return ", ".join(shown) + (", …" if len(schema) > 8 else "")
-
-
-def _check_size(file: Any, path: Path) -> None:
-    for i in range(file.metadata.num_row_groups):
-        size = file.metadata.row_group(i).total_byte_size
-        if size > _MAX_GROUP:
-            raise DataError(
-                f"row group {i} of {path} has {size} bytes, more than the cap of {_MAX_GROUP}; write smaller"
-            )
-
-
 def _pack_path(path: Path, cache: Path | None) -> Path:
     """Named by path, size and time, so that a run reading an older pack is not disturbed."""
     if cache is None:
@@ -132,47 +162,49 @@ def _pack_path(path: Path, cache: Path | None) -> Path:
     return folder / f"{hashlib.sha256(key).hexdigest()[:24]}.pack"
 
 
-def _packed(file: Any, path: Path, pack: Path, picture: str, label: str, classes: tuple[str, ...] | None) -> Listing:
+def _packed(table: _Table, pack: Path, picture: str, label: str, classes: tuple[str, ...] | None) -> Listing:
     out = Listing(pack, [], [], [], [], [], classes)
     aside = pack.with_name(f"{pack.name}.{os.getpid()}")
+    at = 0
     try:
         pack.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as target:
-            row, at = 0, 0
-            for rows in file.iter_batches(_ROWS, columns=[picture, label]):
-                pictures, labels = rows.column(picture).to_pylist(), rows.column(label).to_pylist()
-                for value, mark in zip(pictures, labels, strict=True):
-                    raw: Any = value.get("bytes") if isinstance(value, dict) else value
-                    why = _why_not(value, raw, mark)
-                    if why is not None:
-                        out.skipped.append(Skipped(str(row), why))
-                    else:
-                        if classes is not None and isinstance(mark, int):
-                            mark = classes[in_range(mark, len(classes), f"{path}, row {row}")]
-                        _add(out, str(row), str(mark), at, len(raw))
-                        at += target.write(raw)
-                    row += 1
+            for row, (value, mark) in enumerate(table.rows(picture, label)):
+                raw = _raw(value)
+                why = _why_not(value, raw, mark)
+                if why is not None or raw is None:
+                    out.skipped.append(Skipped(str(row), why or "no picture"))
+                    continue
+                out.add(str(row), _class(mark, classes, f"{table.path}, row {row}"), at, len(raw))
+                at += target.write(raw)
         aside.replace(pack)
-    except BaseException as error:
+    except OSError as error:
+        raise DataError(
+            f"cannot pack {table.path} into {pack.parent} ({error.strerror}); set PLUSX_CACHE to a place with room"
+        ) from error
+    finally:
         with contextlib.suppress(OSError):
             aside.unlink()
-        if isinstance(error, OSError) and error.errno is not None:  # pyarrow's own have none
-            why = error.strerror
-            raise DataError(
-                f"cannot pack {path} into {pack.parent} ({why}); set PLUSX_CACHE to a place with room"
-            ) from error
-        raise
     return out
 
 
-def _add(out: Listing, name: str, label: str, start: int, size: int) -> None:
-    out.names.append(name)
-    out.labels.append(label)
-    out.starts.append(start)
-    out.sizes.append(size)
+def _raw(value: Any) -> bytes | None:
+    return value.get("bytes") if isinstance(value, dict) else value
 
 
-def _why_not(value: Any, raw: Any, label: Any) -> str | None:
+def _class(mark: Any, classes: tuple[str, ...] | None, where: str) -> str:
+    if classes is None:
+        return str(mark)
+    if isinstance(mark, int):
+        return classes[in_range(mark, len(classes), where)]
+    if mark not in classes:
+        raise DataError(
+            f"label {mark!r} of {where} is none of the declared classes ({some(classes)}); fix or remove it"
+        )
+    return mark
+
+
+def _why_not(value: Any, raw: bytes | None, label: Any) -> str | None:
     if raw is None:
         has_path = isinstance(value, dict) and value.get("path")
         return "only a path, not the picture itself" if has_path else "no picture"
@@ -180,6 +212,6 @@ def _why_not(value: Any, raw: Any, label: Any) -> str | None:
         return f"{len(raw)} bytes, more than the cap of {MAX_PICTURE_BYTES}"
     if label is None:
         return "no label"
-    if isinstance(label, str) and (not label or len(label) > 200 or not label.isprintable()):
+    if isinstance(label, str) and not is_label(label):
         return "its label is no class name of one line"
     return None

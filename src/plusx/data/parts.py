@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,10 @@ from plusx.data.packed import Packed
 from plusx.errors import DataError
 
 PART_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Which part a folder or file of that name is; test stands in for val where there is none."""
+
+MAX_LABEL = 200
+"""Characters of a class name."""
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 
 
@@ -38,31 +42,40 @@ class Part:
     root: Path | None = None
     skipped: tuple[Skipped, ...] = ()
 
+    def filled(self) -> Part:
+        """This part, which has pictures. Raises DataError."""
+        if self.names:
+            return self
+        first = f" (first left out: {_line(self.skipped[0])})" if self.skipped else ""
+        raise DataError(f"no readable labelled picture in {self.where}{first}; check that this is the data you mean")
+
     def known_classes(self) -> tuple[str, ...]:
-        """The declared classes, else the labels that occur, sorted: as numbers if all are numbers. Raises DataError."""
-        if not self.names:
-            first = f" (first: {self.skipped[0].path}: {self.skipped[0].reason})" if self.skipped else ""
-            raise DataError(
-                f"no readable labelled picture in {self.where}{first}; check that this is the data you mean"
-            )
-        present = set(self.labels)
-        if len(present) < 2:
-            raise DataError(f"one class ({next(iter(present))}) in {self.where}; at least 2 are needed")
+        """The declared classes, else the labels that occur, sorted: as numbers if all are numbers."""
         if self.classes is not None:
             return self.classes
+        present = set(self.labels)
         if all(_INTEGER.fullmatch(label) for label in present):
             return tuple(sorted(present, key=lambda label: (int(label), label)))
         return tuple(sorted(present))
 
     def data(self, classes: tuple[str, ...], channels: int) -> Data:
-        """Data whose labels index `classes`, which hold every label."""
+        """Data whose labels index `classes`, which hold every label; what was left out is not in it."""
         index = {name: i for i, name in enumerate(classes)}
         labels = np.array([index[label] for label in self.labels], dtype=np.int64)
         what = self.sizes if self.pictures is None else self.pictures
         mark = fingerprint(self.names, what, labels, classes)
         return Data(
-            self.kind, classes, channels, labels, self.names, mark, self.pictures, self.root, self.skipped, self.packed
+            self.kind, classes, channels, labels, self.names, mark, self.pictures, self.root, packed=self.packed
         )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A part not read yet: where it lies, the classes that can be told without reading it (None: they cannot)."""
+
+    where: str
+    classes: tuple[str, ...] | None
+    read: Callable[[], Part]
 
 
 @dataclass(frozen=True)
@@ -70,59 +83,108 @@ class Parts:
     """What lies at one place: `train`, and `val` where the format or the names of its files set one apart."""
 
     where: str
-    train: Part | None
-    val: Part | None
+    train: Source | None
+    val: Source | None
 
     def splits(self, val_split: float, seed: int) -> Splits:
         """Both parts; without `val` a stratified share of train is held out. Raises DataError."""
         if self.train is None:
-            raise DataError(f"{self.where} has a test or validation part and no train; add files named train…")
-        classes = self.train.known_classes()
-        size_px = int(np.median(self.train.sides))
+            raise DataError(f"{self.where} has a validation part and no training part; name its folder or files train")
+        if self.train.classes:
+            _several(self.train.classes, self.train.where)
+        if self.val is not None and self.train.classes is not None and self.val.classes is not None:
+            self._agree(self.train.classes, self.val.classes)  # before the pictures are looked at, which takes a while
+        part = self.train.read().filled()
+        _several(set(part.labels), self.train.where)
+        classes, size_px = part.known_classes(), int(np.median(part.sides))
         if self.val is None:
-            whole = self.train.data(classes, self.train.channels)
-            out = held_out(whole.names, whole.labels, val_split, seed)
-            if not out.any():
-                raise DataError(
-                    f"no class of {self.where} has two pictures, so none can be held out; add pictures or a val part"
-                )
-            train, val = (replace(whole.subset(np.flatnonzero(side)), skipped=()) for side in (~out, out))
-            return Splits(train, val, whole.skipped, size_px)
-        self._agree(classes, self.val)
-        channels = max(self.train.channels, self.val.channels)
-        train, val = (replace(part.data(classes, channels), skipped=()) for part in (self.train, self.val))
-        return Splits(train, val, (*self.train.skipped, *self.val.skipped), size_px)
+            return self._held_out(part.data(classes, part.channels), part, val_split, seed)
+        val = self.val.read()
+        if not val.names:
+            first = f" (first left out: {_line(val.skipped[0])})" if val.skipped else ""
+            raise DataError(f"the validation part is empty ({val.where}){first}; give it pictures, or remove it")
+        self._agree(classes, val.known_classes())
+        if part.pictures is not None and val.pictures is not None and part.pictures.shape[1:] != val.pictures.shape[1:]:
+            sizes = " and ".join(
+                "x".join(map(str, p.pictures.shape[1:])) for p in (part, val) if p.pictures is not None
+            )
+            raise DataError(f"pictures of train and val of {self.where} differ in size ({sizes}); they must not")
+        channels = max(part.channels, val.channels)
+        data = (each.data(classes, channels) for each in (part, val))
+        return Splits(*data, skipped=(*part.skipped, *val.skipped), size_px=size_px)
 
     def evaluated(self, val_split: float | None, seed: int) -> Data:
-        """The part to evaluate on: val, else the share that `val_split` and `seed` held out, else every picture."""
+        """The part to evaluate on: val, else the share that `val_split` and `seed` held out, else every picture.
+
+        What was left out is in its `skipped`. Raises DataError.
+        """
         if self.val is None and val_split is not None:
             splits = self.splits(val_split, seed)
             return replace(splits.val, skipped=splits.skipped)
-        part = self.val or self.train
-        if part is None or not part.names:
-            raise DataError(f"no readable labelled picture in {self.where}; check that this is the data you mean")
-        # to be evaluated on a single class is fair
-        classes = part.classes if part.classes is not None else tuple(sorted(set(part.labels)))
-        return part.data(classes, part.channels)
+        source = self.val or self.train
+        if source is None:
+            raise DataError(f"no pictures in {self.where}; check that this is the data you mean")
+        part = source.read().filled()
+        return replace(part.data(part.known_classes(), part.channels), skipped=part.skipped)
 
-    def _agree(self, classes: tuple[str, ...], val: Part) -> None:
-        if not val.names:
-            first = f" (first left out: {val.skipped[0].path}: {val.skipped[0].reason})" if val.skipped else ""
-            raise DataError(f"the validation part is empty ({val.where}){first}; give it pictures")
-        theirs = val.classes if val.classes is not None else tuple(set(val.labels))
-        if set(classes) == set(theirs):
-            return
-        only = {"train": set(classes) - set(theirs), "val": set(theirs) - set(classes)}
-        words = "; ".join(f"only in {part}: {', '.join(sorted(names)[:5])}" for part, names in only.items() if names)
-        raise DataError(f"train and val of {self.where} differ in classes ({words}); give both the same")
+    def _held_out(self, whole: Data, part: Part, val_split: float, seed: int) -> Splits:
+        out = held_out(whole.names, whole.labels, val_split, seed)
+        if not out.any():
+            raise DataError(
+                f"no class of {self.where} has two pictures, so none can be held out; add pictures, or a val part"
+            )
+        train, val = (whole.subset(np.flatnonzero(side)) for side in (~out, out))
+        return Splits(train, val, part.skipped, int(np.median(part.sides)))
+
+    def _agree(self, train: Sequence[str], val: Sequence[str]) -> None:
+        if not val:
+            raise DataError(f"the validation part of {self.where} is empty; give it pictures, or remove it")
+        if set(train) != set(val):
+            only = {"train": set(train) - set(val), "val": set(val) - set(train)}
+            words = "; ".join(f"only in {part}: {some(sorted(names))}" for part, names in only.items() if names)
+            raise DataError(f"train and val of {self.where} differ in classes ({words}); give both the same")
 
 
-def no_twins(classes: tuple[str, ...], where: str) -> tuple[str, ...]:
-    """Declared class names, all of them different. Raises DataError."""
-    if len(set(classes)) != len(classes):
-        twin = next(name for i, name in enumerate(classes) if name in classes[:i])
+def memory_part(
+    kind: str, where: str, which: str, pictures: NDArray[np.uint8], labels: Sequence[int], classes: tuple[str, ...]
+) -> Part:
+    """A part whose pictures, uint8 (n, h, w, c), lie in memory; they are named by number. Labels index `classes`."""
+    n, sides = len(labels), min(pictures.shape[1:3])
+    return Part(
+        kind, where, tuple(f"{which}/{i:05d}" for i in range(n)), [classes[label] for label in labels],
+        np.full(n, sides, np.int64), np.zeros(n, np.int64), pictures.shape[3], classes, pictures,
+    )  # fmt: skip
+
+
+def _several(classes: Sequence[str] | set[str], where: str) -> None:
+    if len(classes) < 2:
+        raise DataError(f"one class ({next(iter(classes))}) in {where}; at least 2 are needed")
+
+
+def _line(row: Skipped) -> str:
+    return f"{row.path}: {row.reason}"
+
+
+def class_names(names: object, where: str) -> tuple[str, ...]:
+    """Declared class names: a list of texts of one line, all of them different. Raises DataError."""
+    texts = tuple(name for name in names if isinstance(name, str)) if isinstance(names, list | tuple) else ()
+    if not texts or not isinstance(names, list | tuple) or len(texts) != len(names):
+        raise DataError(f"the class names in {where} are not a list of texts; write it again")
+    if odd := next((name for name in texts if not is_label(name)), None):
+        raise DataError(f"class name {one_line(odd[:40])!r} in {where} is no text of one line; write it again")
+    if len(set(texts)) != len(texts):
+        twin = next(name for i, name in enumerate(texts) if name in texts[:i])
         raise DataError(f"class name {twin!r} stands twice in {where}; every class needs a name of its own")
-    return classes
+    return texts
+
+
+def is_label(text: str) -> bool:
+    """Whether a text may be a class name: one line that is not empty, nor a page long.
+
+    >>> is_label("Ankle boot"), is_label("a\\nb"), is_label(""), is_label("a" * 1000)
+    (True, False, False, False)
+    """
+    return bool(text) and len(text) <= MAX_LABEL and text.isprintable()
 
 
 def in_range(label: int, count: int, where: str) -> int:
@@ -140,3 +202,13 @@ def one_line(name: str) -> str:
     'a?b.jpg'
     """
     return "".join(c if c.isprintable() else "?" for c in name)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of many names.
+
+    >>> some(["a", "b"]), some(list("abcdefg"))
+    ('a, b', 'a, b, c, d, e and 2 more')
+    """
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

@@ -15,6 +15,7 @@ from plusx.data.indexing import Progress, Seen, each, keep, place, recall
 from plusx.data.packed import Packed, Stamp, joined
 from plusx.data.parts import Part
 from plusx.errors import DataError
+from plusx.images import Probe, probe
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,12 @@ class Listing:
     sizes: list[int]
     skipped: list[Skipped]
     classes: tuple[str, ...] | None = None
+
+    def add(self, name: str, label: str, start: int, size: int) -> None:
+        self.names.append(name)
+        self.labels.append(label)
+        self.starts.append(start)
+        self.sizes.append(size)
 
 
 Lister = Callable[[Path, Path | None], Listing]  # of a shard, with the cache
@@ -71,11 +78,16 @@ def shard_part(
 def _shard(kind: str, path: Path, lister: Lister, cache: Path | None, progress: Progress | None) -> tuple[Seen, Packed]:
     stamp = stamp_of(path)
     at = None if cache is None else place(cache, kind, path)
-    seen = None if at is None else recall(at, stamp)
-    if seen is None or not os.path.isfile(seen.about["file"]):  # a pack may have been swept from the cache
-        seen = _look(lister(path, cache), progress)
+    seen = None if at is None else recall(at)
+    # a pack may have been swept from the cache
+    if (
+        seen is None
+        or seen.about.get("stamp") != [stamp.size, stamp.mtime_ns]
+        or not os.path.isfile(seen.about["file"])
+    ):
+        seen = _look(lister(path, cache), stamp, progress)
         if at is not None:
-            keep(at, stamp, seen)
+            keep(at, seen)
     return seen, _in_one(Path(seen.about["file"]), seen.columns["starts"], seen.columns["sizes"])
 
 
@@ -84,10 +96,8 @@ def _in_one(file: Path, starts: Sequence[int], sizes: Sequence[int]) -> Packed:
     return Packed((file,), (stamp_of(file),), *columns)
 
 
-def _look(listing: Listing, progress: Progress | None) -> Seen:
+def _look(listing: Listing, stamp: Stamp, progress: Progress | None) -> Seen:
     """Every picture of a listing, decoded once (small)."""
-    from plusx.images import Probe, probe
-
     packed = _in_one(listing.file, listing.starts, listing.sizes)
 
     def one(i: int) -> Probe | str:
@@ -108,6 +118,7 @@ def _look(listing: Listing, progress: Progress | None) -> Seen:
         "grey": [answer.grey for _, answer in good],
     }
     about = {
+        "stamp": [stamp.size, stamp.mtime_ns],
         "file": str(listing.file),
         "classes": None if listing.classes is None else list(listing.classes),
         "skipped": [*bad, *([row.path, row.reason] for row in listing.skipped)],

@@ -128,7 +128,7 @@ class _Machine:
             case "GLOBAL":
                 stack.append(_Name(str(arg).replace(" ", ".")))
             case "STACK_GLOBAL":
-                attribute, module = stack.pop(), stack.pop()
+                attribute, module = _text(stack.pop()), _text(stack.pop())
                 stack.append(_Name(f"{module}.{attribute}"[:200]))
             case "REDUCE" | "NEWOBJ":
                 given, called = stack.pop(), stack.pop()
@@ -155,6 +155,11 @@ def _needed(value: Any, kind: type) -> Any:
     return value
 
 
+def _text(value: Any) -> str:
+    """A name or a type code. Anything else is not even printed: a tuple of shared tuples has no end to its text."""
+    return value.decode("latin-1") if isinstance(value, bytes) else _needed(value, str)
+
+
 def _key(key: Any) -> Any:
     """Only what hashes in one step: a nested tuple of shared parts would take for ever."""
     if not isinstance(key, str | bytes | int | None):
@@ -175,7 +180,7 @@ def _reduced(called: Any, given: Any) -> Any:
     if module in ("numpy.core.multiarray", "numpy._core.multiarray") and last == "_reconstruct":
         return _Array()
     if name == "numpy.dtype":
-        return _Type(str(given[0]))
+        return _Type(_text(given[0]))
     if name == "_codecs.encode" and given[1:] in ((), ("latin1",)):  # how Python 3 writes bytes into protocol 2
         return _needed(given[0], str).encode("latin-1")
     if module in ("numpy.core.numeric", "numpy._core.numeric") and last == "_frombuffer":

@@ -29,14 +29,16 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
 )
+# pictures to the eye that are not read: worth a row with its reason, where a README is not
+OTHER_SUFFIXES = frozenset((".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".svg", ".raw", ".cr2", ".nef", ".dng"))
 MAX_PIXELS = 89_478_485  # Pillow's own MAX_IMAGE_PIXELS: a quarter of a gigabyte of RGB
 MAX_FILE_BYTES = 1 << 29
 _WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _GREY_MODES = ("1", "L", "LA", *_WIDE_MODES)
-_ORIENTATION_TAG = 0x0112
+ORIENTATION_TAG = 0x0112
 _JPEG = ("JPEG", "MPO")  # MPO: several JPEGs in one file, as cameras write them; Pillow finds it out by itself
 # what Pillow's plugins raise for hostile bytes, found by mutating files
-_BAD_PICTURE = (
+BAD_PICTURE = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     SyntaxError, TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
@@ -78,12 +80,12 @@ def probe(source: bytes | Path) -> Probe:
     """Size and greyness of a picture, decoded (small) to be sure that it can be. Raises DataError, as decode."""
     try:
         raw = source if isinstance(source, bytes) else read_file(source)
-        with _opened(raw) as image:
+        with opened(raw) as image:
             width, height = image.size
             jpeg = image.format in _JPEG
             try:
                 grey = _is_grey(image)
-            except _BAD_PICTURE as error:
+            except BAD_PICTURE as error:
                 raise DataError(_reason(image.format, error)) from error
         small = decode(raw, "L" if grey else "RGB", at_least_px=1)
         if not jpeg:
@@ -105,14 +107,14 @@ def read_file(path: Path) -> bytes:
                 raise DataError("not a regular file")
             if about.st_size > MAX_FILE_BYTES:
                 raise DataError(f"{about.st_size} bytes, more than the cap of {MAX_FILE_BYTES}")
-            return file.read(MAX_FILE_BYTES)
+            return file.read(about.st_size)  # a larger number would be taken from memory first
     except (OSError, ValueError) as error:
         raise DataError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def decode_with_pillow(raw: bytes, mode: str, at_least_px: int | None = None) -> NDArray[np.uint8]:
     """decode's path for everything but common JPEGs, and the reference that the fast path is held to."""
-    with _opened(raw) as image:
+    with opened(raw) as image:
         jpeg = image.format in _JPEG
         if jpeg:
             width, height = image.size
@@ -122,14 +124,15 @@ def decode_with_pillow(raw: bytes, mode: str, at_least_px: int | None = None) ->
         try:
             image.load()
             # TIFF is turned by Pillow while loading, and then says 1
-            turn = orientation(raw) if jpeg else image.getexif().get(_ORIENTATION_TAG, 1)
+            turn = orientation(raw) if jpeg else image.getexif().get(ORIENTATION_TAG, 1)
             picture = _converted(image, mode)
-        except _BAD_PICTURE as error:
+        except BAD_PICTURE as error:
             raise DataError(_reason(image.format, error)) from error
     return oriented(picture, turn if isinstance(turn, int) and 1 <= turn <= 8 else 1)
 
 
-def _opened(raw: bytes) -> Image.Image:
+def opened(raw: bytes) -> Image.Image:
+    """Pillow's image, not decoded yet, of an allowed format and below the cap. Raises DataError."""
     if not raw:
         raise DataError("empty file")
     try:
@@ -141,7 +144,7 @@ def _opened(raw: bytes) -> Image.Image:
         raise DataError(f"not a picture plusx reads ({raw[:8].hex()}…); allowed: {known}") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"more pixels than the cap of {MAX_PIXELS}; make it smaller") from error
-    except _BAD_PICTURE as error:
+    except BAD_PICTURE as error:
         raise DataError(_reason("picture", error)) from error
     check_pixels(*image.size, MAX_PIXELS)
     return image

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import sys
-import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from plusx.data.archive import members, open_stream
+from plusx.data.parquet import encoded_pictures
 from plusx.errors import DataError
-from plusx.images import SUFFIXES
+from plusx.images import MAX_FILE_BYTES, OTHER_SUFFIXES, SUFFIXES
 
-# pictures to the eye, but formats images/ does not read: worth a row with its reason, where a README is not
-OTHER_PICTURES = frozenset((".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".svg", ".raw", ".cr2", ".nef", ".dng"))
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _MAX_DEPTH = 64
-_MAX_MEMBER = 1 << 29
 Source = Path | bytes | NDArray[np.uint8]
 
 
@@ -88,7 +86,7 @@ def _lines() -> Iterator[str]:
 
 
 def _file(path: Path) -> Item:
-    if path.suffix.lower() in OTHER_PICTURES:
+    if path.suffix.lower() in OTHER_SUFFIXES:
         return Item(
             str(path),
             None,
@@ -113,7 +111,7 @@ def _folder(root: Path, depth: int = 0, above: tuple[tuple[int, int], ...] = ())
         path, suffix = root / entry.name, os.path.splitext(entry.name)[1].lower()
         if _is_dir(entry):
             yield from _folder(path, depth + 1, (*above, here))
-        elif suffix in SUFFIXES or suffix in OTHER_PICTURES:
+        elif suffix in SUFFIXES or suffix in OTHER_SUFFIXES:
             yield _file(path)
 
 
@@ -127,49 +125,22 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
 def _tar(path: Path) -> Iterator[Item]:
     """Pictures of a tar archive in the order they lie in it; nothing is unpacked to disk."""
     try:
-        with tarfile.open(path, "r|*") as archive:
-            for member in archive:
-                suffix = os.path.splitext(member.name)[1].lower()
-                if not member.isfile() or suffix not in SUFFIXES:
+        with open_stream(path) as stream:
+            for name, _, size in members(stream):
+                if os.path.splitext(name)[1].lower() not in SUFFIXES:
                     continue
-                name = f"{path}/{member.name}"
-                if member.size > _MAX_MEMBER:
-                    yield Item(name, None, f"{member.size} bytes, more than the cap of {_MAX_MEMBER}")
-                    continue
-                file = archive.extractfile(member)
-                yield Item(name, file.read() if file is not None else b"")
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        yield Item(str(path), None, f"not a whole tar archive ({' '.join(str(error).split()) or type(error).__name__})")
+                if size > MAX_FILE_BYTES:
+                    yield Item(f"{path}/{name}", None, f"{size} bytes, more than the cap of {MAX_FILE_BYTES}")
+                else:
+                    yield Item(f"{path}/{name}", stream.exactly(size))
+    except DataError as error:
+        yield Item(str(path), None, f"not a whole tar archive ({error})")
 
 
 def _parquet(path: Path) -> Iterator[Item]:
-    """Pictures of a Parquet file: a column of bytes, or of {bytes, path} as Hugging Face writes them."""
-    from plusx.runtime.quiet import missing
-
+    """Pictures of a Parquet file, named by row."""
     try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise missing("pyarrow", "parquet", error) from error
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            column = _picture_column(file.schema_arrow, path)
-            row = 0
-            for group in file.iter_batches(64, columns=[column]):
-                for value in group.column(0).to_pylist():
-                    raw = value.get("bytes") if isinstance(value, dict) else value
-                    yield Item(f"{path}/{row}", raw if raw is not None else b"")
-                    row += 1
-    except (OSError, pyarrow.ArrowException) as error:
-        yield Item(str(path), None, f"not a readable Parquet file ({str(error).splitlines()[0]})")
-
-
-def _picture_column(schema: object, path: Path) -> str:
-    fields = list(schema)  # type: ignore[call-overload]
-    for field in fields:
-        kind = str(field.type)
-        if kind in ("binary", "large_binary") or (kind.startswith("struct<") and "bytes: binary" in kind):
-            return field.name
-    raise DataError(
-        f"{path} has no column of pictures (columns: {', '.join(f.name for f in fields)}); one must hold bytes"
-    )
+        for row, raw in enumerate(encoded_pictures(path)):
+            yield Item(f"{path}/{row}", raw or b"")
+    except DataError as error:
+        yield Item(str(path), None, str(error))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from PIL import Image
 
-from plusx.errors import DataError
-from plusx.images.decode import _ORIENTATION_TAG, _opened
+from plusx.images.decode import BAD_PICTURE, ORIENTATION_TAG, opened
 
 _WIDE = ("I", "I;", "F")
 
 
 def traits(raw: bytes) -> tuple[str, ...]:
     """Which of cmyk, 16-bit, rotated are true of an encoded picture that images.decode can read."""
-    with _opened(raw) as image:
+    with opened(raw) as image:
         wide = image.mode.startswith(_WIDE) or _wide_colour(image)
         try:
-            turn = image.getexif().get(_ORIENTATION_TAG, 1)
-        except (DataError, ValueError, SyntaxError, OSError, LookupError, TypeError):  # nonsense in EXIF turns nothing
+            turn = image.getexif().get(ORIENTATION_TAG, 1)
+        except BAD_PICTURE:  # nonsense in EXIF turns nothing
             turn = 1
         rotated = isinstance(turn, int) and 2 <= turn <= 8
         said = (("cmyk", image.mode == "CMYK"), ("16-bit", wide), ("rotated", rotated))

@@ -1,0 +1,174 @@
+"""The members of a tar archive, front to back, packed or not. Headers are read; nothing is unpacked to disk.
+
+The header walk is plusx's own (POSIX.1-2017, pax, "ustar Interchange Format", and GNU's long names): it gives offsets, takes
+no more memory than a name, follows no link and makes no file.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import lzma
+import os
+import stat
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from plusx.errors import DataError
+
+_BLOCK = 512
+_PIECE = 1 << 20
+_MAX_EXTENSION = 1 << 16  # a long name, or what pax adds
+_PACKINGS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
+    "gzip": lambda file: gzip.GzipFile(fileobj=file),  # type: ignore[dict-item]
+    "bzip2": bz2.BZ2File,
+    "xz": lzma.LZMAFile,
+}
+
+
+class Stream:
+    """Bytes read forward, and from anywhere where `total`, their number, is known. Its errors are DataErrors."""
+
+    def __init__(self, file: IO[bytes], total: int | None) -> None:
+        self.file, self.total, self.at = file, total, 0
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; less at the end alone."""
+        try:
+            raw = self.file.read(size)
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+            raise DataError(f"{' '.join(str(error).split()) or type(error).__name__} after byte {self.at}") from error
+        self.at += len(raw)
+        return raw
+
+    def exactly(self, size: int) -> bytes:
+        """`size` bytes. What a header claims is asked for in pieces, so a claim alone takes no memory."""
+        pieces: list[bytes] = []
+        end = self.at + size
+        while self.at < end:
+            pieces.append(self.read(min(_PIECE, end - self.at)))
+            if not pieces[-1]:
+                raise DataError(f"cut short: it ends at byte {self.at}, before {end}")
+        return b"".join(pieces)
+
+    def go(self, at: int) -> None:
+        """Stand at byte `at`; forward only where the total is unknown."""
+        if self.total is None:
+            while self.at < at:
+                if not self.read(min(_PIECE, at - self.at)):
+                    raise DataError(f"cut short: it ends at byte {self.at}, before {at}")
+            return
+        if at > self.total:
+            raise DataError(f"cut short: it ends at byte {self.total}, before {at}")
+        self.file.seek(at)
+        self.at = at
+
+
+@contextlib.contextmanager
+def open_stream(path: Path) -> Iterator[Stream]:
+    """A file, unpacked while it is read if it is gzip, bzip2 or xz; pipes too. Raises DataError."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})") from error
+    with file:
+        about = os.fstat(file.fileno())
+        kind = packing(file.peek(8))
+        if kind is None:
+            yield Stream(file, about.st_size if stat.S_ISREG(about.st_mode) else None)
+        elif kind in _OPENERS:
+            with _OPENERS[kind](file) as unpacked:
+                yield Stream(unpacked, None)
+        else:
+            raise DataError(f"packed with {kind}, which is not read; unpack it first")
+
+
+def packing(head: bytes) -> str | None:
+    """What a file that begins so is packed with: gzip, bzip2, xz, zstd; None for anything else."""
+    return next((kind for magic, kind in _PACKINGS.items() if head.startswith(magic)), None)
+
+
+def members(stream: Stream) -> Iterator[tuple[str, int, int]]:
+    """(name, offset, size) of the regular files. Links, devices and folders are passed over.
+
+    The bytes may be read from the stream before the next is asked for. Raises DataError where the archive is not whole.
+    """
+    at, long_name, long_size = 0, None, None
+    while True:
+        stream.go(at)
+        head = stream.read(_BLOCK)
+        if len(head) < _BLOCK:
+            raise DataError(f"cut short: no end mark at byte {at}")
+        if not head.strip(b"\0"):  # the end; what follows is padding
+            return
+        if not is_header(head):
+            raise DataError(f"no tar header at byte {at}")
+        kind, size = head[156:157], _number(head[124:136])
+        start = at + _BLOCK
+        if kind in (b"x", b"g", b"L", b"K"):
+            if not 0 <= size <= _MAX_EXTENSION:
+                raise DataError(f"a name of {size} bytes at byte {at}, more than the cap of {_MAX_EXTENSION}")
+            body = stream.exactly(size)
+            if kind == b"L":
+                long_name = body.split(b"\0")[0].decode("utf-8", "surrogateescape")
+            elif kind == b"x":
+                pairs = _pax(body)
+                long_name = pairs.get("path", long_name)
+                long_size = _whole(pairs["size"]) if "size" in pairs else long_size
+        else:
+            size = size if long_size is None else long_size
+            # links say a size now and then, and have no bytes (POSIX: size 0 for all but regular files)
+            size = 0 if kind in (b"1", b"2", b"3", b"4", b"5", b"6") else size
+            if size < 0:
+                raise DataError(f"a size that is no number at byte {at}")
+            if stream.total is not None and start + size > stream.total:
+                raise DataError(f"cut short: it ends at byte {stream.total}, before {start + size}")
+            if kind in (b"0", b"\0", b"7"):
+                yield long_name if long_name is not None else _name(head), start, size
+            long_name = long_size = None
+        at = start + -(-size // _BLOCK) * _BLOCK
+
+
+def is_header(head: bytes) -> bool:
+    """Whether 512 bytes are a tar header: its checksum is right."""
+    if len(head) < _BLOCK:
+        return False
+    return _number(head[148:156]) == sum(head) - sum(head[148:156]) + 8 * 32
+
+
+def _number(raw: bytes) -> int:
+    """Octal digits, or GNU's base 256; -1 for anything else."""
+    if raw[0] in (0x80, 0xFF):
+        return int.from_bytes(raw[1:], "big") if raw[0] == 0x80 else -1
+    return _whole(raw.split(b"\0")[0].strip().decode("latin-1") or "0", 8)
+
+
+def _whole(text: str, base: int = 10) -> int:
+    allowed = "01234567" if base == 8 else "0123456789"
+    return int(text, base) if text and len(text) < 20 and all(c in allowed for c in text) else -1
+
+
+def _pax(body: bytes) -> dict[str, str]:
+    """Records "LENGTH key=value\\n"; what does not fit ends the reading."""
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(body):
+        digits = body[at : at + 20].partition(b" ")[0]
+        length = _whole(digits.decode("latin-1"))
+        record = body[at + len(digits) + 1 : at + max(length, 0)]
+        if not record.endswith(b"\n"):
+            break
+        key, _, value = record[:-1].partition(b"=")
+        found[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
+        at += length
+    return found
+
+
+def _name(head: bytes) -> str:
+    name = head[:100].split(b"\0")[0]
+    prefix = head[345:500].split(b"\0")[0] if head[257:262] == b"ustar" and head[263:265] == b"00" else b""
+    return (prefix + b"/" + name if prefix else name).decode("utf-8", "surrogateescape")
