@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from plusx.bundles import read_lines, read_run
+from plusx.bundles import open_bundle, read_lines, read_run
 from training.test_training_world import torchrun
 from training.tinyrun import digest
 
@@ -53,6 +53,12 @@ def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
     ]
     assert rows[0] == rows[1] and len(rows[0]) == 2
     assert read_run(out).fields["world"] == 2
+    # evaluated by two processes: what the training said, once
+    words = ["-m", "plusx", "evaluate", out, "--data", "digits", "--format", "json"]
+    alone, both = run([sys.executable, *map(str, words)]), run(torchrun(2, *words))
+    assert both.returncode == 0, both.stderr[-2000:]
+    assert json.loads(both.stdout) == json.loads(alone.stdout)
+    assert json.loads(both.stdout)["nll"] == open_bundle(out).metrics["nll"]
     # the same words for another run at the same place are no restart
     again = run(torchrun(2, "-m", "plusx", "train", *WORDS, "--out", out))
     assert again.returncode == 1 and len(said(again)) == 1 and "holds a run already" in said(again)[0]

@@ -47,24 +47,32 @@ def run(args: argparse.Namespace) -> int:
     from plusx.runtime.processor import cores
     from plusx.training.evaluation import evaluate
     from plusx.training.held_out import open_held_out
+    from plusx.training.world import here
 
-    bundle, _ = open_weights(args.source, args.weights, on_damage=_note)
-    data, own = open_held_out(args.data, bundle, skip_bad=args.skip_bad, progress=Indexing())
-    for row in data.skipped:
+    world = here(args.device)
+    say = _note if world.first else _nothing
+    bundle, _ = world.together(lambda: open_weights(args.source, args.weights, on_damage=say))
+    indexing = Indexing() if world.first else None
+    data, own = world.first_then_others(
+        lambda: open_held_out(args.data, bundle, skip_bad=args.skip_bad, progress=indexing)
+    )
+    for row in data.skipped if world.first else ():
         print(f"skipped {row.path}: {row.reason}", file=sys.stderr)
     if own:
-        _note(f"the {len(data):,} pictures of {args.data} that the training held out")
+        say(f"the {len(data):,} pictures of {args.data} that the training held out")
     step = bundle.provenance.get("step")
     if args.weights != "best":
-        _note(f"{args.weights} weights, after step {step}")
+        say(f"{args.weights} weights, after step {step}")
     found = evaluate(
         args.source,
         data,
         weights=args.weights,
         device=args.device,
         threads=args.threads,
-        workers=args.workers if args.workers is not None else cores(),
+        workers=args.workers if args.workers is not None else max(1, cores() // world.local),
     )
+    if not world.first:
+        return 0
     if args.format == "table":
         lines = table(found, len(data.skipped)) + (confusion_table(found) if args.confusion else [])
         return emit("\n".join(lines) + "\n", args.output)
@@ -72,6 +80,10 @@ def run(args: argparse.Namespace) -> int:
     head |= {"data": args.data, "held_out": own}
     skipped = [{"path": row.path, "reason": row.reason} for row in data.skipped]
     return emit(json.dumps({**head, **found.to_dict(), "skipped": skipped}, ensure_ascii=False) + "\n", args.output)
+
+
+def _nothing(line: str) -> None:
+    """What the other processes say."""
 
 
 def _note(line: str) -> None:

@@ -19,7 +19,7 @@ from plusx.specs import ResNetSpec
 from plusx.training.ahead import ahead
 from plusx.training.held_out import open_held_out
 from plusx.training.machine import count_threads, pick_device, using_threads
-from plusx.training.world import ALONE, World
+from plusx.training.world import ALONE, World, here
 
 BATCH = 64
 """Fixed, because the last bits of a logit may depend on it."""
@@ -116,15 +116,18 @@ def evaluate(
 ) -> Evaluation:
     """The Evaluation of a bundle or run on `data`; on the run's own, what the training reported, to the digit.
 
-    `weights`: best (the bundle's), or last or ema of the run's newest checkpoint. A path means what it does for `fit`; of the run's own pictures only the held-out share counts (`open_held_out`).
-    `threads` None: as many as the training had, for sums may round otherwise. Raises BundleError, DataError, SpecError.
+    `weights`: best (the bundle's), or last or ema of the run's newest checkpoint. A path means what it does for `fit`; of
+    the run's own pictures only the held-out share counts (`open_held_out`). `threads` None: as many as the training had,
+    for sums may round otherwise. Under torchrun the processes share the work, and each has the whole answer. Raises
+    BundleError, DataError, SpecError.
     """
-    on = pick_device(device)
+    world = here(device)
+    on = pick_device(device, world)
     network, bundle = load_network(source, on, weights)
     had = bundle.provenance.get("threads")
     data = data if isinstance(data, Data) else open_held_out(data, bundle)[0]
     with using_threads(count_threads(threads, had if isinstance(had, int) else None)):
-        found = judge(network, data, bundle.preprocessing, on, workers, seen=seen)
+        found = judge(network, data, bundle.preprocessing, on, workers, seen=seen, world=world)
     if found is None:
         raise RuntimeError("an evaluation that nobody can stop was stopped")
     return found

@@ -67,7 +67,7 @@ class Loop:
         trainer, progress, plan = self.trainer, self.trainer.progress, self.trainer.plan
         batches = self.feed.batches(progress.step, plan.steps)
         while not self._over() and not self.stop.agreed(trainer.world):
-            yield from self.writer.finished()
+            yield from self._meanwhile()
             at_end_of_epoch = progress.step == (progress.evaluated + 1) * plan.steps_per_epoch
             if not at_end_of_epoch:
                 yield from self._step(next(batches))
@@ -99,6 +99,16 @@ class Loop:
             progress.step, epoch, self._reason(), progress.seconds, self.run,
             bundle if bundle.is_dir() else None, progress.kept,
         )  # fmt: skip
+
+    def _meanwhile(self) -> Iterator[Event]:
+        """What has come to disk. When the disk refused, all processes fail, and one says it."""
+        refused: RunError | None = None
+        try:
+            yield from self.writer.finished()
+        except RunError as error:
+            refused = error
+        if self.trainer.world.any(refused is not None):
+            self.trainer.world.together(partial(_raise, refused))
 
     def _over(self) -> bool:
         """Whether every epoch is done, or the last `early_stop` of them brought nothing better."""
@@ -188,3 +198,8 @@ class Loop:
     def _last_good(self) -> str:
         path = newest_checkpoint(self.run)
         return f"last good checkpoint: {path}" if path else "there is no checkpoint yet"
+
+
+def _raise(error: RunError | None) -> None:
+    if error is not None:
+        raise error

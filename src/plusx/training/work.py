@@ -27,6 +27,7 @@ from plusx.training.feed import Feed
 from plusx.training.loop import Arrays, Loop
 from plusx.training.machine import count_threads, pick_device, pick_precision, repeatable, require_room, using_threads
 from plusx.training.plan import Plan
+from plusx.training.report import ReportFile
 from plusx.training.setup import Setup
 from plusx.training.signals import Stop
 from plusx.training.sinks import MetricsFile, Sink, SkippedFile
@@ -102,7 +103,8 @@ class Work:
         if not self.world.first:
             return []
         skipped = ((row.path, row.reason) for row in self.splits.skipped)
-        return [MetricsFile(self.run / "metrics.jsonl"), SkippedFile(self.run / "skipped.csv", skipped), *more]
+        own = MetricsFile(self.run / "metrics.jsonl"), SkippedFile(self.run / "skipped.csv", skipped)
+        return [*own, ReportFile(self.run), *more]
 
     def begin(self, minutes: float | None, command: Sequence[str]) -> Iterator[Event]:
         """The events of a new run."""
