@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="as for plusx train; of the run's own data only the held-out share counts",
     )
     add("--skip-bad", action="store_true", help="leave out pictures that cannot be read, instead of refusing")
+    add("--exact-decode", action="store_true", help="decode JPEGs at full size, then resize, as predict can")
     add("--device", default="auto", metavar="auto|cpu|cuda|mps")
     add("--threads", type=int, metavar="N", help="threads that compute (default: as in training)")
     add("--workers", type=int, metavar="N", help="threads that read pictures (default: one a core)")
@@ -35,12 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plusx.bundles import open_bundle
     from plusx.cli.progress import Indexing
+    from plusx.data.exact import exact
     from plusx.runtime.processor import cores
     from plusx.training.evaluation import evaluate
     from plusx.training.held_out import open_held_out
 
     bundle = open_bundle(args.source)
     data, own = open_held_out(args.data, bundle, skip_bad=args.skip_bad, progress=Indexing())
+    if args.exact_decode:
+        data = exact(data)
     for row in data.skipped:
         print(f"skipped {row.path}: {row.reason}", file=sys.stderr)
     if own:
