@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=400)
     parser.add_argument("--networks", nargs="+", default=["resnet50", "resnet18"])
     parser.add_argument("--at", type=Path, help="keep corpus and networks there, to be used again")
-    parser.add_argument("--seconds", type=int, default=5, help="of benchmark_app")
+    parser.add_argument("--seconds", type=int, default=5, help="of benchmark_app, and of the engine beside it")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -89,13 +89,15 @@ def measure(network: str, at: Path, asked: argparse.Namespace, claims: Claims) -
     return figures
 
 
-def wait_for_idle() -> None:
-    """A moment for what this script started to settle, then one line and the end if others are at work."""
-    time.sleep(2)
-    try:
-        require_idle()
-    except RunError as error:
-        sys.exit(f"inference.py: {str(error).split(';')[0]}; run it when nothing else does")
+def wait_for_idle(tries: int = 20) -> None:
+    """Half a minute for others to end; then one line and the end, rather than figures of the neighbours."""
+    for left in reversed(range(tries)):
+        time.sleep(1)
+        try:
+            return require_idle()
+        except RunError as error:
+            if not left:
+                sys.exit(f"inference.py: {str(error).split(';')[0]}; run it when nothing else does")
 
 
 def answer(words: list[Any]) -> dict[str, Any]:
@@ -160,7 +162,7 @@ def engines(bundle: str, corpus: str, asked: argparse.Namespace, claims: Claims)
     """plusx's engine beside benchmark_app on the very file that was exported, in one process each."""
     cases: dict[str, Callable[[], dict[str, Any]]] = {}
     for precision in PRECISIONS:
-        cases[f"plusx {precision}"] = lambda p=precision: answer(drive("engine", bundle, corpus, p))
+        cases[f"plusx {precision}"] = lambda p=precision: answer([*drive("engine", bundle, corpus, p), asked.seconds])
         for hint in ("throughput", "latency"):
             cases[f"benchmark_app {precision} {hint}"] = lambda p=precision, h=hint: benchmark_app(
                 bundle, p, h, asked.seconds

@@ -23,7 +23,19 @@ from plusx.deploy.targets import TARGETS
 from plusx.errors import GateError
 from plusx.specs import ResNetSpec
 
-HEAD = ("to", "precision", "n", "top-1", "torch fp32", "agree", "difference", "margin", "flip", "MB", "")
+HEAD: tuple[str, ...] = (
+    "to",
+    "precision",
+    "n",
+    "top-1",
+    "torch fp32",
+    "agree",
+    "difference",
+    "margin",
+    "flip",
+    "MB",
+    "",
+)
 
 
 def main() -> int:
