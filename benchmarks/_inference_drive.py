@@ -42,15 +42,15 @@ def to_csv(predict: Predictor, pictures: str) -> int:
     return n
 
 
-def engine(bundle: str, pictures: str, precision: str, seconds: float = 5.0) -> dict[str, object]:
+def engine(bundle: str, pictures: str, precision: str, seconds: str = "5") -> dict[str, object]:
     """images/s of the throughput plan, and milliseconds of the latency plan, without decoding."""
     quick, soon = (
         predictor(bundle, engine="openvino", precision=precision, purpose=p) for p in ("throughput", "latency")
     )
     x = noise(quick.bundle.preprocessing.crop_px or 224, 3, quick.plan.batch)
-    times = latencies_ms(soon.pipeline.engine, x, seconds)
+    times = latencies_ms(soon.pipeline.engine, x, float(seconds))
     return {
-        "images_per_s": images_per_s(quick.pipeline.engine, x, seconds),
+        "images_per_s": images_per_s(quick.pipeline.engine, x, float(seconds)),
         "ms": percentile(times, 0.5),
         "plan": str(quick.plan),
     }

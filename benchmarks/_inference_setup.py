@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent / "peers"))
 import make_corpus  # pyright: ignore[reportMissingImports]
 
 CROPS, CROP_PX, TRAIN_SHARE = 24, 150, 0.6
+BRANCH = 0.25
 PRE = Preprocessing("RGB", 256, 224)
 
 
@@ -56,7 +57,9 @@ def proven(bundle: Path, precision: str, labelled: Path) -> dict[str, object]:
     kept = bundle / "engines" / f"openvino-{precision}" / "engine.json"
     if kept.exists():
         return json.loads(kept.read_bytes())["proof"]
-    return export(bundle, Order("openvino", precision, data=str(labelled))).proof.to_dict()
+    # this stand-in for a trained network loses four of 240 crops in int8; NNCF would leave layers in float, which is
+    # another network than the peers'
+    return export(bundle, Order("openvino", precision, data=str(labelled), accept_drop=0.05)).proof.to_dict()
 
 
 def write_labelled(root: Path) -> None:
@@ -79,6 +82,7 @@ def fit(network: str, labelled: Path, to: Path) -> None:
     classes = tuple(sorted(p.name for p in (labelled / "train").iterdir()))
     torch.manual_seed(0)
     net = plusx.build(f"{network} classes={len(classes)}")
+    quieten(net)
     x, y = crops(labelled / "train", classes)
     recalibrate(net, x)
     body = net.eval()
@@ -107,6 +111,18 @@ def crops(root: Path, classes: tuple[str, ...]) -> tuple[torch.Tensor, torch.Ten
     paths = [(path, i) for i, name in enumerate(classes) for path in sorted((root / name).iterdir())]
     pixels = np.stack([resize_crop(np.asarray(Image.open(path)), PRE) for path, _ in paths])
     return torch.from_numpy(normalise(pixels, PRE)), torch.tensor([i for _, i in paths])
+
+
+def quieten(net: torch.nn.Module) -> None:
+    """Branches add a quarter of what they would: in trained networks, too, the identity carries most (zero-init, Goyal 2017).
+
+    At full strength random branches make chaos: rounding to bf16 turned the answers to a tenth of the pictures.
+    """
+    last = "bn3.weight" if "layer1.0.bn3.weight" in net.state_dict() else "bn2.weight"
+    with torch.no_grad():
+        for name, tensor in net.named_parameters():
+            if name.startswith("layer") and name.endswith(last):
+                tensor.mul_(BRANCH)
 
 
 def recalibrate(net: torch.nn.Module, x: torch.Tensor) -> None:

@@ -16,7 +16,8 @@ and margins at each precision are printed, since the agreement of networks that 
     python benchmarks/inference.py [--n 7] [--pictures 400] [--networks resnet50 resnet18] [--at DIR] [--json FILE]
 
 scikit-image, scikit-learn (photographs), opencv-python-headless, openvino, nncf, torchvision must be installed.
-Exit 1 if a target is missed.
+Exit 1 if a target is missed; a machine that others keep busy is refused before each part. Thread counts in the environment
+(OMP_NUM_THREADS, MKL_NUM_THREADS, …) are taken out: MKL's alone would leave torchvision's script one core.
 """
 
 from __future__ import annotations
@@ -28,14 +29,19 @@ import re
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from _common import PEERS, Claims, Run, interleave, machine_line, process, ratio, save, spread
+from plusx.errors import RunError
+from plusx.runtime.measuring import require_idle
 
 HERE = Path(__file__).resolve().parent
 PRECISIONS = ("fp32", "bf16", "int8")
+PARTS = ("folder", "engine", "cold", "pipeline")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "PLUSX_THREADS")
 
 
 def main() -> int:
@@ -44,11 +50,14 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=400)
     parser.add_argument("--networks", nargs="+", default=["resnet50", "resnet18"])
     parser.add_argument("--at", type=Path, help="keep corpus and networks there, to be used again")
-    parser.add_argument("--seconds", type=int, default=5, help="of benchmark_app")
+    parser.add_argument("--seconds", type=int, default=5, help="of benchmark_app, and of the engine beside it")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     claims, figures = Claims(), dict[str, object]()
     print(machine_line())
+    for name in THREADS:
+        os.environ.pop(name, None)
     with tempfile.TemporaryDirectory() as scratch:
         at = (asked.at or Path(scratch)).resolve()
         os.environ["PLUSX_CACHE"] = str(at / "cache")
@@ -67,13 +76,28 @@ def measure(network: str, at: Path, asked: argparse.Namespace, claims: Claims) -
             f"{proof['agreement']:.1%} agree, difference {proof['difference']:.1e}, median margin {proof['median_margin']:.2f}, widest flip {proof['widest_flip']:.2f}"
         )
     bundle, corpus = made["bundle"], made["corpus"]
-    return {
-        "proofs": made["proofs"],
-        "folder": folders(network, bundle, corpus, at, asked.n, claims),
-        "engine": engines(bundle, corpus, asked, claims),
-        "cold": cold(network, bundle, corpus, at, asked.n, claims),
-        "pipeline": pipelines(bundle, corpus, asked.n, claims),
+    parts: dict[str, Callable[[], Any]] = {
+        "folder": lambda: folders(network, bundle, corpus, at, asked.n, claims),
+        "engine": lambda: engines(bundle, corpus, asked, claims),
+        "cold": lambda: cold(network, bundle, corpus, at, asked.n, claims),
+        "pipeline": lambda: pipelines(bundle, corpus, asked.n, claims),
     }
+    figures: dict[str, object] = {"proofs": made["proofs"]}
+    for name in asked.parts:
+        wait_for_idle()
+        figures[name] = parts[name]()
+    return figures
+
+
+def wait_for_idle(tries: int = 20) -> None:
+    """Half a minute for others to end; then one line and the end, rather than figures of the neighbours."""
+    for left in reversed(range(tries)):
+        time.sleep(1)
+        try:
+            return require_idle()
+        except RunError as error:
+            if not left:
+                sys.exit(f"inference.py: {str(error).split(';')[0]}; run it when nothing else does")
 
 
 def answer(words: list[Any]) -> dict[str, Any]:
@@ -138,7 +162,7 @@ def engines(bundle: str, corpus: str, asked: argparse.Namespace, claims: Claims)
     """plusx's engine beside benchmark_app on the very file that was exported, in one process each."""
     cases: dict[str, Callable[[], dict[str, Any]]] = {}
     for precision in PRECISIONS:
-        cases[f"plusx {precision}"] = lambda p=precision: answer(drive("engine", bundle, corpus, p))
+        cases[f"plusx {precision}"] = lambda p=precision: answer([*drive("engine", bundle, corpus, p), asked.seconds])
         for hint in ("throughput", "latency"):
             cases[f"benchmark_app {precision} {hint}"] = lambda p=precision, h=hint: benchmark_app(
                 bundle, p, h, asked.seconds

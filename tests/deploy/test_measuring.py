@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,7 +16,7 @@ from plusx.bundles import open_bundle
 from plusx.cli.main import main
 from plusx.deploy import Order, export
 from plusx.errors import RunError
-from plusx.runtime import processor, tuning
+from plusx.runtime import measuring, processor, tuning
 from plusx.runtime.measuring import interleave, latencies_ms, matmul_flops, percentile, process, ratio
 from plusx.runtime.plan import TUNED, Plan, choose, tuned_plans
 from shipping import copy_bare, fresh
@@ -100,7 +102,8 @@ def test_bench_says_everything(bundle: Path, tmp_path: Path, capsys: pytest.Capt
         assert line["start_s"] > 0.1 and line["peak_mb"] > 20
     assert ours["faster"]["low"] <= ours["faster"]["value"] <= ours["faster"]["high"] and torch["faster"] is None
     assert torch["peak_mb"] > ours["peak_mb"], "torch was loaded where it is not needed"
-    from plusx.cli.bench import svg, table
+    from plusx.cli.bench import table
+    from plusx.deploy.bench_picture import PANELS, svg
     from plusx.deploy.benching import Line
     from plusx.runtime.measuring import Ratio
 
@@ -108,17 +111,39 @@ def test_bench_says_everything(bundle: Path, tmp_path: Path, capsys: pytest.Capt
         Line(**{**row, "plan": Plan(**row["plan"]), "faster": row["faster"] and Ratio(**row["faster"])})
         for row in record["lines"]
     ]
-    drawn = ElementTree.fromstring(svg(lines, "a <machine>"))
-    assert len([e for e in drawn if e.tag.endswith("rect")]) == 2
+    drawn = ElementTree.fromstring(svg(lines, "resnet20", "a <machine>"))
+    bars = [e for e in drawn if e.tag.endswith("rect") and e.get("class") in ("ours", "other")]
+    assert len(bars) == 2 * len(PANELS)
+    rates = [float(bar.get("width", "0")) for bar in bars[:2]]
+    assert rates[0] / rates[1] == pytest.approx(ours["images_per_s"] / torch["images_per_s"], rel=0.02)
+    right = max(float(e.get("x", "0")) for e in drawn if e.tag.endswith("text"))
+    assert right < float(drawn.get("width", "0")) and "a <machine>" in [e.text for e in drawn]
     assert table(lines, "here").count("\n") == 4
 
 
 def test_a_busy_machine_is_refused(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(os, "getloadavg", lambda: (5.0, 5.0, 5.0))
+    """Ticks of a kernel that, in the second that was watched, was idle for a quarter, waited and was robbed."""
+    kernel = iter(["cpu  10 0 10 100 0 0 0 0 0 0\ncpu0 …", "cpu  70 0 30 120 30 0 0 70 0 0\ncpu0 …"])
+    stat = type("Stat", (), {"read_text": lambda self: next(kernel)})()
+    monkeypatch.setattr(measuring, "STAT", stat)
+    monkeypatch.setattr(processor, "cores", lambda: 2)
+    monkeypatch.setattr(measuring.time, "sleep", lambda seconds: None)
     assert main(["bench", str(bundle)]) == 3
-    assert "load 5.00 on" in capsys.readouterr().err
+    assert "others use 1.50 of 2 cores, at most 0.30 gives figures" in capsys.readouterr().err
+
+
+def test_a_core_that_works_is_seen_and_elsewhere_the_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    work = "import time\nstop = time.monotonic() + 20\nwhile time.monotonic() < stop: pass"
+    worker = subprocess.Popen([sys.executable, "-c", work])
+    try:
+        assert measuring.STAT.exists() is False or measuring.busy_cores(0.5) > 0.5
+    finally:
+        worker.kill(), worker.wait()
+    monkeypatch.setattr(measuring, "STAT", tmp_path / "none")
+    monkeypatch.setattr(os, "getloadavg", lambda: (5.0, 0.0, 0.0))
+    assert measuring.busy_cores() == 5.0
 
 
 def test_helpers() -> None:
@@ -132,9 +157,21 @@ def test_helpers() -> None:
         process(["sh", "-c", "exit 3"])
     assert process(["sleep", "0.2"]).seconds == pytest.approx(0.2, abs=0.2)
     flops = matmul_flops(Plan("openvino", "fp32", 1, 1, 1), 0.05, n=256)
-    assert flops is not None and flops > 1e8
-    assert matmul_flops(Plan("openvino", "int8", 1, 1, 1)) is None
+    assert flops > 1e8
     assert len(latencies_ms(type("E", (), {"infer": lambda self, x: x})(), [0], 0)) == 10  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("precision", "kinds"), [("fp32", {"f32"}), ("int8", {"u8", "i8"})])
+def test_the_ceiling_is_a_product_in_that_precision(precision: str, kinds: set[str]) -> None:
+    """As OpenVINO itself says of the compiled product; one that fell back to float would be a low ceiling for int8."""
+    from plusx.runtime.measuring import product
+    from plusx.runtime.quiet import openvino
+
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino().Core().compile_model(product(precision, 256), "CPU", settings)
+    about = [op.get_rt_info() for op in compiled.get_runtime_model().get_ordered_ops()]
+    (found,) = [x["runtimePrecision"].astype(str) for x in about if x["layerType"].astype(str) == "FullyConnected"]
+    assert found in kinds
 
 
 def test_tune_and_bench_work_where_no_torch_is(bundle: Path) -> None:

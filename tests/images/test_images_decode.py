@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from plusx.errors import DataError
 from plusx.images import MAX_PIXELS, decode, probe
 from plusx.images.decode import decode_with_pillow
-from plusx.images.jpeg import decode_fast, orientation, scale_for
+from plusx.images.jpeg import TOLERANCE, decode_fast, orientation, scale_for
 
 # libjpeg-turbo stands under both; wheels may carry different builds of it (equal, bit for bit, where this was written)
 LEVELS = 2
@@ -65,6 +65,49 @@ def test_odd_colour_spaces_go_to_pillow_and_keep_their_colours(kind, options):
     assert decode_fast(raw, "RGB", None, MAX_PIXELS) is None
     assert np.abs(decode(raw, "RGB").astype(int) - np.asarray(image)).mean() < 6
     assert decode(raw, "RGB", at_least_px=60).shape == (60, 80, 3)
+
+
+def jpegs_of_every_kind() -> dict[str, bytes]:
+    turned = Image.Exif()
+    turned[0x0112] = 8
+    return {
+        "baseline": encoded(photo(), "JPEG", quality=90),
+        "progressive": encoded(photo(), "JPEG", progressive=True),
+        "restart markers": encoded(photo(), "JPEG", restart_marker_blocks=3),
+        "optimised, 4:4:4": encoded(photo(), "JPEG", optimize=True, subsampling=0),
+        "grey": encoded(photo().convert("L"), "JPEG"),
+        "grey, odd": encoded(photo(161, 121).convert("L"), "JPEG", progressive=True),
+        "odd": encoded(photo(163, 117), "JPEG", subsampling=2),
+        "narrow": encoded(photo(400, 17), "JPEG"),
+        "CMYK": encoded(photo().convert("CMYK"), "JPEG"),
+        "RGB": encoded(photo(), "JPEG", keep_rgb=True),
+        "turned": encoded(photo(161, 120), "JPEG", exif=turned),
+        "turned, progressive, odd": encoded(photo(155, 99), "JPEG", exif=turned, progressive=True),
+        "camera": encoded(photo(), "MPO", save_all=True, append_images=[photo(seed=2)]),
+    }
+
+
+@pytest.mark.parametrize("kind", jpegs_of_every_kind())
+@pytest.mark.parametrize(("at_least", "scale"), [(None, 1), (50, 2), (25, 4)])
+def test_decode_is_within_the_stated_tolerance_of_pillow(kind, at_least, scale):
+    """Pillow used by hand is the reference: draft, load, turn, convert."""
+    raw = jpegs_of_every_kind()[kind]
+    for mode in ("RGB", "L"):
+        with Image.open(io.BytesIO(raw)) as image:
+            by = scale if -(-min(image.size) // scale) >= (at_least or 0) else 1
+            image.draft("L" if mode == "L" and image.mode == "RGB" else image.mode, [side // by for side in image.size])
+            want = np.asarray(ImageOps.exif_transpose(image).convert(mode))
+        got = decode(raw, mode, at_least_px=at_least)
+        assert far(got, want if want.ndim == 3 else want[..., None]) <= LEVELS == TOLERANCE, (mode, got.shape)
+
+
+def test_a_decoder_that_is_three_levels_off_would_be_seen(monkeypatch):
+    """Negative control: simplejpeg's quicker transform and upsampling, which are not used because they are."""
+    import simplejpeg
+
+    raw = jpegs_of_every_kind()["baseline"]
+    quick = simplejpeg.decode_jpeg(raw, "RGB", fastdct=True, fastupsample=True)
+    assert far(quick, decode_with_pillow(raw, "RGB")) > LEVELS
 
 
 def test_scales_are_the_smallest_that_keep_both_sides():

@@ -75,6 +75,29 @@ def test_resize_box_is_pillows():
     assert resize_box(before, (0, 0, 120, 90), (90, 120)) is before
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_only_what_the_filters_reach_is_copied(interpolation, monkeypatch):
+    """Boxes anywhere, enlarging and shrinking: Pillow's resize of the whole picture, of which it is given a part."""
+    draw, given = np.random.default_rng(0), []
+    real = Image.fromarray
+    kernel = Image.BICUBIC if interpolation == "bicubic" else Image.BILINEAR
+    monkeypatch.setattr(Image, "fromarray", lambda a: given.append(a.shape[:2]) or real(a))
+    for _ in range(300):
+        h, w = (int(side) for side in draw.integers(1, 260, 2))
+        before = draw.integers(0, 256, (h, w, 3), dtype=np.uint8)
+        left, right = np.sort(draw.uniform(0, w, 2)) if w > 4 else (0, w)
+        top, bottom = np.sort(draw.uniform(0, h, 2)) if h > 4 else (0, h)
+        box = (float(left), float(top), float(max(right, left + 0.5)), float(max(bottom, top + 0.5)))
+        box = (min(box[0], w - 0.5), min(box[1], h - 0.5), min(box[2], w), min(box[3], h))
+        size = tuple(int(side) for side in draw.integers(1, 120, 2))
+        theirs = np.asarray(real(before).resize((size[1], size[0]), kernel, box=box)).astype(int)
+        off = np.abs(resize_box(before, box, size, interpolation) - theirs)
+        assert off.max() <= (1 if interpolation == "bilinear" else 0), (h, w, box, size)
+    wide = np.zeros((300, 1200, 3), np.uint8)
+    resize_crop(wide, Preprocessing("RGB", 256, 224))
+    assert given[-1][0] * given[-1][1] < 0.3 * 300 * 1200, "the whole was copied"
+
+
 def test_normalise_is_the_formula_in_float64():
     batch = np.stack([picture(9, 7), picture(9, 7)[::-1]])
     pre = Preprocessing("RGB", None, None)

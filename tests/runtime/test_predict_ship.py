@@ -221,45 +221,38 @@ def test_a_file_that_vanishes_on_the_way_is_a_row(photos: Path, jpegs: list[Path
     assert len(rows) == 30
 
 
-@pytest.mark.slow
-def test_mutated_pictures_never_crash(photos: Path, tmp_path: Path) -> None:
-    """5,000 damaged files of five formats through the whole pipeline: a row each, in bounded time."""
-    from plusx.runtime import Item, predictor
-
-    draw, sources = np.random.default_rng(0), []
-    for i, suffix in enumerate(("jpg", "png", "webp", "tiff", "gif", "bmp", "ppm")):
-        Image.fromarray(draw.integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(tmp_path / f"{i}.{suffix}")
-        sources.append((tmp_path / f"{i}.{suffix}").read_bytes())
-
-    def mutants():
-        for i in range(5000):
-            raw = bytearray(sources[i % len(sources)])
-            for _ in range(int(draw.integers(1, 12))):
-                raw[int(draw.integers(len(raw)))] = int(draw.integers(256))
-            cut = int(draw.integers(1, len(raw))) if draw.random() < 0.2 else len(raw)
-            yield Item(f"#{i}", bytes(raw[:cut]))
-
-    begun = time.monotonic()
-    rows = list(predictor(photos).stream(mutants()))
-    assert len(rows) == 5000
-    assert 500 < sum(row.error is not None for row in rows) < 4900
-    assert time.monotonic() - begun < 300
+# ---- scaled decoding ----
 
 
-@pytest.mark.slow
-def test_memory_is_flat_over_100_000_predictions(run: Path, digits: list[Path], tmp_path: Path) -> None:
-    code = f"""
-import itertools, resource
-from plusx.runtime import Item, predictor
-from pathlib import Path
-p = predictor({str(run)!r}, precision="fp32")
-raw = Path({str(digits[0])!r}).read_bytes()
-seen = {{}}
-for n, row in enumerate(p.stream(Item(str(i), raw) for i in range(100_000)), 1):
-    if n in (5_000, 100_000):
-        seen[n] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(seen[100_000] - seen[5_000])
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 8 * 1024, "KiB that grew"
+def test_exact_decode_reads_every_picture_whole(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """predict, embed and evaluate: what simplejpeg is asked for, with the switch and without."""
+    import simplejpeg
+
+    asked: list[bool] = []
+    real = simplejpeg.decode_jpeg
+
+    def noting(raw: bytes, colours: str, **sizes: int) -> np.ndarray:
+        asked.append(bool(sizes))
+        return real(raw, colours, **sizes)
+
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", noting)
+    for name in ("class 0", "class 1", "class 2"):
+        (tmp_path / "data/val" / name).mkdir(parents=True), (tmp_path / "data/train" / name).mkdir(parents=True)
+        pixels = np.random.default_rng(len(name)).integers(0, 256, (200, 240, 3), dtype=np.uint8)
+        for part in ("train", "val"):
+            Image.fromarray(pixels).save(tmp_path / "data" / part / name / "large.jpg")
+    data = tmp_path / "data"
+    commands = {
+        "predict": ["predict", photos, data / "val", "--engine", "openvino", "--precision", "fp32"],
+        "embed": ["embed", photos, data / "val", "-o", tmp_path / "v.npy"],
+        "evaluate": ["evaluate", photos, "--data", data, "--device", "cpu"],
+    }
+    for name, words in commands.items():
+        for switch, scaled in ((), True), (("--exact-decode",), False):
+            assert main([*map(str, words), *switch]) == 0, name
+            capsys.readouterr()
+            # a data folder is looked through first, at the smallest scale there is
+            assert len(asked) >= 3 and asked[-3:] == [scaled] * 3, (name, switch)
+            asked.clear()

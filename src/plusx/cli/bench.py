@@ -36,21 +36,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     form = choose("format", args.format, FORMATS)
-    from plusx.deploy.benching import bench, machine_line
+    from plusx.deploy.benching import bench, machine_line, network_line
 
     lines = bench(
         args.source, args.against, engine=args.engine, precision=args.precision, threads=args.threads,
         rounds=args.rounds, seconds=args.seconds, busy=args.busy,
     )  # fmt: skip
+    network, about = network_line(args.source), f"{machine_line()}; {args.rounds} rounds"
     if form == "json":
         record = {
             "schema": "plusx.bench/1",
+            "network": network,
             "machine": machine_line(),
             "rounds": args.rounds,
             "lines": [line.to_dict() for line in lines],
         }
         return emit(json.dumps(record, indent=1) + "\n", args.output)
-    return emit((svg if form == "svg" else table)(lines, f"{machine_line()}; {args.rounds} rounds"), args.output)
+    if form == "svg":
+        from plusx.deploy.bench_picture import svg
+
+        return emit(svg(lines, network, about), args.output)
+    return emit(table(lines, f"{network}; {about}"), args.output)
 
 
 def table(lines: list[Line], about: str) -> str:
@@ -71,22 +77,3 @@ def cells(line: Line) -> tuple[str, ...]:
     gain = "1" if line.faster is None else f"{line.faster.value:.2f} [{line.faster.low:.2f}, {line.faster.high:.2f}]"
     figures = (f"{line.p50_ms:.2f}", f"{line.p99_ms:.2f}", f"{line.images_per_s:.1f}", f"{line.per_core:.1f}")
     return (line.name, *figures, share, f"{line.start_s:.2f}", f"{line.peak_mb:.0f}", gain)
-
-
-def svg(lines: list[Line], about: str) -> str:
-    """Bars of throughput, labelled; colours as in plusx's other charts."""
-    from xml.sax.saxutils import escape
-
-    most = max(line.images_per_s for line in lines)
-    bars = []
-    for i, line in enumerate(lines):
-        y, width = 40 + 34 * i, 400 * line.images_per_s / most
-        bars.append(
-            f'<rect x="150" y="{y}" width="{width:.1f}" height="22" fill="{"#2a6f97" if not i else "#a9bcc9"}"/>'
-        )
-        bars.append(f'<text x="142" y="{y + 16}" text-anchor="end">{escape(line.name)}</text>')
-        bars.append(f'<text x="{156 + width:.1f}" y="{y + 16}">{line.images_per_s:.1f}</text>')
-    height = 64 + 34 * len(lines)
-    title = '<text x="150" y="22" font-weight="bold">images/s</text>'
-    foot = f'<text x="8" y="{height - 8}" font-size="10">{escape(about)}</text>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="{height}" font-family="sans-serif" font-size="13">{title}{"".join(bars)}{foot}</svg>\n'

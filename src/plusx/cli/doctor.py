@@ -23,7 +23,6 @@ EXTRAS = {
     "export": ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"),
     "draw": ("vl_convert",),
     "parquet": ("pyarrow",),
-    "heic": ("pillow_heif",),
 }
 BASE = ("numpy", "PIL", "simplejpeg", "safetensors", "rich")
 FAST_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--confusion", action="store_true", help="show what is mistaken for what as well; json always has it")
     add("--skip-bad", action="store_true", help="leave out pictures that cannot be read, instead of refusing")
+    add("--exact-decode", action="store_true", help="decode JPEGs at full size, then resize, as predict can")
     add("--device", default="auto", metavar="auto|cpu|cuda|mps")
     add("--threads", type=int, metavar="N", help="threads that compute (default: as in training)")
     add("--workers", type=int, metavar="N", help="threads that read pictures (default: one a core)")
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plusx.bundles import open_weights
     from plusx.cli.progress import Indexing
+    from plusx.data.exact import exact
     from plusx.runtime.processor import cores
     from plusx.training.evaluation import evaluate
     from plusx.training.held_out import open_held_out
@@ -56,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     data, own = world.first_then_others(
         lambda: open_held_out(args.data, bundle, skip_bad=args.skip_bad, progress=indexing)
     )
+    if args.exact_decode:
+        data = exact(data)
     for row in data.skipped if world.first else ():
         print(f"skipped {row.path}: {row.reason}", file=sys.stderr)
     if own:

@@ -150,6 +150,12 @@ def _start(bundle: Bundle, plan: Plan, times: int = 3) -> tuple[float, float]:
     return statistics.median(r.seconds for r in runs), max(r.peak_mb for r in runs)
 
 
+def network_line(source: str | Path) -> str:
+    """What is measured: the network in plusx's words and the size of its input."""
+    bundle = open_bundle(source)
+    return f"{ResNetSpec.from_dict(bundle.spec)} at {bundle.preprocessing.crop_px or 224} px"
+
+
 def machine_line() -> str:
     known = [
         flag

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from plusx.errors import DataError
 
+TOLERANCE = 2
+"""Levels of 255 by which this path may differ from Pillow's at the same scale: under both lies libjpeg-turbo, but wheels carry
+different builds of it. Equal where this was written; its quicker transform and upsampling, which differ by more, are not used."""
 _SCALABLE_PX = 16  # below this the four scales can give equal sizes, and the two decoders may choose differently
 # libjpeg's words for data that are lost, not merely odd; it paints over the hole, and Pillow says nothing of most
 _DAMAGE = ("premature end", "bad huffman", "instead of rst", "inconsistent progression")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
@@ -92,8 +93,21 @@ def resize_box(
     if tuple(box) == (0, 0, w, h) and size == (h, w):
         return picture
     kernel = Image.Resampling.BICUBIC if interpolation == "bicubic" else Image.Resampling.BILINEAR
+    left = top = 0
+    if interpolation == "bilinear":
+        # Pillow copies what it is given: of wide pictures, and of random crops, most would be for nothing. A part may be
+        # taken rows first where the whole is taken columns first: one level for bilinear, but bicubic clips in between
+        (left, right), (top, bottom) = _reached(box[0], box[2], size[1], w), _reached(box[1], box[3], size[0], h)
+        picture = picture[top:bottom, left:right]
     image = Image.fromarray(picture[..., 0] if c == 1 else picture)
-    return _as_array(image.resize((size[1], size[0]), kernel, box=box))
+    inner = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    return _as_array(image.resize((size[1], size[0]), kernel, box=inner))
+
+
+def _reached(low: float, high: float, to: int, side: int) -> tuple[int, int]:
+    """First and last (exclusive) cell of an axis that bilinear's filter, one output wide to each side, takes up."""
+    far = max(1.0, (high - low) / to) + 1
+    return max(0, math.floor(low - far)), min(side, math.ceil(high + far))
 
 
 def centre_crop(picture: NDArray[np.uint8], crop_px: int) -> NDArray[np.uint8]:

@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,9 @@ from plusx.runtime.plan import Plan
 from plusx.runtime.quiet import openvino, opset
 
 T = TypeVar("T")
-MOST_LOAD = 0.3
-"""Of a core, of other work, in the last minute: beyond it figures are of the neighbours."""
+MOST_BUSY = 0.15
+"""Of the cores, by other work: beyond it figures are of the neighbours."""
+STAT = Path("/proc/stat")
 
 
 def noise(side: int, channels: int, n: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -105,31 +107,46 @@ def ratio(above: Sequence[float], below: Sequence[float], draws: int = 2000, see
     return Ratio(at, found[round(0.025 * (draws - 1))], found[round(0.975 * (draws - 1))])
 
 
+def busy_cores(seconds: float = 1.0) -> float:
+    """Cores that others use while this thread sleeps; time that a hypervisor takes away counts as used.
+
+    Linux counts ticks; elsewhere it is the load of the last minute, which also holds what this user did before.
+    """
+    before = _ticks()
+    if before is None:
+        return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    time.sleep(seconds)
+    idle, whole = (now - then for now, then in zip(_ticks() or before, before, strict=True))
+    return processor.cores() * (1 - idle / whole) if whole > 0 else 0.0
+
+
+def _ticks() -> tuple[int, int] | None:
+    """Idle and all ticks of all processors since the start (proc(5): user nice system idle iowait irq softirq steal)."""
+    try:
+        fields = [int(word) for word in STAT.read_text().split("\n", 1)[0].split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    return fields[3] + fields[4], sum(fields)
+
+
 def require_idle() -> None:
     """Raise RunError when others keep the machine busy."""
-    load, most = os.getloadavg()[0], MOST_LOAD * processor.cores()
-    if load > most:
+    busy, most = busy_cores(), MOST_BUSY * processor.cores()
+    if busy > most:
         raise RunError(
-            f"load {load:.2f} on {processor.cores()} cores, at most {most:.2f} gives figures of this machine; wait, or measure anyway with --busy"
+            f"others use {busy:.2f} of {processor.cores()} cores, at most {most:.2f} gives figures of this machine; wait, or measure anyway with --busy"
         )
 
 
-def matmul_flops(plan: Plan, seconds: float = 0.5, n: int = 1024) -> float | None:
-    """Floating-point operations a second of a matrix product in the plan's precision, all its cores: the ceiling.
-
-    None for int8, whose products OpenVINO does not offer bare.
-    """
-    if plan.precision == "int8":
-        return None
-    ov, o = openvino(), opset()
-    x = o.parameter([n, n], np.float32)
-    weight = np.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
+def matmul_flops(plan: Plan, seconds: float = 0.5, n: int = 1024) -> float:
+    """Operations a second (a multiply-add is two) of a matrix product in the plan's precision on all its cores: the ceiling."""
+    ov = openvino()
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if plan.precision == "bf16" else "f32",
         "INFERENCE_NUM_THREADS": plan.threads,
         "NUM_STREAMS": 1,
     }
-    compiled = ov.Core().compile_model(ov.Model([o.matmul(x, weight, False, False)], [x], "product"), "CPU", settings)
+    compiled = ov.Core().compile_model(product(plan.precision, n), "CPU", settings)
     request, data = compiled.create_infer_request(), np.ones((n, n), np.float32)
     best, stop = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < stop:
@@ -137,6 +154,17 @@ def matmul_flops(plan: Plan, seconds: float = 0.5, n: int = 1024) -> float | Non
         request.infer([data], share_inputs=True)
         best = min(best, time.perf_counter() - begun)
     return 2 * n**3 / best
+
+
+def product(precision: str, n: int) -> Any:
+    """The openvino.Model of an (n, n) product with constant weights; int8 as NNCF writes it: both sides quantised."""
+    ov, o = openvino(), opset()
+    given = x = o.parameter([n, n], np.float32)
+    weight = np.random.default_rng(0).uniform(-1, 1, (n, n)).astype(np.float32)
+    if precision == "int8":
+        x = o.fake_quantize(x, *(np.float32(v) for v in (0, 2.55, 0, 2.55)), 256)
+        weight = o.fake_quantize(o.constant(weight), *(np.float32(v) for v in (-1, 1, -1, 1)), 255)
+    return ov.Model([o.matmul(x, weight, False, False)], [given], "product")
 
 
 @dataclass(frozen=True)

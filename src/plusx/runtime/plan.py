@@ -65,8 +65,9 @@ def choose(
     engine = first_installed(bundle) if engine == "auto" else engine
     if precision == "auto":
         precision = best_proven(bundle, engine)
-    workers = 1 if purpose == "latency" else cores
-    return Plan(engine, precision, 1 if purpose == "latency" else usual_batch(bundle), workers, cores)
+    if purpose == "latency":
+        return Plan(engine, precision, 1, 1, cores)
+    return Plan(engine, precision, usual_batch(bundle, precision), cores, cores)
 
 
 def first_installed(bundle: Bundle) -> str:
@@ -104,15 +105,19 @@ def best_proven(bundle: Bundle, engine: str) -> str:
     return "fp32"
 
 
-def usual_batch(bundle: Bundle) -> int:
-    """Pictures a call: 1 for real networks, more where a call would cost as much as the network."""
+def usual_batch(bundle: Bundle, precision: str = "fp32") -> int:
+    """Pictures a call: 1 for real networks, more where a call would cost as much as the network.
+
+    In int8 at least 2: products are so quick that fetching weights shows. ResNet-50 on two Zen 4 cores, images/s at 1, 2, 4 and
+    6 a call: int8 89, 93, 90, 88; bf16 52, 50, 48, 46; fp32 the same.
+    """
     from plusx.analysis import analyse
 
     pre = bundle.preprocessing
     if pre.crop_px is None:
         return 1
     macs = analyse(lower(ResNetSpec.from_dict(bundle.spec)), pre.crop_px).totals.macs
-    return max(1, min(64, _WORTH_A_CALL // max(1, macs or 1)))
+    return max(2 if precision == "int8" else 1, min(64, _WORTH_A_CALL // max(1, macs or 1)))
 
 
 def tuned_plans(bundle: Bundle, key: str | None = None) -> dict[str, Plan]:

@@ -67,7 +67,7 @@ def tune(
 def candidates(bundle: Bundle, purpose: str, cores: int) -> Iterator[Plan]:
     """What may be used at all: fp32, and what an export has proven."""
     usual = usual_batch(bundle)
-    batches = [1] if purpose == "latency" or bundle.preprocessing.crop_px is None else sorted({1, 4, 16, usual})
+    batches = [1] if purpose == "latency" or bundle.preprocessing.crop_px is None else sorted({1, 2, 4, 16, usual})
     for engine in ("openvino", "onnxruntime"):
         if not installed(engine):
             continue

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.bundles import Bundle
-from plusx.errors import BundleError, RunError
+from plusx.errors import BundleError, DataError, RunError
 from plusx.graph import Graph
 from plusx.runtime import cache, processor
 from plusx.runtime.engine import padded
@@ -40,18 +40,35 @@ class OpenVINO:
             fix_batch(model, plan.batch)
             self._compiled = core.compile_model(model, "CPU", settings)
             cache.keep(key, self._compiled.export_model().getbuffer())
-        self._requests = threading.local()
+        self._static = self._compiled.input().get_partial_shape().is_static
+        self._mine = threading.local()
 
     def infer(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        request = getattr(self._requests, "mine", None)
+        request = getattr(self._mine, "request", None)
         if request is None:
-            request = self._requests.mine = self._compiled.create_infer_request()
-        whole = np.ascontiguousarray(padded(pictures, self.plan.batch))
+            request = self._mine.request = self._compiled.create_infer_request()
         try:
-            request.infer([whole], share_inputs=True)
+            if self._static:
+                self._fill(request, pictures)
+                request.infer()
+            else:
+                request.infer([np.ascontiguousarray(padded(pictures, self.plan.batch))], share_inputs=True)
         except RuntimeError as error:
             raise RunError(f"OpenVINO failed ({_first_line(error)}); try --engine onnxruntime or torch") from error
         return np.array(request.get_output_tensor().data[: len(pictures)], dtype=np.float32)
+
+    def _fill(self, request: Any, pictures: NDArray[np.uint8]) -> None:
+        """Into the request's own memory: handing over another array each time costs 3 % of a ResNet-50 in int8.
+
+        What is left of the batch holds the last picture, as `padded` does it.
+        """
+        given = getattr(self._mine, "given", None)
+        if given is None:
+            given = self._mine.given = request.get_input_tensor().data
+        if pictures.shape[1:] != given.shape[1:]:
+            raise DataError(f"pictures are {pictures.shape[1:]}; the network takes {given.shape[1:]}")
+        given[: len(pictures)] = pictures
+        given[len(pictures) :] = pictures[-1:]
 
 
 def configuration(plan: Plan) -> dict[str, Any]:
