@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plusx.cli.output import add_output, emit
@@ -45,7 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plusx.bundles import open_weights
     from plusx.cli.progress import Indexing
-    from plusx.data.exact import exact
     from plusx.runtime.processor import cores
     from plusx.training.evaluation import evaluate
     from plusx.training.held_out import open_held_out
@@ -58,8 +58,7 @@ def run(args: argparse.Namespace) -> int:
     data, own = world.first_then_others(
         lambda: open_held_out(args.data, bundle, skip_bad=args.skip_bad, progress=indexing)
     )
-    if args.exact_decode:
-        data = exact(data)
+    data = replace(data, exact=args.exact_decode)
     for row in data.skipped if world.first else ():
         print(f"skipped {row.path}: {row.reason}", file=sys.stderr)
     if own:

@@ -45,6 +45,8 @@ class Data:
     root: Path | None = None
     skipped: tuple[Skipped, ...] = ()
     packed: Packed | None = None
+    exact: bool = False
+    """Whether JPEGs are decoded at full size even where a smaller one would do."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,7 +72,7 @@ class Data:
         from plusx.images import decode
 
         try:
-            return decode(self.encoded(i), mode, at_least_px=at_least_px)
+            return decode(self.encoded(i), mode, at_least_px=at_least_px, exact=self.exact)
         except DataError as error:
             raise DataError(f"{self.path(i)}: {error}") from error
 
