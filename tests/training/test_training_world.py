@@ -80,6 +80,14 @@ def test_gradients_are_one_process_s(size: int, worlds: dict[int, tuple[Answers,
 
 
 @pytest.mark.parametrize("size", [2, 3])
+def test_processes_stay_equal(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
+    """Weights, momenta, averages and batch statistics, to the bit; the statistics are the mean of each share's."""
+    found = worlds[size][0]["statistics"]
+    assert len(found["hashes"]) == size and len(set(found["hashes"])) == 1
+    assert np.allclose(found["first"], found["wanted"], atol=1e-7) and np.abs(found["first"]).max() > 1e-4
+
+
+@pytest.mark.parametrize("size", [2, 3])
 def test_processes_fail_together(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
     found = worlds[size][0]["failures"]
     assert found["told"] == [["DataError", "this one", rank != size - 1] for rank in range(size)]

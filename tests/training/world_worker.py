@@ -106,6 +106,30 @@ def gradients(world: World) -> object:
     }
 
 
+def statistics(world: World) -> object:
+    """Two steps with batch norm and averaging: a hash of each process's whole state, and a mean of a running mean."""
+    recipe = parse_recipe("digits precision=fp32 lr=0.1 warmup=0 ema=0.9")
+    with counted(0, 0):
+        net = build(f"{SMALL} classes=10")
+    trainer = Trainer(net, recipe, Plan(12, 12, 20), 0, torch.device("cpu"), "fp32", None, world)
+    draw = np.random.default_rng(1)
+    x, y = draw.standard_normal((12, 1, 8, 8)).astype(np.float32), draw.integers(0, 10, 12)
+    low, high = world.share(0, 12)
+    own = torch.nn.functional.conv2d(torch.from_numpy(x[low:high]), net.conv1.weight.detach(), padding=1).mean(
+        (0, 2, 3)
+    )  # type: ignore[union-attr, arg-type]
+    trainer.learn(x[low:high], y[low:high], ["?"] * (high - low))
+    first = net.bn1.running_mean.tolist()  # type: ignore[union-attr, operator]
+    trainer.learn(x[low:high], y[low:high], ["?"] * (high - low))
+    state = [t.numpy().tobytes() for some in trainer.tensors().values() for _, t in sorted(some.items())]
+    hashes = world.gather(hashlib.sha256(b"".join(state)).hexdigest())
+    return {
+        "hashes": hashes,
+        "first": first,
+        "wanted": np.mean([0.1 * np.array(o) for o in world.gather(own.tolist())], axis=0).tolist(),
+    }
+
+
 def failures(world: World) -> object:
     """One process fails: all raise its error, and one says it. Shares that cannot be read; a loss that is not finite."""
 
@@ -185,7 +209,14 @@ def watched() -> list[list[str]]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     world = here("cpu")
-    checks = {"sums": sums, "evaluations": evaluations, "pixels": pixels, "gradients": gradients, "failures": failures}
+    checks = {
+        "sums": sums,
+        "evaluations": evaluations,
+        "pixels": pixels,
+        "gradients": gradients,
+        "failures": failures,
+        "statistics": statistics,
+    }
     answers = {
         name: check(world) for name, check in checks.items() if world.size > 1 or name not in ("sums", "failures")
     }

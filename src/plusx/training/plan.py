@@ -46,7 +46,7 @@ def training_size(recipe: Recipe, epoch: int) -> int:
 
     >>> recipe = Recipe("default", epochs=8, size=224, size_from=128, grow=0.5)
     >>> [training_size(recipe, epoch) for epoch in range(8)]
-    [128, 160, 176, 208, 224, 224, 224, 224]
+    [128, 160, 176, 192, 224, 224, 224, 224]
     """
     if recipe.size is None:
         raise ValueError("the recipe is not settled: it has no size")
