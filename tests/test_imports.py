@@ -38,6 +38,7 @@ CORE = {
 WORKING = {
     "train",
     "evaluate",
+    "runs",
     "predict",
     "embed",
     "cam",

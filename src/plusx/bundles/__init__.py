@@ -1,6 +1,7 @@
 """A trained network on disk, and a run on disk. numpy and safetensors alone; everything is whole or absent."""
 
 from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, save_bundle
+from plusx.bundles.choosing import open_weights
 from plusx.bundles.run import (
     Run,
     append_line,
@@ -29,6 +30,7 @@ __all__ = [
     "newest_checkpoint",
     "newest_whole",
     "open_bundle",
+    "open_weights",
     "prune_checkpoints",
     "read_checkpoint_dir",
     "read_lines",

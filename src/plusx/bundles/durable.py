@@ -123,16 +123,26 @@ def read_json(path: Path, schema: str) -> Json:
     return found
 
 
-def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Compare every listed file with its size and sha256. Raises BundleError that names the first that differs."""
+def check_sizes(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compare every listed file's size, which takes no time. Raises BundleError that names the first that differs."""
     for name, entry in files.items():
         path = _inside(folder, name)
         try:
             if not path.is_file():
                 raise BundleError(f"{path} is missing; use another copy")
             size = path.stat().st_size
-            if size != entry["bytes"]:
-                raise BundleError(f"{path} is damaged ({size} bytes, written as {entry['bytes']}); use another copy")
+        except OSError as error:
+            raise BundleError(f"cannot read {path} ({error.strerror}); use another copy") from error
+        if size != entry["bytes"]:
+            raise BundleError(f"{path} is damaged ({size} bytes, written as {entry['bytes']}); use another copy")
+
+
+def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compare every listed file with its size and sha256. Raises BundleError that names the first that differs."""
+    for name, entry in files.items():
+        check_sizes(folder, {name: entry})
+        path = _inside(folder, name)
+        try:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
@@ -159,6 +169,27 @@ def remove_dir(folder: Path) -> None:
         _remove(gone)
     except OSError as error:
         raise disk_error(folder, error) from error
+
+
+def is_leftover(path: Path, target: Path) -> bool:
+    """Whether `path` is what a writer of `target` that was killed left half written or half removed."""
+    return path in (_aside(target, "new"), _aside(target, "gone"))
+
+
+def sweep(parent: Path, pattern: str) -> None:
+    """Remove what killed writers of `parent`/`pattern` left: half copies, and old ones whose successor stands.
+
+    Raises RunError. Nobody else may be writing there.
+    """
+    for kind in ("new", "gone", "old"):
+        for path in parent.glob(f".{pattern}.{kind}"):
+            target = path.with_name(path.name[1 : -len(kind) - 1])
+            if kind == "old" and not target.exists():
+                continue
+            try:
+                _remove(path)
+            except OSError as error:
+                raise disk_error(path, error) from error
 
 
 def _aside(target: Path, what: str) -> Path:

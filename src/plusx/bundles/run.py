@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from plusx.bundles.durable import (
     Json,
     check_files,
     disk_error,
+    is_leftover,
     read_json,
     read_manifest,
     remove_dir,
     settle,
+    sweep,
     write_dir,
     write_file,
 )
@@ -58,11 +61,11 @@ def start_run(path: str | Path, fields: Mapping[str, Any]) -> Path:
     """Make the run directory and write run.json ("schema" is added).
 
     `fields`: command, spec, recipe, data {kind, fingerprint, classes, n}, seed, versions. Raises RunError when `path`
-    holds a run or anything else already, or the disk refuses.
+    holds a run or anything else already, or the disk refuses. "began", the time in UTC, is added.
     """
     path = Path(path)
     check_out(path)
-    content = {"schema": RUN_SCHEMA, **fields}
+    content = {"schema": RUN_SCHEMA, "began": datetime.now(UTC).isoformat(timespec="seconds"), **fields}
     write_file(path / RUN_FILE, (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
     try:
         (path / CHECKPOINTS).mkdir(exist_ok=True)
@@ -72,11 +75,14 @@ def start_run(path: str | Path, fields: Mapping[str, Any]) -> Path:
 
 
 def check_out(path: str | Path) -> None:
-    """Raise BundleError when a new run cannot go to `path`, because something is there."""
+    """Raise BundleError when a new run cannot go to `path`, because something is there.
+
+    What a run that was killed while it wrote run.json leaves is nothing: it had not begun.
+    """
     path = Path(path)
     if (path / RUN_FILE).exists():
         raise BundleError(f"{path} holds a run already; choose another --out, or continue it with --resume {path}")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or not all(is_leftover(p, path / RUN_FILE) for p in path.iterdir())):
         raise BundleError(f"{path} exists and is not empty; choose another --out")
 
 
@@ -113,13 +119,26 @@ def read_lines(path: Path) -> Iterator[Json]:
     if not path.is_file():
         return
     with path.open("rb") as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict):
-                yield row
+        yield from _rows(file)
+
+
+def last_lines(path: Path, most_bytes: int = 1 << 14) -> list[Json]:
+    """The objects in the last bytes of a .jsonl file, however long it is; none when there is no file."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - most_bytes))
+        return list(_rows(file))  # the first line may be the end of one: no JSON, or no object
+
+
+def _rows(lines: Iterable[bytes]) -> Iterator[Json]:
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            yield row
 
 
 def write_skipped(path: Path, rows: Iterable[tuple[str, str]]) -> None:
@@ -193,7 +212,8 @@ def newest_checkpoint(run: str | Path, on_damage: Callable[[str], None] | None =
 def prune_checkpoints(parent: str | Path, keep: int, spare: Container[str] = ()) -> list[str]:
     """Remove all but the newest `keep` checkpoints and those named in `spare`; returns the names removed.
 
-    The newest is always kept. Raises RunError when the disk refuses.
+    The newest is always kept; what writers that were killed left half written goes too, for a resumed run may write
+    other steps and never meet it. Raises RunError when the disk refuses.
     """
     parent = Path(parent)
     if keep < 1:
@@ -201,4 +221,5 @@ def prune_checkpoints(parent: str | Path, keep: int, spare: Container[str] = ())
     gone = [name for name in checkpoint_names(parent)[:-keep] if name not in spare]
     for name in gone:
         remove_dir(parent / name)
+    sweep(parent, "step-*")
     return gone

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from plusx.metrics import Evaluation
 
 SUMMARY = "measure a trained network on pictures"
+MOST_CLASSES, MOST_PAIRS, MOST_LETTERS = 16, 10, 8
+"""What --confusion shows: classes in the matrix, pairs below it, letters of a column's head."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         help="as for plusx train; of the run's own data only the held-out share counts",
     )
+    add(
+        "--weights",
+        default="best",
+        metavar="best|last|ema",
+        help="the bundle's, or the last or averaged ones of the run's newest checkpoint (default: best)",
+    )
+    add("--confusion", action="store_true", help="show what is mistaken for what as well; json always has it")
     add("--skip-bad", action="store_true", help="leave out pictures that cannot be read, instead of refusing")
     add("--device", default="auto", metavar="auto|cpu|cuda|mps")
     add("--threads", type=int, metavar="N", help="threads that compute (default: as in training)")
@@ -33,49 +42,91 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from plusx.bundles import open_bundle
+    from plusx.bundles import open_weights
     from plusx.cli.progress import Indexing
     from plusx.runtime.processor import cores
     from plusx.training.evaluation import evaluate
     from plusx.training.held_out import open_held_out
 
-    bundle = open_bundle(args.source)
+    bundle, _ = open_weights(args.source, args.weights, on_damage=_note)
     data, own = open_held_out(args.data, bundle, skip_bad=args.skip_bad, progress=Indexing())
     for row in data.skipped:
         print(f"skipped {row.path}: {row.reason}", file=sys.stderr)
     if own:
-        print(f"note: the {len(data):,} pictures of {args.data} that the training held out", file=sys.stderr)
+        _note(f"the {len(data):,} pictures of {args.data} that the training held out")
+    step = bundle.provenance.get("step")
+    if args.weights != "best":
+        _note(f"{args.weights} weights, after step {step}")
     found = evaluate(
         args.source,
         data,
+        weights=args.weights,
         device=args.device,
         threads=args.threads,
         workers=args.workers if args.workers is not None else cores(),
     )
     if args.format == "table":
-        return emit("\n".join(table(found, len(data.skipped))) + "\n", args.output)
-    head = {"schema": "plusx.evaluation/1", "source": args.source, "data": args.data, "held_out": own}
+        lines = table(found, len(data.skipped)) + (confusion_table(found) if args.confusion else [])
+        return emit("\n".join(lines) + "\n", args.output)
+    head = {"schema": "plusx.evaluation/1", "source": args.source, "weights": args.weights, "step": step}
+    head |= {"data": args.data, "held_out": own}
     skipped = [{"path": row.path, "reason": row.reason} for row in data.skipped]
     return emit(json.dumps({**head, **found.to_dict(), "skipped": skipped}, ensure_ascii=False) + "\n", args.output)
 
 
+def _note(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
+
+
 def table(found: Evaluation, skipped: int) -> list[str]:
-    """The lines of the human form: shares with their interval, then a line a class."""
-    low, high = found.interval or (0.0, 1.0)
-    lines = [f"top-1     {_percent(found.top1)}  {found.correct} of {found.n}; 95 %: {low:.1%} to {high:.1%}"]
+    """The lines of the human form: shares with their intervals, then a line a class."""
+    from plusx.drawing.grid import aligned
+
+    lines = [f"top-1     {_percent(found.top1)}  {found.correct} of {found.n}; 95 %: {_interval(found.interval)}"]
     if found.top5 is not None:
         lines.append(f"top-5     {_percent(found.top5)}  {found.correct5} of {found.n}")
     lines.append(f"nll       {found.nll:.4f}" if found.nll is not None else "nll       unknown: no pictures")
     lines.append(f"ece       {found.ece:.4f}" if found.ece is not None else "ece       unknown: no pictures")
     if skipped:
         lines.append(f"skipped   {skipped}")
-    width = max(len("class"), *(len(row.name) for row in found.per_class))
-    lines += ["", f"{'class':<{width}}  {'n':>7}  {'correct':>7}  share"]
-    for row in found.per_class:
-        lines.append(
-            f"{row.name:<{width}}  {row.n:>7,}  {row.correct:>7,}  {_percent(row.correct / row.n if row.n else None)}"
-        )
-    return lines
+    rows = [
+        [
+            row.name,
+            f"{row.n:,}",
+            f"{row.correct:,}",
+            _percent(row.correct / row.n if row.n else None),
+            _interval(row.interval),
+        ]
+        for row in found.per_class
+    ]
+    return [*lines, "", *aligned(["class", "n", "correct", "share", "95 %"], rows, [False, True, True, True, False])]
+
+
+def confusion_table(found: Evaluation) -> list[str]:
+    """Rows are true classes, columns answers; of many classes only those with mistakes. Then the worst pairs."""
+    from plusx.drawing.grid import aligned
+    from plusx.metrics import confused, erring
+
+    names = [row.name for row in found.per_class]
+    pairs = confused(found.confusion, names, MOST_PAIRS)
+    if not pairs:
+        return ["", "no mistakes"]
+    shown, head = [*range(len(names))], "true \\ answer"
+    if len(names) > MOST_CLASSES:
+        shown = erring(found.confusion, MOST_CLASSES).tolist()
+        head += f", {len(shown)} of {len(names)} classes: those with most mistakes"
+    rows = [[names[i], *(str(found.confusion[i, j] or "·") for j in shown)] for i in shown]
+    lines = aligned(["", *(_cut(names[j]) for j in shown)], rows, [False, *(True for _ in shown)])
+    worst = [f"{pair.true} as {pair.answer}: {pair.count:,} ({pair.share:.1%} of {pair.true})" for pair in pairs]
+    return ["", head, *lines, "", "most mistaken", *worst]
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
+
+
+def _interval(edges: tuple[float, float] | None) -> str:
+    return "unknown" if edges is None else f"{edges[0]:.1%} to {edges[1]:.1%}"
 
 
 def _percent(share: float | None) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from plusx.cli.output import choose
-from plusx.wording import LANGUAGES
+from plusx.wording import LANGUAGES, preferred
 
 
 def add_language(parser: argparse.ArgumentParser) -> None:
@@ -18,5 +17,4 @@ def language(written: str | None) -> str:
     """The language asked for with --lang, else with PLUSX_LANG (`zh_CN.UTF-8` counts as zh). Raises SpecError."""
     if written is not None:
         return choose("language", written, LANGUAGES)
-    wanted = os.environ.get("PLUSX_LANG", "")[:2]
-    return wanted if wanted in LANGUAGES else "en"
+    return preferred()

@@ -23,6 +23,7 @@ COMMANDS = {
     "presets": "the named networks and the keys of the language",
     "train": "train a network on pictures",
     "evaluate": "measure a trained network on pictures",
+    "runs": "the trainings below a folder: how far, how good, how to go on",
     "predict": "name what is on pictures",
     "embed": "feature vectors of pictures",
     "export": "a trained network for OpenVINO, ONNX, torch.export and model servers",

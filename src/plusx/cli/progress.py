@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Started, Step
+from plusx.wording import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -169,21 +170,6 @@ def start_lines(event: Started) -> list[str]:
         f"recipe: {event.recipe}",
         f"writes to {event.run}{again}; {epochs}{about}",
     ]
-
-
-def duration(seconds: float | None) -> str:
-    """
-    >>> duration(75), duration(4), duration(7300), duration(None)
-    ('1 min 15 s', '4 s', '2 h 1 min', 'an unknown time')
-    """
-    if seconds is None:
-        return "an unknown time"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def smooth(before: float | None, now: float) -> float:

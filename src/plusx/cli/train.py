@@ -148,8 +148,8 @@ def _tell_how_to_resume(finished: Finished) -> None:
 
 def _print_result(finished: Finished, screen: Lines) -> None:
     """stdout: where things lie, how good they are, what to type next."""
-    from plusx.cli.progress import duration
     from plusx.metrics import wilson
+    from plusx.wording import duration
 
     rows = [("run", str(finished.run))]
     if finished.kept is not None and finished.bundle is not None:

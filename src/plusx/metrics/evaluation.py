@@ -42,6 +42,11 @@ class ClassScore:
     n: int
     correct: int
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % Wilson interval of the share named right; None without pictures."""
+        return wilson(self.correct, self.n)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -73,7 +78,10 @@ class Evaluation:
             "interval95": None if self.interval is None else list(self.interval),
             "nll": self.nll,
             "ece": self.ece,
-            "per_class": [{"class": c.name, "n": c.n, "correct": c.correct} for c in self.per_class],
+            "per_class": [
+                {"class": c.name, "n": c.n, "correct": c.correct, "interval95": c.interval and list(c.interval)}
+                for c in self.per_class
+            ],
         }
         if confusion:
             out["confusion"] = self.confusion.tolist()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from plusx.bundles import Bundle, open_bundle
+from plusx.bundles import Bundle, open_weights
 from plusx.data import Data
 from plusx.images import Preprocessing, normalise, resize_crop
 from plusx.metrics import Counters, Evaluation
@@ -93,10 +93,13 @@ def logits(
         return network(torch.from_numpy(normalise(pictures, pre)).to(device)).float().cpu().numpy()
 
 
-def load_network(source: str | Path, device: torch.device) -> tuple[ResNet, Bundle]:
-    """The network of a bundle or run, ready to answer, and its bundle. Raises BundleError."""
-    bundle = open_bundle(source)
-    network = build(ResNetSpec.from_dict(bundle.spec), bundle.weights()).to(device).eval()
+def load_network(source: str | Path, device: torch.device, weights: str = "best") -> tuple[ResNet, Bundle]:
+    """The network of a bundle or run with its best, last or ema weights, ready to answer, and `open_weights`' bundle.
+
+    Raises BundleError.
+    """
+    bundle, tensors = open_weights(source, weights)
+    network = build(ResNetSpec.from_dict(bundle.spec), tensors).to(device).eval()
     network.preprocessing = bundle.preprocessing
     return network, bundle
 
@@ -105,6 +108,7 @@ def evaluate(
     source: str | Path,
     data: str | Path | Data,
     *,
+    weights: str = "best",
     device: str = "auto",
     threads: int | None = None,
     workers: int = 0,
@@ -112,11 +116,11 @@ def evaluate(
 ) -> Evaluation:
     """The Evaluation of a bundle or run on `data`; on the run's own, what the training reported, to the digit.
 
-    A path means what it does for `fit`; of the run's own pictures only the held-out share counts (`open_held_out`).
+    `weights`: best (the bundle's), or last or ema of the run's newest checkpoint. A path means what it does for `fit`; of the run's own pictures only the held-out share counts (`open_held_out`).
     `threads` None: as many as the training had, for sums may round otherwise. Raises BundleError, DataError, SpecError.
     """
     on = pick_device(device)
-    network, bundle = load_network(source, on)
+    network, bundle = load_network(source, on, weights)
     had = bundle.provenance.get("threads")
     data = data if isinstance(data, Data) else open_held_out(data, bundle)[0]
     with using_threads(count_threads(threads, had if isinstance(had, int) else None)):

@@ -6,6 +6,7 @@ holes, `{0} … {1}`; a hole `{0:t}` is translated in its turn. A text that no e
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -13,6 +14,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 LANGUAGES = ("en", "zh")
+PARTS = ("errors", "words", "tables", "runs")
 HOLE = re.compile(r"\{(\d)(:t)?\}")
 ENGLISH_HOLE = re.compile(r"(\{n?\})")
 TAKES = {"{}": "(.*?)", "{n}": r"([\d,.]+)"}
@@ -49,6 +51,27 @@ def translator(lang: str) -> Callable[[str], str]:
     return lambda text: translate(text, lang)
 
 
+def preferred() -> str:
+    """The language of PLUSX_LANG (`zh_CN.UTF-8` counts as zh), else English."""
+    wanted = os.environ.get("PLUSX_LANG", "")[:2]
+    return wanted if wanted in LANGUAGES else "en"
+
+
+def duration(seconds: float | None) -> str:
+    """
+    >>> duration(75), duration(4), duration(7300), duration(None)
+    ('1 min 15 s', '4 s', '2 h 1 min', 'an unknown time')
+    """
+    if seconds is None:
+        return "an unknown time"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def _fill(groups: tuple[str, ...], lang: str, hole: re.Match[str]) -> str:
     value = groups[int(hole[1])]
     return translate(value, lang) if hole[2] else value
@@ -58,8 +81,8 @@ def _fill(groups: tuple[str, ...], lang: str, hole: re.Match[str]) -> str:
 def catalogue(lang: str) -> tuple[Mapping[str, str], list[Entry]]:
     """Whole texts, and those with holes: the ones with more text of their own first."""
     lines: dict[str, str] = {}
-    for room in ("errors", "words", "tables"):
-        lines |= import_module(f"plusx.wording.{lang}_{room}").TEXTS
+    for part in PARTS:
+        lines |= import_module(f"plusx.wording.{lang}_{part}").TEXTS
     exact = {english: text for english, text in lines.items() if not ENGLISH_HOLE.search(english)}
     holed = sorted(
         (english for english in lines if english not in exact), key=lambda english: -len(ENGLISH_HOLE.sub("", english))

@@ -1,0 +1,227 @@
+"""Which runs stand below a folder and how far each has come, from small files alone: nothing is hashed, no weight is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from plusx.bundles.bundle import MANIFEST, SCHEMA
+from plusx.bundles.durable import Json, check_sizes, is_leftover, read_json, read_manifest, standing
+from plusx.bundles.run import (
+    CHECKPOINT_MANIFEST,
+    CHECKPOINT_SCHEMA,
+    CHECKPOINTS,
+    RUN_FILE,
+    Run,
+    checkpoint_names,
+    last_lines,
+    read_run,
+)
+from plusx.errors import BundleError
+from plusx.metrics import wilson
+
+QUIET_SECONDS = 600
+"""A run that has not said that it ended, and has written nothing for so long, is taken for killed."""
+MOST_STATE = 16 << 20
+
+State = Literal["done", "running", "interrupted", "damaged"]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best evaluation of a run: `correct` of `n` pictures after `epoch`."""
+
+    top1: float
+    n: int
+    epoch: int
+
+    @property
+    def correct(self) -> int:
+        return round(self.top1 * self.n)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return wilson(self.correct, self.n)
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run as a row. What could not be read is None; `note` says why, or what went amiss without stopping the run."""
+
+    path: Path
+    state: State
+    note: str = ""
+    network: str | None = None
+    recipe: Json | None = None
+    data_kind: str | None = None
+    data_path: str | None = None
+    n_train: int | None = None
+    epochs_done: int | None = None
+    epochs: int | None = None
+    step: int | None = None
+    best: Best | None = None
+    began: datetime | None = None
+    seconds: float | None = None
+    """Time spent in training, interruptions not counted."""
+    size_bytes: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        best = self.best
+        return {
+            "path": str(self.path), "state": self.state, "note": self.note, "network": self.network,
+            "recipe": self.recipe,
+            "data": {"kind": self.data_kind, "path": self.data_path, "n": self.n_train},
+            "epochs": {"done": self.epochs_done, "planned": self.epochs},
+            "step": self.step,
+            "best": None if best is None else {
+                "top1": best.top1, "n": best.n, "correct": best.correct, "epoch": best.epoch,
+                "interval95": None if best.interval is None else list(best.interval),
+            },
+            "began": None if self.began is None else self.began.isoformat(timespec="seconds"),
+            "seconds": self.seconds,
+            "bytes": self.size_bytes,
+        }  # fmt: skip
+
+
+def find_runs(where: str | Path) -> list[Path]:
+    """Runs at or below `where`, and what is left of such, in the order of their names. Raises BundleError."""
+    where = Path(where)
+    if not where.is_dir():
+        raise BundleError(f"no folder {where}; name the one that holds the runs, plusx train writes to runs/")
+    return sorted(_below(where))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        yield folder  # `look` says what is wrong with it
+        return
+    names = {entry.name for entry in entries}
+    if RUN_FILE in names or f".{RUN_FILE}.new" in names or {CHECKPOINTS, "metrics.jsonl"} <= names:
+        yield folder
+        return
+    for entry in entries:
+        path = folder / entry.name
+        # links are followed to runs that lie elsewhere, and no further: a circle would not end
+        if entry.is_dir(follow_symlinks=False) or (path / RUN_FILE).is_file():
+            yield from _below(path)
+
+
+def look(path: Path) -> RunRow:
+    """The row of the run at `path`; whatever is wrong with it stands in the row."""
+    row = RunRow(path, "damaged", began=_written(path / RUN_FILE) or _written(path), size_bytes=_size(path))
+    try:
+        if not (path / RUN_FILE).exists() and all(is_leftover(p, path / RUN_FILE) for p in path.iterdir()):
+            return replace(row, note="killed before it began; nothing is lost, type its command again")
+        run = read_run(path)
+    except (BundleError, OSError) as error:
+        return replace(row, note=_reason(error))
+    try:
+        row = replace(row, **_told(run))
+        return replace(row, **_progress(run, row))
+    except BundleError as error:
+        return replace(row, note=str(error))
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        return replace(row, note=f"{path / RUN_FILE} or its newest checkpoint lacks or garbles {_reason(error)}")
+
+
+def _told(run: Run) -> dict[str, Any]:
+    """What run.json alone says. Raises what a garbled one leads to."""
+    epochs = run.recipe["epochs"]
+    if not isinstance(epochs, int) or not isinstance(run.data["n"], int):
+        raise TypeError("epochs or data")
+    began = run.fields.get("began")
+    return {
+        "network": str(run.fields.get("network") or "unknown"),
+        "recipe": dict(run.recipe),
+        "data_kind": str(run.data["kind"]),
+        "data_path": run.data.get("path"),
+        "n_train": run.data["n"],
+        "epochs": epochs,
+        **({"began": datetime.fromisoformat(began)} if isinstance(began, str) else {}),
+    }
+
+
+def _progress(run: Run, row: RunRow) -> dict[str, Any]:
+    """How far it has come: from the newest checkpoint whose files are all there in their sizes. Raises BundleError."""
+    found, notes = _newest(run.checkpoints)
+    if found is None:
+        if notes:
+            raise BundleError(notes[0])
+        return {"state": _unfinished(run), "epochs_done": 0, "step": 0, "seconds": 0.0}
+    progress = found["progress"]
+    best, done = progress["best"], int(progress["evaluated"])
+    state = "done" if done >= (row.epochs or 0) else _unfinished(run)
+    known: dict[str, Any] = {
+        "epochs_done": done,
+        "step": int(progress["step"]),
+        "seconds": float(progress["seconds"]),
+        "best": best and Best(float(best["top1"]), int(run.data["val"]["n"]), int(best["epoch"])),
+    }
+    bundle = standing(run.bundle)
+    try:
+        if bundle.is_dir():
+            check_sizes(bundle, read_json(bundle / MANIFEST, SCHEMA)["files"])
+        elif progress["kept"] is not None:
+            raise BundleError(f"{run.bundle} is missing; evaluate the run with --weights last, or train it anew")
+    except BundleError as error:
+        return {**known, "state": "damaged", "note": str(error)}
+    return {**known, "state": state, "note": "; ".join(notes)}
+
+
+def _newest(parent: Path) -> tuple[Json | None, list[str]]:
+    """state.json of the newest checkpoint that looks whole, and a line for each newer one that does not."""
+    notes: list[str] = []
+    for name in reversed(checkpoint_names(parent)):
+        path = parent / name
+        try:
+            check_sizes(path, read_manifest(path, CHECKPOINT_MANIFEST, CHECKPOINT_SCHEMA)["files"])
+            with (path / "state.json").open("rb") as file:
+                return json.loads(file.read(MOST_STATE)), notes
+        except BundleError as error:
+            notes.append(f"checkpoint {name} is passed over: {error}")
+        except (OSError, ValueError, RecursionError) as error:
+            notes.append(f"checkpoint {name} is passed over: state.json is damaged ({_reason(error)})")
+    return None, notes
+
+
+def _unfinished(run: Run) -> State:
+    """Whether a run with epochs to go is at work, as far as its files tell."""
+    rows = last_lines(run.path / "metrics.jsonl")
+    if rows and rows[-1].get("event") == "finished":
+        return "interrupted"
+    signs = [path.stat().st_mtime for path in (run.path / "metrics.jsonl", run.checkpoints) if path.exists()]
+    return "running" if signs and time.time() - max(signs) < QUIET_SECONDS else "interrupted"
+
+
+def _written(path: Path) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return None
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below; what vanishes or cannot be read meanwhile counts nothing."""
+    total = 0
+    try:
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                total += _size(Path(entry.path))
+            else:
+                total += entry.stat(follow_symlinks=False).st_size
+    except OSError:
+        return total
+    return total
+
+
+def _reason(error: Exception) -> str:
+    return str(error.strerror or error) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,47 @@
+"""What is mistaken for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True)
+class Confused:
+    """Pictures of one class that were named as another, and their share of the class."""
+
+    true: str
+    answer: str
+    count: int
+    share: float
+
+
+def confused(confusion: ArrayLike, classes: Sequence[str], most: int | None = None) -> list[Confused]:
+    """The pairs of classes that are mistaken for each other, the most frequent first; at most `most`.
+
+    >>> confused([[8, 2], [1, 3]], ["cat", "dog"])[0]
+    Confused(true='cat', answer='dog', count=2, share=0.2)
+    """
+    matrix = np.array(confusion, dtype=np.int64)
+    totals = matrix.sum(axis=1)
+    np.fill_diagonal(matrix, 0)
+    rows, columns = np.nonzero(matrix)
+    order = np.lexsort((columns, rows, -matrix[rows, columns]))[:most]
+    return [
+        Confused(classes[i], classes[j], int(matrix[i, j]), float(matrix[i, j] / totals[i]))
+        for i, j in zip(rows[order], columns[order], strict=True)
+    ]
+
+
+def erring(confusion: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Places of the at most `most` classes with the most mistakes (missed, or answered wrongly), in their own order.
+
+    >>> erring(np.array([[5, 0, 0], [0, 3, 2], [0, 0, 4]]), 2)
+    array([1, 2])
+    """
+    wrong = confusion.sum(axis=0) + confusion.sum(axis=1) - 2 * np.diag(confusion)
+    worst = np.argsort(-wrong, kind="stable")[:most]
+    return np.sort(worst[wrong[worst] > 0])
