@@ -76,7 +76,7 @@ def table(rows: Sequence[RunRow], translate: Callable[[str], str]) -> list[str]:
 
 
 def _cells(row: RunRow, translate: Callable[[str], str]) -> list[str]:
-    from plusx.wording import duration
+    from plusx.wording import bytes_text, duration
 
     best = translate(f"{row.best.top1:.2%} of {row.best.n:,}") if row.best is not None else ""
     recipe, data = recipe_text(row.recipe), _data_text(row)
@@ -122,19 +122,6 @@ def recipe_text(values: dict[str, Any] | None) -> str:
         return str(Recipe.from_dict(values))
     except (SpecError, TypeError):
         return str(values.get("name", ""))
-
-
-def bytes_text(size: int) -> str:
-    """
-    >>> bytes_text(800), bytes_text(99_960), bytes_text(12_300_000)
-    ('0.8 kB', '100.0 kB', '12.3 MB')
-    """
-    value, unit = size / 1e3, "kB"
-    for larger in ("MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1e3, larger
-    return f"{value:,.1f} {unit}"
 
 
 def _data_text(row: RunRow) -> str:

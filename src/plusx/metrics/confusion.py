@@ -32,7 +32,7 @@ def confused(confusion: ArrayLike, classes: Sequence[str], most: int | None = No
     order = np.lexsort((columns, rows, -matrix[rows, columns]))[:most]
     return [
         Confused(classes[i], classes[j], int(matrix[i, j]), float(matrix[i, j] / totals[i]))
-        for i, j in zip(rows[order], columns[order], strict=True)
+        for i, j in zip(rows[order].tolist(), columns[order].tolist(), strict=True)
     ]
 
 

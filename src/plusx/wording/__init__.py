@@ -58,7 +58,8 @@ def preferred() -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """
+    """A time in words.
+
     >>> duration(75), duration(4), duration(7300), duration(None)
     ('1 min 15 s', '4 s', '2 h 1 min', 'an unknown time')
     """
@@ -70,6 +71,20 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def bytes_text(size: int) -> str:
+    """A size in words.
+
+    >>> bytes_text(800), bytes_text(99_960), bytes_text(12_300_000)
+    ('0.8 kB', '100.0 kB', '12.3 MB')
+    """
+    value, unit = size / 1e3, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1e3, larger
+    return f"{value:,.1f} {unit}"
 
 
 def _fill(groups: tuple[str, ...], lang: str, hole: re.Match[str]) -> str:

@@ -1,0 +1,30 @@
+"""report.html, kept up to date while a run goes on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from plusx.bundles.report import write_report
+from plusx.bundles.run import RUN_FILE
+from plusx.training.events import Evaluated, Event, Finished
+from plusx.wording import preferred
+
+SECONDS = 60.0
+
+
+class ReportFile:
+    """Writes RUN/report.html at the end, and at most once a minute after an evaluation: a run that dies has one too.
+
+    It reads the run's other files, so it listens after the sinks that write them. `lang` None: PLUSX_LANG.
+    """
+
+    def __init__(self, run: Path, lang: str | None = None, seconds: float = SECONDS) -> None:
+        self.run, self.lang, self.seconds = run, lang or preferred(), seconds
+        self.written = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        due = isinstance(event, Evaluated) and time.monotonic() - self.written >= self.seconds
+        if due or (isinstance(event, Finished) and (self.run / RUN_FILE).is_file()):  # stopped before it began: no run
+            write_report(self.run, self.lang)
+            self.written = time.monotonic()
