@@ -24,6 +24,7 @@ from plusx.specs import ResNetSpec
 from plusx.training import Hands, evaluate, fit
 from training.tinyrun import RECIPE, resumed, splits, started, stopped_after
 
+DOC = (Path(__file__).resolve().parents[2] / "docs/json.md").read_text(encoding="utf-8")
 QUICK = ["--threads", "1", "--workers", "0", "--device", "cpu"]
 
 
@@ -172,6 +173,9 @@ def test_table_json_and_file_agree(run: Path, tmp_path: Path, capsys: pytest.Cap
     low, high = wilson_by_hand(found["correct"], found["n"])
     assert found["interval95"] == pytest.approx([low, high])
     assert f"{found['correct']} of {found['n']}; 95 %: {low:.1%} to {high:.1%}" in text
+    section = DOC.split("## plusx.evaluation/1")[1].split("\n## ")[0]
+    for key in {*found, *found["per_class"][0]}:
+        assert re.search(rf"\b{key}\b", section), key
     for key in ("nll", "ece"):
         assert re.search(rf"^{key} +{found[key]:.4f}$", text, re.M)
     for row in found["per_class"]:

@@ -20,6 +20,7 @@ from plusx.cli.main import main
 from plusx.training.recipe import parse_recipe
 from training.tinyrun import started, stopped_after
 
+DOC = (Path(__file__).resolve().parents[2] / "docs/json.md").read_text(encoding="utf-8")
 RECIPE = parse_recipe("default epochs=3 lr=0.2").to_dict()
 
 
@@ -99,6 +100,16 @@ def test_the_table_of_a_run_made_by_hand(capsys: pytest.CaptureFixture[str], mon
     assert "75.00%（共 200）" in row and "1 分 1 秒" in row
 
 
+def test_every_key_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    make(Path("runs/one"))
+    assert main(["runs", "--format", "json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    (row,) = record["runs"]
+    section = DOC.split("## plusx.runs/1")[1].split("\n## ")[0]
+    for key in {*record, *row, *row["data"], *row["epochs"], *row["best"]}:
+        assert re.search(rf"\b{key}\b", section), key
+
+
 def test_orders(capsys: pytest.CaptureFixture[str]) -> None:
     make(Path("r/a"), began="2026-01-02T00:00:00+00:00", top1=0.5, seconds=10)
     make(Path("r/b"), began="2026-01-01T00:00:00+00:00", top1=0.9, seconds=20)
@@ -164,9 +175,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "run.json deep": (lambda r: (r / "run.json").write_text("[" * 10**5), "run.json is damaged"),
     "newer": (lambda r: rewrite(r / "run.json", schema="plusx.run/2"), "newer than this plusx"),
     "no recipe": (lambda r: rewrite(r / "run.json", recipe={}), "lacks or garbles 'epochs'"),
-    "odd recipe": (lambda r: rewrite(r / "run.json", recipe=[1]), "lacks or garbles"),
+    "odd recipe": (lambda r: rewrite(r / "run.json", recipe=[1]), "run.json garbles recipe"),
     "odd epochs": (lambda r: rewrite(r / "run.json", recipe={"epochs": "3"}), "lacks or garbles epochs"),
-    "odd data": (lambda r: rewrite(r / "run.json", data=None), "lacks or garbles"),
+    "odd data": (lambda r: rewrite(r / "run.json", data=None), "run.json garbles data"),
     "odd began": (lambda r: rewrite(r / "run.json", began="yesterday"), "yesterday"),
     "both checkpoints cut": (
         lambda r: [cut(p) for p in r.glob("checkpoints/*/model.safetensors")],

@@ -8,14 +8,14 @@ import shlex
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from plusx.analysis import analyse
 from plusx.bundles.bundle import MANIFEST, SCHEMA
 from plusx.bundles.durable import Json, read_json, standing, write_file
 from plusx.bundles.run import Run, read_lines, read_run
 from plusx.bundles.runs import RunRow, look
-from plusx.drawing.report import ClassLine, Epoch, Facts, Pair, Report, report_page
+from plusx.drawing.report import ClassLine, Epoch, Facts, Report, report_page
 from plusx.errors import BundleError, PlusxError
 from plusx.metrics import confused, wilson
 from plusx.specs import ResNetSpec
@@ -57,7 +57,7 @@ def read_report(run: str | Path) -> Report:
         rates=[(line["step"] / by, line["lr"]) for line in steps if _number(line.get("lr"))],
         classes=_worst(_classes(metrics)) if many else _classes(metrics),
         classes_note=f"the {MOST_CLASSES} of {len(names)} classes with the lowest shares" if many else "",
-        pairs=[Pair(p.true, p.answer, p.count, p.share) for p in confused(matrix, names, MOST_PAIRS)] if matrix else [],
+        pairs=confused(matrix, names, MOST_PAIRS) if matrix else [],
         pairs_note=_pairs_note(metrics, matrix),
         matrix=matrix if len(names) <= MOST_MATRIX else [],
         names=names,
@@ -65,7 +65,7 @@ def read_report(run: str | Path) -> Report:
         skipped_note=_skipped_note(len(skipped), n_skipped),
         facts=list(_facts(found, row, metrics)),
         recipe=[(key, _text(value)) for key, value in (row.recipe or {}).items()],
-        command=shlex.join(str(word) for word in found.command) if isinstance(found.command, list) else "",
+        command=shlex.join(map(str, found.command)),
     )
 
 
@@ -96,12 +96,13 @@ def _lines(row: RunRow, metrics: Json) -> Iterator[str]:
 
 def _tiles(metrics: Json) -> Iterator[tuple[str, str, str]]:
     n, correct, top1, top5 = (metrics.get(key) for key in ("n", "correct", "top1", "top5"))
-    if not (_whole(n) and _whole(correct) and _number(top1)):
+    if not (_whole(n) and _whole(correct) and _number(top1) and 0 <= correct <= n):
         return
     low, high = wilson(correct, n) or (0.0, 1.0)
-    yield "Top-1", f"{top1:.2%}", f"{correct:,} of {n:,}; 95 %: {low:.1%} – {high:.1%}"
-    if _number(top5):
-        yield "Top-5", f"{top5:.2%}", f"{metrics.get('correct5'):,} of {n:,}"
+    yield "Top-1", f"{top1:.2%}", f"{correct:,} of {n:,}; 95 %: {low:.1%}\u00a0–\u00a0{high:.1%}"
+    correct5 = metrics.get("correct5")
+    if _number(top5) and _whole(correct5):
+        yield "Top-5", f"{top5:.2%}", f"{correct5:,} of {n:,}"
     if _number(metrics.get("nll")):
         yield "NLL", f"{metrics['nll']:.4f}", "nats a picture, validation"
     if _number(metrics.get("ece")):
@@ -112,8 +113,8 @@ def _epochs(lines: Iterable[Json]) -> Iterator[Epoch]:
     for line in lines:
         if _is_evaluation(line):
             low, high = wilson(round(line["top1"] * line["n"]), line["n"]) or (0.0, 1.0)
-            keys = ("epoch", "train_loss", "train_top1", "nll", "top1")
-            yield Epoch(*(line[key] for key in keys), low, high)
+            losses = line["train_loss"], line["train_top1"], line["nll"]
+            yield Epoch(line["epoch"], *losses, line["top1"], low, high)
 
 
 def _is_evaluation(line: Json) -> bool:
@@ -178,7 +179,7 @@ def _skipped_note(shown: int, all_: int) -> str:
 
 
 def _facts(run: Run, row: RunRow, metrics: Json) -> Iterator[tuple[str, Facts]]:
-    fields, data = run.fields, run.data if isinstance(run.data, dict) else {}
+    fields, data = run.fields, run.data
     yield "Network", [*_figures(run)]
     parts = [(part, data.get(part)) for part in ("train", "val")]
     yield (
@@ -200,7 +201,7 @@ def _facts(run: Run, row: RunRow, metrics: Json) -> Iterator[tuple[str, Facts]]:
             ("began", row.began.strftime("%Y-%m-%d %H:%M UTC") if row.began is not None else ""),
             ("time", duration(row.seconds)),
             ("size on disk", bytes_text(row.size_bytes)),
-            *((str(name), str(version)) for name, version in (run.versions or {}).items()),
+            *((str(name), str(version)) for name, version in run.versions.items()),
         ],
     )
 
@@ -222,11 +223,11 @@ def _figures(run: Run) -> Facts:
     ]
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < 1e12
 
 

@@ -33,6 +33,7 @@ CHECKPOINT_SCHEMA = "plusx.checkpoint/1"
 RUN_FILE = "run.json"
 CHECKPOINT_MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
+_KINDS = {"command": list, "spec": dict, "recipe": dict, "data": dict, "seed": int, "versions": dict}
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,13 @@ def read_run(path: str | Path) -> Run:
     if not (path / RUN_FILE).is_file():
         raise BundleError(f"no run at {path}; a run is a directory with {RUN_FILE}")
     found = read_json(path / RUN_FILE, RUN_SCHEMA)
-    keys = ("command", "spec", "recipe", "data", "seed", "versions")
-    missing = [key for key in keys if key not in found]
+    missing = [key for key in _KINDS if key not in found]
     if missing:
         raise BundleError(f"{path / RUN_FILE} lacks {', '.join(missing)}; use another copy")
-    return Run(path=path, fields=found, **{key: found[key] for key in keys})
+    odd = [key for key, kind in _KINDS.items() if not isinstance(found[key], kind)]
+    if odd:
+        raise BundleError(f"{path / RUN_FILE} garbles {', '.join(odd)}; use another copy")
+    return Run(path=path, fields=found, **{key: found[key] for key in _KINDS})
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:

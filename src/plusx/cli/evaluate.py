@@ -117,7 +117,7 @@ def confusion_table(found: Evaluation) -> list[str]:
         head += f", {len(shown)} of {len(names)} classes: those with most mistakes"
     rows = [[names[i], *(str(found.confusion[i, j] or "·") for j in shown)] for i in shown]
     lines = aligned(["", *(_cut(names[j]) for j in shown)], rows, [False, *(True for _ in shown)])
-    worst = [f"{pair.true} as {pair.answer}: {pair.count:,} ({pair.share:.1%} of {pair.true})" for pair in pairs]
+    worst = [f"{pair.true} as {pair.answer}: {pair.times:,} ({pair.share:.1%} of {pair.true})" for pair in pairs]
     return ["", head, *lines, "", "most mistaken", *worst]
 
 

@@ -41,16 +41,6 @@ class ClassLine:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Pictures of class `true` that were named `answer`, and their share of the class."""
-
-    true: str
-    answer: str
-    count: int
-    share: float
-
-
-@dataclass(frozen=True)
 class Report:
     """All that the page shows, read and counted already. Texts are English; sections without content are left out."""
 
@@ -68,7 +58,8 @@ class Report:
     """x, value of single steps; x counts epochs, or steps where no epoch has ended (`x_label` says which)."""
     classes: Sequence[ClassLine]
     classes_note: str
-    pairs: Sequence[Pair]
+    pairs: Sequence[tuple[str, str, int, float]]
+    """Class, what it was named, how many pictures, which share of the class."""
     pairs_note: str
     matrix: Sequence[Sequence[int]]
     """Rows are true classes, columns answers, in the order of `names`; empty where there are too many."""
@@ -211,9 +202,9 @@ def _confusions(report: Report, say: Translate) -> Iterator[str]:
     yield '<div class="beside">'
     if report.pairs:
         yield _head("pairs", ("class", "named as", "pictures", "of the class"), say)
-        for pair in report.pairs:
-            numbers = _numbers(f"{pair.count:,}", f"{pair.share:.1%}")
-            yield f"<tr><td>{escape(pair.true)}</td><td>{escape(pair.answer)}</td>{''.join(numbers)}</tr>"
+        for true, answer, count, share in report.pairs:
+            numbers = "".join(_numbers(f"{count:,}", f"{share:.1%}"))
+            yield f"<tr><td>{escape(true)}</td><td>{escape(answer)}</td>{numbers}</tr>"
         yield "</tbody></table></div>"
     if report.matrix:
         yield from _matrix(report, say)

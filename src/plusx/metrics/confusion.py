@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-@dataclass(frozen=True)
-class Confused:
-    """Pictures of one class that were named as another, and their share of the class."""
+class Confused(NamedTuple):
+    """How many `times` pictures of class `true` were named `answer`, and their share of the class."""
 
     true: str
     answer: str
-    count: int
+    times: int
     share: float
 
 
@@ -23,7 +22,7 @@ def confused(confusion: ArrayLike, classes: Sequence[str], most: int | None = No
     """The pairs of classes that are mistaken for each other, the most frequent first; at most `most`.
 
     >>> confused([[8, 2], [1, 3]], ["cat", "dog"])[0]
-    Confused(true='cat', answer='dog', count=2, share=0.2)
+    Confused(true='cat', answer='dog', times=2, share=0.2)
     """
     matrix = np.array(confusion, dtype=np.int64)
     totals = matrix.sum(axis=1)
@@ -32,7 +31,7 @@ def confused(confusion: ArrayLike, classes: Sequence[str], most: int | None = No
     order = np.lexsort((columns, rows, -matrix[rows, columns]))[:most]
     return [
         Confused(classes[i], classes[j], int(matrix[i, j]), float(matrix[i, j] / totals[i]))
-        for i, j in zip(rows[order].tolist(), columns[order].tolist(), strict=True)
+        for i, j in zip(map(int, rows[order]), map(int, columns[order]), strict=True)
     ]
 
 

@@ -25,6 +25,8 @@ TEXTS = {
     "{} is damaged ({} bytes, written as {}); use another copy": "{0} 已损坏（{1} 字节，写入时为 {2}）；请换一份副本",
     "{} is damaged (not JSON, {} bytes); use another copy": "{0} 已损坏（不是 JSON，{1} 字节）；请换一份副本",
     "{} was changed after it was written; use another copy": "{0} 在写入后被改动；请换一份副本",
+    "{} lacks {}; use another copy": "{0} 缺少 {1}；请换一份副本",
+    "{} garbles {}; use another copy": "{0} 中 {1} 有误；请换一份副本",
     "{} is missing; use another copy": "{0} 不见了；请换一份副本",
     "{} is missing; evaluate the run with --weights last, or train it anew": "{0} 不见了；请用 --weights last 评估，或重新训练",
     "no run at {}; a run is a directory with {}": "{0} 处没有训练；训练是含有 {1} 的目录",
