@@ -104,7 +104,7 @@ def written(path: Path, lang: str = "en") -> tuple[str, Page]:
 def test_it_says_what_the_files_say(tmp_path):
     texts = written(make(tmp_path / "run"))[1].texts
     for said in (
-        "resnet18 classes=3", "photos, 320 training pictures", "done: 4 epochs", "88.00%", "0.05", "12 min 34 s",
+        "resnet18 classes=3", "photos, 320 training pictures", "done: 4 of 4 epochs", "88.00%", "0.05", "12 min 34 s",
         "figures below: the weights in the bundle, of epoch 3, on the validation pictures", "kept: epoch 3",
         "11,178,051",  # torchvision's resnet18 with three classes
         "2026-03-01 12:00 UTC", "2.14.0", "0123456789abcdef", "/home/me/photos", "/p/cut.jpg", "1 left out",
@@ -232,7 +232,7 @@ def test_the_sink_writes_at_the_end_and_now_and_then(tmp_path, monkeypatch):
     evaluated = Evaluated(1, 1, 1, 1.0, 0.1, True, 0.1, 1.0, {}, 1.0)
     finished = Finished(40, 4, "done", 1.0, path, None, None)
     events: list[tuple[ReportFile, Event, bool]] = [
-        (sink, Checkpointed(1, path, 0.1), False), (sink, evaluated, True),
+        (sink, Checkpointed(1, path, 0.1, 0.0), False), (sink, evaluated, True),
         (ReportFile(path, seconds=1e9), evaluated, False), (ReportFile(path, seconds=1e9), finished, True),
     ]  # fmt: skip
     for each, event, wanted in events:

@@ -150,6 +150,17 @@ def test_running_is_told_from_killed(capsys: pytest.CaptureFixture[str]) -> None
     assert [row["state"] for row in listed(capsys)] == ["interrupted"]
 
 
+@pytest.mark.parametrize("patience", [3, 4])
+def test_a_run_that_stopped_early_is_done(patience: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Patience that the fourth epoch, three after the best, has used up, or has not."""
+    path = make(Path("runs/one"), evaluated=4)
+    rewrite(path / "run.json", recipe={**RECIPE, "epochs": 9, "early_stop": patience})
+    (row,) = listed(capsys)
+    assert row["state"] == ("done" if patience == 3 else "interrupted")
+    assert row["note"] == ("early stop: 3 epochs brought nothing better" if patience == 3 else "")
+    assert row["epochs"] == {"done": 4, "planned": 9}
+
+
 # ---- damage ----
 
 

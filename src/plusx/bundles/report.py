@@ -84,7 +84,7 @@ def _lines(row: RunRow, metrics: Json) -> Iterator[str]:
     if row.n_train is not None:
         yield f"{of}, {row.n_train:,} training pictures"
     far = {
-        "done": f"done: {row.epochs} epochs",
+        "done": f"done: {row.epochs_done} of {row.epochs} epochs",
         "running": f"running: {row.epochs_done} of {row.epochs} epochs so far",
         "interrupted": f"interrupted after step {row.step}: {row.epochs_done} of {row.epochs} epochs",
         "damaged": f"damaged: {row.note}",

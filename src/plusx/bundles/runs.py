@@ -159,7 +159,10 @@ def _progress(run: Run, row: RunRow) -> dict[str, Any]:
         return {"state": _unfinished(run), "epochs_done": 0, "step": 0, "seconds": 0.0}
     progress = found["progress"]
     best, done = progress["best"], int(progress["evaluated"])
-    state = "done" if done >= (row.epochs or 0) else _unfinished(run)
+    patience, since = run.recipe.get("early_stop", 0), done - (int(best["epoch"]) if best else 0)
+    early = done < (row.epochs or 0) and 0 < patience <= since
+    notes += [f"early stop: {since} epochs brought nothing better"] if early else []
+    state = "done" if early or done >= (row.epochs or 0) else _unfinished(run)
     known: dict[str, Any] = {
         "epochs_done": done,
         "step": int(progress["step"]),

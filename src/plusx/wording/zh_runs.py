@@ -34,7 +34,8 @@ TEXTS = {
     "no folder {}; name the one that holds the runs, plusx train writes to runs/": "没有文件夹 {0}；请指明存放训练的文件夹，plusx train 写入 runs/",
     # report
     "{}, {n} training pictures": "{0:t}，{1} 张训练图片",
-    "done: {n} epochs": "完成：{0} 轮",
+    "done: {n} of {n} epochs": "完成：{1} 轮中的 {0} 轮",
+    "early stop: {n} epochs brought nothing better": "提前停止：{0} 轮没有更好",
     "running: {n} of {n} epochs so far": "进行中：{1} 轮中已完成 {0} 轮",
     "interrupted after step {n}: {n} of {n} epochs": "在第 {0} 步后中断：{2} 轮中已完成 {1} 轮",
     "{n} of {n}; 95 %: {}": "{1} 张中 {0} 张；95 %：{2}",
