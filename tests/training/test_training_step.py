@@ -15,6 +15,7 @@ from plusx.nn import build
 from plusx.training import Evaluated, Event, Finished, Started, Step
 from plusx.training import trainer as trainer_module
 from plusx.training.feed import Batch
+from plusx.training.fitting import free_path
 from plusx.training.optimiser import sgd
 from plusx.training.plan import Plan, learning_rate
 from plusx.training.recipe import parse_recipe
@@ -130,6 +131,21 @@ def _no_measure():  # type: ignore[no-untyped-def]
     return Speed(0.01, 0.001)
 
 
+def test_a_training_that_fails_has_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written when the sinks are closed: there is no last event then."""
+    learn = trainer_module.Trainer.learn
+
+    def poisoned(self: Trainer, pictures: np.ndarray, *rest: object) -> Learnt:  # type: ignore[type-arg]
+        return learn(self, pictures * np.float32("nan" if self.progress.step == 8 else 1), *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trainer_module.Trainer, "learn", poisoned)
+    monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
+    with pytest.raises(RunError):
+        list(started(tmp_path / "run", lang="zh"))
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert 'lang="zh' in page and "6" in page
+
+
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     from plusx.training import checkpoint
 
@@ -218,3 +234,13 @@ def test_a_sink_that_raises_never_stops_the_run(tmp_path: Path) -> None:
     with pytest.warns(RuntimeWarning, match=r"broken stopped listening \(no room on disk\)"):
         count = len(list(events))
     assert heard.count("Started") == 1 and heard.count("sound") == count
+
+
+@pytest.mark.parametrize(
+    ("data", "name"), [("photos/", "photos"), ("shards/train-*.tar", "train-.tar"), ("*", "data"), ("digits", "digits")]
+)
+def test_a_run_is_named_after_its_data(data: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert str(free_path(build("resnet18").spec, data)) == f"runs/resnet18-{name}-001"
+    Path(f"runs/resnet18-{name}-001").mkdir(parents=True)
+    assert str(free_path(build("resnet18").spec, data)) == f"runs/resnet18-{name}-002"

@@ -65,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
     from plusx.training.world import here, restarted
 
     stop = Stop()
-    hands = Hands(args.device, args.threads, args.workers, stop, args.checkpoint_seconds, indexing=Indexing())
+    hands = Hands(
+        args.device, args.threads, args.workers, stop, args.checkpoint_seconds, lang=args.lang, indexing=Indexing()
+    )
     world = here(args.device)
     screen = sink_for()
     warnings.showwarning = _one_line

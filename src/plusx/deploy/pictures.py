@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def known_data(bundle: Bundle) -> str:
     if (run / "run.json").is_file():
         data = read_run(run).data
         where = data.get("path") or data.get("kind")
-        if where in BUILT_IN or (isinstance(where, str) and Path(where).is_dir()):
+        if where in BUILT_IN or (isinstance(where, str) and (Path(where).exists() or has_magic(where))):
             return where
     kind = bundle.provenance.get("data", {}).get("kind")
     if kind in BUILT_IN:

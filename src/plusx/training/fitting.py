@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import count
@@ -138,7 +139,8 @@ def default_recipe(splits: Splits) -> str:
 
 
 def free_path(spec: ResNetSpec, data: str | Path) -> Path:
-    """runs/NETWORK-DATA-NNN with the first number that is free."""
+    """runs/NETWORK-DATA-NNN with the first number that is free; of a pattern, what can stand in a name."""
     of = data if data in BUILT_IN else Path(data).expanduser().resolve().name
+    of = re.sub(r"[^\w.-]+", "", str(of)).strip(".-") or "data"
     stem = f"{base_preset(spec)}-{of}"
     return next(path for i in count(1) if not (path := Path("runs") / f"{stem}-{i:03d}").exists())

@@ -22,9 +22,20 @@ class ReportFile:
     def __init__(self, run: Path, lang: str | None = None, seconds: float = SECONDS) -> None:
         self.run, self.lang, self.seconds = run, lang or preferred(), seconds
         self.written = time.monotonic()
+        self.news = False
 
     def __call__(self, event: Event) -> None:
-        due = isinstance(event, Evaluated) and time.monotonic() - self.written >= self.seconds
-        if due or (isinstance(event, Finished) and (self.run / RUN_FILE).is_file()):  # stopped before it began: no run
-            write_report(self.run, self.lang)
-            self.written = time.monotonic()
+        self.news = True
+        if isinstance(event, Evaluated) and time.monotonic() - self.written >= self.seconds:
+            self._write()
+        elif isinstance(event, Finished):
+            self.close()
+
+    def close(self) -> None:
+        """The end, also that of a training that failed."""
+        if self.news and (self.run / RUN_FILE).is_file():  # stopped before it began: no run
+            self._write()
+
+    def _write(self) -> None:
+        write_report(self.run, self.lang)
+        self.written, self.news = time.monotonic(), False

@@ -6,28 +6,42 @@ import csv
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from plusx.bundles import append_line, read_lines, write_skipped
 from plusx.bundles.durable import write_file
+from plusx.bundles.run import RUN_FILE
 from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Started, Step
 
 Sink: TypeAlias = Callable[[Event], None]
 
 
 def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
-    """The same events, each shown to every sink first. A sink that raises is named in a warning and hears no more."""
+    """The same events, each shown to every sink first. A sink that raises is named in a warning and hears no more.
+
+    A sink's `close`, if it has one, is called at the end, also at that of a training that failed.
+    """
     listening = list(sinks)
-    for event in events:
+
+    def tell(sink: Sink, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # whatever it is, a log must not cost a training
+            listening.remove(sink)
+            who = getattr(sink, "__name__", type(sink).__name__)
+            warnings.warn(f"{who} stopped listening ({error}); the training goes on", RuntimeWarning, stacklevel=3)
+
+    try:
+        for event in events:
+            for sink in list(listening):
+                tell(sink, partial(sink, event))
+            yield event
+    finally:
         for sink in list(listening):
-            try:
-                sink(event)
-            except Exception as error:  # whatever it is, a log must not cost a training
-                listening.remove(sink)
-                who = getattr(sink, "__name__", type(sink).__name__)
-                warnings.warn(f"{who} stopped listening ({error}); the training goes on", RuntimeWarning, stacklevel=2)
-        yield event
+            if (close := getattr(sink, "close", None)) is not None:
+                tell(sink, close)
 
 
 class MetricsFile:
@@ -46,7 +60,7 @@ class MetricsFile:
             if self.path.exists():
                 kept = [row for row in read_lines(self.path) if stands(row, event)]
                 write_file(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept).encode())
-        if (row := self.row(event)) is not None and self.path.parent.is_dir():  # stopped before it began: no run
+        if (row := self.row(event)) is not None and (self.path.parent / RUN_FILE).is_file():  # else it never began
             append_line(self.path, row)
 
     def row(self, event: Event) -> dict[str, Any] | None:

@@ -56,6 +56,8 @@ class Hands:
     stop: Stop | None = None
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None
+    lang: str | None = None
+    """en or zh: the language of report.html; None: PLUSX_LANG."""
     indexing: Callable[[int, int], None] | None = None
     """Hears how many pictures of how many are indexed; may be called from several threads."""
 
@@ -104,7 +106,7 @@ class Work:
             return []
         skipped = ((row.path, row.reason) for row in self.splits.skipped)
         own = MetricsFile(self.run / "metrics.jsonl"), SkippedFile(self.run / "skipped.csv", skipped)
-        return [*own, ReportFile(self.run), *more]
+        return [*own, ReportFile(self.run, self.hands.lang), *more]
 
     def begin(self, minutes: float | None, command: Sequence[str]) -> Iterator[Event]:
         """The events of a new run."""
