@@ -73,7 +73,9 @@ def table(lines: list[Line], about: str) -> str:
 
 
 def cells(line: Line) -> tuple[str, ...]:
+    from plusx.deploy.bench_picture import figure
+
     share = "unknown" if line.ceiling is None else f"{line.ceiling:.0%}"
     gain = "1" if line.faster is None else f"{line.faster.value:.2f} [{line.faster.low:.2f}, {line.faster.high:.2f}]"
-    figures = (f"{line.p50_ms:.2f}", f"{line.p99_ms:.2f}", f"{line.images_per_s:.1f}", f"{line.per_core:.1f}")
+    figures = (f"{line.p50_ms:.2f}", f"{line.p99_ms:.2f}", figure(line.images_per_s), figure(line.per_core))
     return (line.name, *figures, share, f"{line.start_s:.2f}", f"{line.peak_mb:.0f}", gain)

@@ -21,22 +21,21 @@ class Panel:
     title: str
     hint: str
     value: Callable[[Line], float]
-    form: str
     low: Callable[[Line], float] | None = None
     high: Callable[[Line], float] | None = None
 
 
 PANELS = (
     Panel(
-        "images/s", "more is better; whisker: all rounds", lambda line: line.images_per_s, ".1f",
+        "images/s", "more is better; whisker: all rounds", lambda line: line.images_per_s,
         lambda line: min(line.rounds), lambda line: max(line.rounds),
     ),
     Panel(
-        "ms for one picture", "less is better; bar p50, whisker p99", lambda line: line.p50_ms, ".1f",
+        "ms for one picture", "less is better; bar p50, whisker p99", lambda line: line.p50_ms,
         lambda line: line.p50_ms, lambda line: line.p99_ms,
     ),
-    Panel("s, cold start", "less is better", lambda line: line.start_s, ".2f"),
-    Panel("MB at most", "less is better", lambda line: line.peak_mb, ".0f"),
+    Panel("s, cold start", "less is better", lambda line: line.start_s),
+    Panel("MB at most", "less is better", lambda line: line.peak_mb),
 )  # fmt: skip
 
 
@@ -88,7 +87,16 @@ def _panel(panel: Panel, lines: Sequence[Line], x: float, top: float) -> Iterato
 
 
 def _figure(panel: Panel, line: Line) -> str:
-    return f"{panel.value(line):{panel.form}}"
+    return figure(panel.value(line))
+
+
+def figure(value: float) -> str:
+    """Three digits or so, whatever the size of the network.
+
+    >>> figure(76430.2), figure(297.6), figure(46.31), figure(0.143)
+    ('76,430', '298', '46.3', '0.14')
+    """
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def _said(lines: Sequence[Line], network: str) -> str:
