@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,8 @@ for words in (["export", bundle, "--precision", "fp32"], ["export", bundle, "--p
 
 def test_the_guard_sees_openvinos_telemetry(tmp_path: Path) -> None:
     """Negative control: openvino as everybody imports it."""
-    pytest.importorskip("openvino_telemetry")
+    if "openvino-telemetry" not in {found.name for found in distributions()}:  # its module is hidden in this process
+        pytest.skip("openvino-telemetry is not installed")
     seen = attempts("import openvino, openvino.tools.ovc", tmp_path)
     assert seen or (tmp_path / "intel").exists()
 
