@@ -3,7 +3,7 @@
 Nothing is measured in time. Each export is made anew in a copy of the bundle, so the bundle stays as it is; one that the
 gate refuses is a row too. Exit 1 if an fp32 export is refused (bf16 and int8 may be: that is what the gate is for).
 
-    python benchmarks/proofs.py runs/digits runs/fashion /work/bench/resnet50=/work/bench/labelled
+    python benchmarks/proofs.py runs/digits runs/fashion corpus/resnet50=corpus/labelled
 
 SOURCE=DATA names the pictures to prove on; without it they are the run's own held-out share.
 """
