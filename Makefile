@@ -17,7 +17,7 @@ NONE_IS_FINE = || [ $$? -eq 5 ]
 export TORCH TORCH_INDEX_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-slow test-parity test-browser bench pictures dev clean python
+.PHONY: help demo test lint test-slow test-parity test-browser bench images dev clean python
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-22s%s\n", $$1, $$2}'
@@ -58,8 +58,8 @@ bench: python  ## the figures that README claims, beside their peers; wants an i
 	@$(SETUP) base train bench
 	@failed=0; for script in inspection build; do $(BIN)/python benchmarks/$$script.py || failed=1; done; exit $$failed
 
-pictures: dev  ## draw the documentation's pictures anew
-	$(BIN)/python scripts/pictures.py
+drawings: dev  ## draw the documentation's images anew
+	$(BIN)/python scripts/drawings.py
 
 clean:  ## remove caches and build products; .venv and runs stay (rm -rf .venv runs)
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov

@@ -19,10 +19,10 @@ from plusx.runtime.predicting import Predictor, predictor
 from plusx.runtime.rows import header, line
 
 
-def folder(bundle: str, pictures: str, precision: str) -> dict[str, object]:
+def folder(bundle: str, images: str, precision: str) -> dict[str, object]:
     predict = predictor(bundle, engine="openvino", precision=precision)
     begun = time.perf_counter()
-    n = to_csv(predict, pictures)
+    n = to_csv(predict, images)
     seconds = time.perf_counter() - begun
     return {
         "script": f"plusx {predict.plan}",
@@ -32,17 +32,17 @@ def folder(bundle: str, pictures: str, precision: str) -> dict[str, object]:
     }
 
 
-def to_csv(predict: Predictor, pictures: str) -> int:
+def to_csv(predict: Predictor, images: str) -> int:
     n = 0
     with tempfile.NamedTemporaryFile("w", suffix=".csv") as out:
         print(header(predict.top), file=out)
-        for row in predict.stream(find([pictures])):
+        for row in predict.stream(find([images])):
             print(line(row, "csv", predict.top), file=out, flush=True)
             n += row.error is None
     return n
 
 
-def engine(bundle: str, pictures: str, precision: str, seconds: str = "5") -> dict[str, object]:
+def engine(bundle: str, images: str, precision: str, seconds: str = "5") -> dict[str, object]:
     """images/s of the throughput plan, and milliseconds of the latency plan, without decoding."""
     quick, soon = (
         predictor(bundle, engine="openvino", precision=precision, purpose=p) for p in ("throughput", "latency")
@@ -56,11 +56,11 @@ def engine(bundle: str, pictures: str, precision: str, seconds: str = "5") -> di
     }
 
 
-def pipeline(bundle: str, pictures: str, precision: str) -> dict[str, object]:
+def pipeline(bundle: str, images: str, precision: str) -> dict[str, object]:
     """Decoding alone, computing alone and both, each on all cores: images/s, twice round so that a slow moment shows."""
     predict = predictor(bundle, engine="openvino", precision=precision)
     plan, pre = predict.plan, predict.bundle.preprocessing
-    items = [item.source for item in find([pictures])]
+    items = [item.source for item in find([images])]
     x = noise(pre.crop_px or 224, 3, plan.batch)
     rates: dict[str, list[float]] = {"decode": [], "infer": [], "both": []}
 
@@ -75,7 +75,7 @@ def pipeline(bundle: str, pictures: str, precision: str) -> dict[str, object]:
         rates["decode"].append(len(items) / (time.perf_counter() - begun))
         rates["infer"].append(images_per_s(predict.pipeline.engine, x, max(2.0, len(items) / 100)))
         begun = time.perf_counter()
-        rates["both"].append(to_csv(predict, pictures) / (time.perf_counter() - begun))
+        rates["both"].append(to_csv(predict, images) / (time.perf_counter() - begun))
     found = {name: sum(values) / len(values) for name, values in rates.items()}
     return {**found, "share": found["both"] * (1 / found["decode"] + 1 / found["infer"])}
 

@@ -116,7 +116,7 @@ def crops(root: Path, classes: tuple[str, ...]) -> tuple[torch.Tensor, torch.Ten
 def quieten(net: torch.nn.Module) -> None:
     """Branches add a quarter of what they would: in trained networks, too, the identity carries most (zero-init, Goyal 2017).
 
-    At full strength random branches make chaos: rounding to bf16 turned the answers to a tenth of the pictures.
+    At full strength random branches make chaos: rounding to bf16 turned the answers to a tenth of the images.
     """
     last = "bn3.weight" if "layer1.0.bn3.weight" in net.state_dict() else "bn2.weight"
     with torch.no_grad():

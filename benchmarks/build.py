@@ -9,8 +9,8 @@ What is timed, in a fresh process each, after the imports and after one small co
   torchvision       resnet152(), then load_state_dict(load_file(f)): what its documentation shows
   torchvision meta  the same under torch.device("meta") with assign=True: what its experts do
   timm              create_model("resnet152"), then load_state_dict(load_file(f))
-and then the first forward of one picture in eval mode, since weights that are mapped and not read cost nothing until
-then. The claim is about a picture of 64 x 64: it reads every weight, and little else is in its time. At 224 x 224 the
+and then the first forward of one image in eval mode, since weights that are mapped and not read cost nothing until
+then. The claim is about an image of 64 x 64: it reads every weight, and little else is in its time. At 224 x 224 the
 arithmetic of the forward, the same for all (see the column of the second forward), is most of the time; that ratio is
 printed without a target. f is one safetensors file with living batch-norm statistics, in the page cache for everyone;
 all four must give the same logits.
@@ -46,7 +46,7 @@ BUILDERS = ("plusx", "torchvision", "torchvision meta", "timm")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=9, help="rounds")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[CLAIMED_PX, 224], help="sides of the first picture")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[CLAIMED_PX, 224], help="sides of the first image")
     parser.add_argument("--skip-presets", action="store_true", help="leave out the table of all presets")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)

@@ -1,9 +1,9 @@
-"""What scaled JPEG decoding gains and costs: time a picture, levels apart from Pillow, and the accuracy of trained networks.
+"""What scaled JPEG decoding gains and costs: time an image, levels apart from Pillow, and the accuracy of trained networks.
 
 Claimed (docs/ship.md):
   1. decoding scaled to the network's 256 px and resizing takes at most half of Pillow's full decode and resize, at 1600 px
-  2. the fast path and Pillow's, both at the same scale, are at most 2 levels of 255 apart on every picture of the corpus
-  3. a network keeps its top-1 on scaled pictures within the 95 % interval of what it has on exact ones
+  2. the fast path and Pillow's, both at the same scale, are at most 2 levels of 255 apart on every image of the corpus
+  3. a network keeps its top-1 on scaled images within the 95 % interval of what it has on exact ones
 
 Networks: a ResNet-20 trained here at 64 px on crops of 150 px from photographs ("which photograph is this from", training and
 evaluation crops from disjoint parts; JPEGs are decoded at 1/2), and inference.py's ResNet-50 at 224 px on the same evaluation
@@ -62,9 +62,9 @@ def main() -> int:
 
 
 def times(corpus: list[bytes], n: int, claims: Claims) -> None:
-    """Milliseconds from bytes to the network's pixels, one thread; corpus pictures enlarged to each width."""
+    """Milliseconds from bytes to the network's pixels, one thread; corpus images enlarged to each width."""
     print(
-        "ms a picture from JPEG to 224 px, one thread, median of n: Pillow whole, Pillow scaled, fast whole, fast scaled"
+        "ms an image from JPEG to 224 px, one thread, median of n: Pillow whole, Pillow scaled, fast whole, fast scaled"
     )
     readers: dict[str, Callable[[bytes], np.ndarray]] = {
         "Pillow": lambda raw: decode_with_pillow(raw, "RGB"),
@@ -73,8 +73,8 @@ def times(corpus: list[bytes], n: int, claims: Claims) -> None:
         "fast scaled": lambda raw: decode(raw, "RGB", at_least_px=256),
     }
     for side in (400, 800, 1600):
-        pictures = [enlarged(raw, side) for raw in corpus[:12]]
-        cases = {name: partial(timed, pictures, read) for name, read in readers.items()}
+        images = [enlarged(raw, side) for raw in corpus[:12]]
+        cases = {name: partial(timed, images, read) for name, read in readers.items()}
         found = {name: statistics.median(values) for name, values in interleave(cases, n).items()}
         print(f"  longer side {side}: " + ", ".join(f"{value:.2f}" for value in found.values()))
         if side == 1600:
@@ -92,11 +92,11 @@ def enlarged(raw: bytes, side: int) -> bytes:
     return out.getvalue()
 
 
-def timed(pictures: list[bytes], read: Callable[[bytes], np.ndarray]) -> float:
+def timed(images: list[bytes], read: Callable[[bytes], np.ndarray]) -> float:
     begun = time.perf_counter()
-    for raw in pictures:
+    for raw in images:
         resize_crop(read(raw), PRE)
-    return (time.perf_counter() - begun) / len(pictures) * 1000
+    return (time.perf_counter() - begun) / len(images) * 1000
 
 
 def apart(corpus: list[bytes], claims: Claims) -> None:
@@ -146,7 +146,7 @@ def accuracy(name: str, bundle: str, val: Path, times_larger: int, scratch: Path
         f"{name}: n = {n}, decoded at 1/{'1/'.join(map(str, sorted(scales)))}: top-1 exact {right[True] / n:.1%} "
         f"[{low:.1%}, {high:.1%}], scaled {right[False] / n:.1%}, {same / n:.1%} agree"
     )
-    claims.check(f"{name}, top-1 on scaled pictures", right[False] / n, low, "", at_most=False)
+    claims.check(f"{name}, top-1 on scaled images", right[False] / n, low, "", at_most=False)
 
 
 def larger(path: Path, times: int, scratch: Path) -> Path:

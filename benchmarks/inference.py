@@ -4,7 +4,7 @@ Claimed (README, for ResNet-50 on 400 JPEGs of 300 to 1600 px, medians over at l
   1. folder to CSV >= 10 x torchvision's script, >= 3.5 x its best form, >= 1.25 x OpenVINO+OpenCV with reduced decoding
      at the same precision; peak memory <= half of torchvision's
   2. the engine alone >= 0.97 x OpenVINO's benchmark_app (throughput; latency), int8 >= 1.4 x bf16
-  3. one picture from a cold process <= 1.3 s with the compiled network in the cache
+  3. one image from a cold process <= 1.3 s with the compiled network in the cache
   4. the pipeline >= 0.9 of 1 / (1 / decode + 1 / infer), each alone on the same cores
 
 The peers are benchmarks/peers as they are, with the same tensors. Rates are images a second as each script times itself,
@@ -13,7 +13,7 @@ start takes seconds (it is in claim 3). Memory is the peak of each process. A ne
 from photographs and a head fitted to "which photograph is this from" stands in for pretrained weights; its top-1, agreement
 and margins at each precision are printed, since the agreement of networks that know nothing would mean nothing.
 
-    python benchmarks/inference.py [--n 7] [--pictures 400] [--networks resnet50 resnet18] [--at DIR] [--json FILE]
+    python benchmarks/inference.py [--n 7] [--images 400] [--networks resnet50 resnet18] [--at DIR] [--json FILE]
 
 scikit-image, scikit-learn (photographs), opencv-python-headless, openvino, nncf, torchvision must be installed.
 Exit 1 if a target is missed; a machine that others keep busy is refused before each part. Thread counts in the environment
@@ -47,7 +47,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXP
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=7, help="rounds")
-    parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--networks", nargs="+", default=["resnet50", "resnet18"])
     parser.add_argument("--at", type=Path, help="keep corpus and networks there, to be used again")
     parser.add_argument("--seconds", type=int, default=5, help="of benchmark_app, and of the engine beside it")
@@ -68,8 +68,8 @@ def main() -> int:
 
 
 def measure(network: str, at: Path, asked: argparse.Namespace, claims: Claims) -> dict[str, object]:
-    made = answer([sys.executable, HERE / "_inference_setup.py", at, network, asked.pictures])
-    print(f"\n{network}, {asked.pictures} JPEGs, n = {asked.n} rounds")
+    made = answer([sys.executable, HERE / "_inference_setup.py", at, network, asked.images])
+    print(f"\n{network}, {asked.images} JPEGs, n = {asked.n} rounds")
     for precision, proof in made["proofs"].items():
         print(
             f"  {precision}: top-1 {proof['top1']:.1%} of {proof['n']} crops (fp32 in torch {proof['reference_top1']:.1%}), "
@@ -170,7 +170,7 @@ def engines(bundle: str, corpus: str, asked: argparse.Namespace, claims: Claims)
     found = interleave(cases, asked.n)
     rates = {name: [row["images_per_s"] for row in rows] for name, rows in found.items()}
     times = {name: [row["ms"] for row in rows] for name, rows in found.items()}
-    print("  engine alone: images/s; ms a picture at batch 1")
+    print("  engine alone: images/s; ms an image at batch 1")
     for name in cases:
         print(f"    {name:<30}{spread(rates[name])}   {spread(times[name])}")
     for precision in PRECISIONS:
@@ -188,7 +188,7 @@ def benchmark_app(bundle: str, precision: str, hint: str, seconds: int) -> dict[
     model = Path(bundle) / "engines" / f"openvino-{precision}" / "model.xml"
     words = [
         Path(sys.executable).parent / "benchmark_app", "-m", model, "-d", "CPU", "-t", seconds, "-hint", hint,
-        "-infer_precision", "bf16" if precision == "bf16" else "f32", "-data_shape", "pictures[1,224,224,3]", "-shape", "pictures[1,224,224,3]",
+        "-infer_precision", "bf16" if precision == "bf16" else "f32", "-data_shape", "images[1,224,224,3]", "-shape", "images[1,224,224,3]",
     ]  # fmt: skip
     text = process([str(word) for word in words]).out
     speed, wait = (re.search(pattern, text) for pattern in (r"Throughput:\s+([\d.]+)", r"Median:\s+([\d.]+)"))
@@ -203,15 +203,15 @@ def benchmark_app(bundle: str, precision: str, hint: str, seconds: int) -> dict[
 def cold(network: str, bundle: str, corpus: str, at: Path, n: int, claims: Claims) -> dict[str, Any]:
     one = at / "one"
     one.mkdir(exist_ok=True)
-    picture = sorted(Path(corpus).glob("*.jpg"))[0]
-    (one / picture.name).write_bytes(picture.read_bytes())
+    image = sorted(Path(corpus).glob("*.jpg"))[0]
+    (one / image.name).write_bytes(image.read_bytes())
     plusx = [
         sys.executable,
         "-m",
         "plusx",
         "predict",
         bundle,
-        one / picture.name,
+        one / image.name,
         "--engine",
         "openvino",
         "--precision",
@@ -229,7 +229,7 @@ def cold(network: str, bundle: str, corpus: str, at: Path, n: int, claims: Claim
     runs = interleave(
         {name: (lambda words=words: process([str(w) for w in words])) for name, words in cases.items()}, n
     )
-    print("  one picture from a cold process, ms; peak memory")
+    print("  one image from a cold process, ms; peak memory")
     for name, found in runs.items():
         print(
             f"    {name:<30}{spread([run.ms for run in found])}   {statistics.median(run.peak_mb for run in found):6.0f} MB"

@@ -5,7 +5,7 @@ gate refuses is a row too. Exit 1 if an fp32 export is refused (bf16 and int8 ma
 
     python benchmarks/proofs.py runs/digits runs/fashion corpus/resnet50=corpus/labelled
 
-SOURCE=DATA names the pictures to prove on; without it they are the run's own held-out share.
+SOURCE=DATA names the images to prove on; without it they are the run's own held-out share.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def exported(source: str, order: Order) -> tuple[tuple[str, ...], bool]:
 
 
 def copied(source: str, folder: Path) -> Path:
-    """The bundle, beside its run.json if it is a run's: that says where its pictures are."""
+    """The bundle, beside its run.json if it is a run's: that says where its images are."""
     found = open_bundle(source)
     run = found.path.parent / "run.json"
     if run.exists():

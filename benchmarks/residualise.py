@@ -63,8 +63,8 @@ def main() -> None:
     splits = open_data("digits")
     tensors = []
     for data in (splits.train, splits.val):
-        assert data.pictures is not None
-        tensors.append(torch.from_numpy(data.pictures).permute(0, 3, 1, 2).float() / 255)
+        assert data.images is not None
+        tensors.append(torch.from_numpy(data.images).permute(0, 3, 1, 2).float() / 255)
         tensors.append(torch.from_numpy(data.labels))
     x, y, x_val, y_val = tensors
     print(machine_line())

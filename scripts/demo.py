@@ -37,8 +37,8 @@ def main() -> int:
     seconds = time.monotonic() - begun
     result: dict[str, Any] = {name: scores(run) for name, run in runs.items()}
     residual = runs["resnet20"]
-    pictures = write_pictures(residual / "held-out")
-    result["predicted"] = predict_elsewhere(residual, pictures)
+    images = write_images(residual / "held-out")
+    result["predicted"] = predict_elsewhere(residual, images)
     result |= {"seed": args.seed, "seconds": round(seconds, 1), "bundle": str(residual / "bundle")}
     say_where(runs, result)
     print(f"RESULT {json.dumps(result)}")
@@ -63,23 +63,23 @@ def train(name: str, out: Path, seed: int) -> Path:
 
 
 def scores(run: Path) -> dict[str, Any]:
-    """What the bundle says of itself: test pictures named right, and how many there were."""
+    """What the bundle says of itself: test images named right, and how many there were."""
     metrics = open_bundle(run).metrics
     return {"correct": metrics["correct"], "total": metrics["n"], "accuracy": round(metrics["top1"], 4)}
 
 
-def write_pictures(folder: Path) -> Path:
+def write_images(folder: Path) -> Path:
     """The held-out digits as PNG files; the digit stands first in a file's name."""
     folder.mkdir()
     held_out = open_data("digits").val
-    if held_out.pictures is None:
+    if held_out.images is None:
         raise RunError("the digits are not in memory; this demo expects them there")
-    for i, (pixels, label) in enumerate(zip(held_out.pictures, held_out.labels, strict=True)):
+    for i, (pixels, label) in enumerate(zip(held_out.images, held_out.labels, strict=True)):
         Image.fromarray(pixels[..., 0]).save(folder / f"{label}-{i:03d}.png")
     return folder
 
 
-def predict_elsewhere(run: Path, pictures: Path) -> dict[str, int]:
+def predict_elsewhere(run: Path, images: Path) -> dict[str, int]:
     """Right answers of a new process that knows nothing but the bundle and the PNG files."""
     command = [
         sys.executable,
@@ -87,7 +87,7 @@ def predict_elsewhere(run: Path, pictures: Path) -> dict[str, int]:
         "plusx",
         "predict",
         str(run / "bundle"),
-        str(pictures),
+        str(images),
         "--top",
         "2",
         "--format",
@@ -119,7 +119,7 @@ def say_where(runs: dict[str, Path], result: dict[str, Any]) -> None:
     print(f"bundle    {residual / 'bundle'}")
     print(f"next      .venv/bin/plusx predict {residual} {residual / 'held-out'} --top 3")
     print(f"          .venv/bin/plusx evaluate {residual} --data digits")
-    print("          .venv/bin/plusx train resnet18 --data photos/   # a folder of class folders: your own pictures\n")
+    print("          .venv/bin/plusx train resnet18 --data photos/   # a folder of class folders: your own images\n")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Writes src/plusx/drawing/widths.py: advance widths of DejaVu Sans, so that a picture's texts can be measured anywhere.
+"""Writes src/plusx/svg/font_widths.py: advance widths of DejaVu Sans, so that an image's texts can be measured anywhere.
 
     python scripts/widths.py DejaVuSans.ttf DejaVuSans-Bold.ttf
 
-Run once; needed again only when a picture says something with a new character.
+Run once; needed again only when an image says something with a new character.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from PIL import ImageFont
 
 CHARACTERS = "".join(map(chr, [*range(0x20, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x180)])) + "σ–—‘’“”…·×→≠≤≥⊕⊗−◆"
 UNITS = 1000
-TARGET = Path(__file__).resolve().parents[1] / "src/plusx/drawing/widths.py"
+TARGET = Path(__file__).resolve().parents[1] / "src/plusx/svg/font_widths.py"
 
 
 def main(regular: str, bold: str) -> None:

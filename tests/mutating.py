@@ -1,4 +1,4 @@
-"""Damaged pictures by number: mutant i of a seed is the same bytes everywhere, so a crash can be looked at again."""
+"""Damaged images by number: mutant i of a seed is the same bytes everywhere, so a crash can be looked at again."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image
 Change = Callable[[bytearray, random.Random], bytearray]
 
 
-def whole_pictures() -> dict[str, bytes]:
-    """One small picture of every format that plusx reads, and of the kinds that take other paths through decoders."""
+def whole_images() -> dict[str, bytes]:
+    """One small image of every format that plusx reads, and of the kinds that take other paths through decoders."""
     draw = np.random.default_rng(0)
     coarse = Image.fromarray(draw.integers(0, 256, (5, 6, 3), dtype=np.uint8)).resize(
         (64, 48), Image.Resampling.BICUBIC
@@ -65,15 +65,15 @@ def whole_pictures() -> dict[str, bytes]:
     return found
 
 
-def mutant(pictures: dict[str, bytes], number: int, seed: int = 0) -> tuple[str, bytes]:
-    """Name and bytes of one damaged file: of each picture in turn, one to ten changes, most of them near its head."""
+def mutant(images: dict[str, bytes], number: int, seed: int = 0) -> tuple[str, bytes]:
+    """Name and bytes of one damaged file: of each image in turn, one to ten changes, most of them near its head."""
     draw = random.Random(f"{seed}/{number}")
-    name = sorted(pictures)[number % len(pictures)]
-    raw = bytearray(pictures[name])
+    name = sorted(images)[number % len(images)]
+    raw = bytearray(images[name])
     for _ in range(draw.choice((1, 1, 2, 4, 10))):
         raw = draw.choice(CHANGES)(raw, draw)
     if draw.random() < 0.1:
-        raw = spliced(raw, pictures[draw.choice(sorted(pictures))], draw)
+        raw = spliced(raw, images[draw.choice(sorted(images))], draw)
     return f"{number:06d}-{name}", bytes(raw)
 
 

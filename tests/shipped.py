@@ -1,4 +1,4 @@
-"""Fixtures for modules that say `pytest_plugins = ["shipped"]`: networks and pictures, made once a session."""
+"""Fixtures for modules that say `pytest_plugins = ["shipped"]`: networks and images, made once a session."""
 
 from __future__ import annotations
 

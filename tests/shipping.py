@@ -31,7 +31,7 @@ def digits_run(base: Path) -> Path:
 
 
 def photo_bundle(base: Path, words: str = "resnet18 depths=1,1 widths=8,16 stem_width=8 classes=3") -> Path:
-    """A bundle that takes 32-px crops of photographs; its answers vary with the picture, and mean nothing."""
+    """A bundle that takes 32-px crops of photographs; its answers vary with the image, and mean nothing."""
     path = base / f"photos-{abs(hash(words)):x}"
     if not path.exists():
         torch.manual_seed(0)
@@ -53,10 +53,10 @@ def write_digits(folder: Path, n: int) -> list[Path]:
     """The first `n` held-out digits as PNG files."""
     folder.mkdir(parents=True, exist_ok=True)
     held_out, paths = open_data("digits").val, []
-    assert held_out.pictures is not None
+    assert held_out.images is not None
     for i in range(n):
         paths.append(folder / f"{i:03d}-{held_out.labels[i]}.png")
-        Image.fromarray(held_out.pictures[i][..., 0]).save(paths[-1])
+        Image.fromarray(held_out.images[i][..., 0]).save(paths[-1])
     return paths
 
 

@@ -16,11 +16,11 @@ import plusx
 from plusx.cli.main import COMMANDS
 
 SRC = Path(plusx.__file__).parent
-STDLIB_ROOMS = ("errors", "specs", "graph", "names", "analysis", "drawing")
+STDLIB_ROOMS = ("errors", "specs", "graph", "names", "analysis", "text", "svg")
 TORCHLESS_ROOMS = ("images", "data", "metrics", "bundles", "runtime", "weights")
 HEAVY = ("torch", "torchvision", "numpy")
 THIRD_PARTY = (*HEAVY, "PIL", "simplejpeg", "safetensors", "rich", "vl_convert")
-LATE = {"drawing/convert.py": {"vl_convert"}}
+LATE = {"svg/convert.py": {"vl_convert"}}
 """The one exception: PNG and PDF need [draw], imported in the function that needs it."""
 
 CORE = {
@@ -176,7 +176,7 @@ def foreign_imports(source: str) -> set[str]:
 
 
 @pytest.mark.parametrize("room", [room for room in STDLIB_ROOMS if sources_of(room)])
-def test_errors_to_drawing_import_the_standard_library_alone(room):
+def test_errors_to_svg_import_the_standard_library_alone(room):
     sources = {path.relative_to(SRC).as_posix(): path.read_text(encoding="utf-8") for path in sources_of(room)}
     foreign = {name: foreign_imports(source) - LATE.get(name, set()) for name, source in sources.items()}
     assert {name: found for name, found in foreign.items() if found} == {}

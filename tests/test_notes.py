@@ -61,7 +61,7 @@ def test_the_command_prints_what_is_quoted(row, capsys, monkeypatch):
 def test_every_sentence_has_a_verdict_and_corrections_have_a_source():
     for row in ALL:
         if row.number.startswith("figure"):
-            assert (DOCS / re.search(r"\((pictures/[^)]+)\)", row.verdict)[1]).is_file()
+            assert (DOCS / re.search(r"\((drawings/[^)]+)\)", row.verdict)[1]).is_file()
             continue
         assert re.search(r"[Hh]olds|Corrected|成立|更正|It builds|可以", row.verdict), row.number
 

@@ -5,7 +5,7 @@ The convention, all that a README's author must know: every fenced block names i
   ```sh, ```python   are run, top to bottom, in one folder that holds TOY_FILES, so a later block may use what an
                      earlier one made. A line that begins with something in NOT_RUN is read over.
   ```text, ```json   are for reading: what comes out.
-A command is run as it stands there but for `shrunk`: training is cut to an epoch of a few pictures.
+A command is run as it stands there but for `shrunk`: training is cut to an epoch of a few images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = {"README.md": "README.zh-CN.md", "docs/train.md": "docs/train.zh.md"}
 RUN, READ = ("sh", "python"), ("text", "json")
 
-TOY_FILES = "photos/{cat,dog}/*.jpg (16 pictures), new/*.jpg (3), picture.jpg, fashion-mnist/ (four IDX files)"
+TOY_FILES = "photos/{cat,dog}/*.jpg (16 images), new/*.jpg (3), image.jpg, fashion-mnist/ (four IDX files)"
 TOY_RECIPE = "epochs=1 batch=4"
 NOT_RUN = {
     "make ": "runs these tests, or sets up what they run in",
@@ -93,10 +93,10 @@ def shrunk(command: str) -> str:
 
 
 def write_toys(folder: Path) -> None:
-    """Pictures of two classes that differ in colour, and Fashion-MNIST's four files with forty pictures."""
+    """Images of two classes that differ in colour, and Fashion-MNIST's four files with forty images."""
     rng = np.random.default_rng(0)
 
-    def picture(path: Path, red: int) -> None:
+    def image(path: Path, red: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 120, (72, 96, 3), dtype=np.uint8)
         pixels[..., 0 if red else 2] += 120
@@ -104,10 +104,10 @@ def write_toys(folder: Path) -> None:
 
     for red, name in enumerate(("cat", "dog")):
         for number in range(8):
-            picture(folder / "photos" / name / f"{number}.jpg", red)
+            image(folder / "photos" / name / f"{number}.jpg", red)
     for number in range(3):
-        picture(folder / "new" / f"{number}.jpg", number % 2)
-    picture(folder / "picture.jpg", 1)
+        image(folder / "new" / f"{number}.jpg", number % 2)
+    image(folder / "image.jpg", 1)
     (folder / "fashion-mnist").mkdir()
     for part, n in (("train", 40), ("t10k", 20)):
         idx(folder / f"fashion-mnist/{part}-images-idx3-ubyte.gz", rng.integers(0, 256, (n, 28, 28), dtype=np.uint8))

@@ -14,7 +14,6 @@ from plusx.specs import parse as spec
 if TYPE_CHECKING:  # for type checkers and editors; at run time the rooms below are loaded on first use
     from plusx.analysis import analyse
     from plusx.analysis.diff import diff
-    from plusx.drawing import draw
     from plusx.nn import ResNet, build
     from plusx.nn.features import features
     from plusx.nn.folding import fold_norm
@@ -27,6 +26,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time the rooms below 
     from plusx.nn.single_use import single_use_activations
     from plusx.nn.surgery import adapt_input, add_gates, cut, dilate, new_head
     from plusx.runtime import predictor
+    from plusx.svg.render import draw
     from plusx.training import evaluate, fit
 
 __version__ = "0.1.0"
@@ -71,7 +71,7 @@ __all__ = [
 _ROOMS = {
     "plusx.analysis": ("analyse",),
     "plusx.analysis.diff": ("diff",),
-    "plusx.drawing": ("draw",),
+    "plusx.svg.render": ("draw",),
     "plusx.nn": ("ResNet", "build"),
     "plusx.nn.features": ("features",),
     "plusx.nn.folding": ("fold_norm",),

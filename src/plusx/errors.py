@@ -4,7 +4,7 @@ PlusxError
 ├── SpecError (ValueError)      a network text or key that cannot be
 ├── GeometryError (ValueError)  a size at which a map vanishes, a name the graph does not have
 ├── WeightsError                tensors that do not fit
-├── DataError                   pictures, labels or folders that cannot be used
+├── DataError                   images, labels or folders that cannot be used
 ├── BundleError                 a bundle or run that is missing, damaged or newer than this plusx
 ├── MissingExtra (ImportError)  a part of plusx that is not installed
 ├── GateError                   a comparison or an accuracy gate said no (exit 1)

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from plusx import lower, presets, spec
 from plusx.analysis.diff import diff
 from plusx.analysis.gates import read_gate
-from plusx.drawing.diff_table import diff_record, diff_table, moved_lines, weights_text
 from plusx.errors import GeometryError, SpecError
 from plusx.specs import ResNetSpec
+from plusx.text.diff_table import diff_record, diff_table, moved_lines, weights_text
 from randomspecs import wishes
 
 SMALL = [name for name in presets if name not in ("preresnet1001", "resnet1202")]

@@ -1,4 +1,4 @@
-"""Where cells look: the shift of the grid against the picture, the sizes that remove it, the field against the input."""
+"""Where cells look: the shift of the grid against the image, the sizes that remove it, the field against the input."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from plusx.analysis import analyse
 from plusx.analysis.grid import cards, centring_sizes, outgrown, shift_of
-from plusx.drawing.geometry_table import geometry_notes, geometry_record, geometry_table
+from plusx.text.geometry_table import geometry_notes, geometry_record, geometry_table
 
 # centre of cell 0, shift at 224 of layer4 (reference/inspection-tools.md, fact 3: 15.5 px at 224, 0 at 225)
 SHIFTS = {
@@ -57,7 +57,7 @@ def test_both_axes_have_their_own_shift():
     assert "-15.5, 0 px" in text and "(up)" in text
 
 
-def test_shift_is_zero_for_a_picture_as_wide_as_its_cells():
+def test_shift_is_zero_for_a_image_as_wide_as_its_cells():
     assert shift_of(0.5, 1, 32, 32) == 0
     assert shift_of(16, 32, 7, 224) == 0
 

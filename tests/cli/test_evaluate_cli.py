@@ -43,16 +43,16 @@ def evaluated(capsys: pytest.CaptureFixture[str], run: Path, *words: str) -> dic
 
 
 def by_hand(run: Path, file: Path) -> dict[str, object]:
-    """The numbers of the tensors in `file` on the pictures held out: torch's own arithmetic, none of plusx's counting."""
+    """The numbers of the tensors in `file` on the images held out: torch's own arithmetic, none of plusx's counting."""
     fields, bundle = read_run(run).fields, open_bundle(run)
     from plusx.training.held_out import open_held_out
 
     data, own = open_held_out("digits", bundle)
-    assert own and data.pictures is not None
+    assert own and data.images is not None
     net = build(ResNetSpec.from_dict(fields["spec"]))
     net.load_state_dict({name: torch.from_numpy(np.array(t)) for name, t in load_file(file).items()})
     mean, std = (fields["preprocessing"][key][0] for key in ("mean", "std"))
-    x = (torch.from_numpy(np.asarray(data.pictures)).double().permute(0, 3, 1, 2) / 255 - mean) / std
+    x = (torch.from_numpy(np.asarray(data.images)).double().permute(0, 3, 1, 2) / 255 - mean) / std
     y = torch.from_numpy(np.asarray(data.labels).astype(np.int64))
     with torch.no_grad():
         logits = net.double().eval()(x)
@@ -196,7 +196,7 @@ def test_table_json_and_file_agree(run: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def counted(classes: int, mistakes: dict[tuple[int, int], int]) -> Evaluation:
-    """An Evaluation of three pictures a class, all right but for `mistakes`."""
+    """An Evaluation of three images a class, all right but for `mistakes`."""
     counters = Counters([f"class-number-{i}" for i in range(classes)])
     for (true, answer), count in ({(i, i): 3 for i in range(classes)} | mistakes).items():
         counters.add(np.repeat(np.eye(classes)[[answer]], count, axis=0), [true] * count)

@@ -1,4 +1,4 @@
-"""plusx evaluate and predict on a network trained here: the same numbers, rows for bad pictures, exit codes."""
+"""plusx evaluate and predict on a network trained here: the same numbers, rows for bad images, exit codes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def evaluated(capsys: pytest.CaptureFixture[str], *words: str) -> dict:  # type:
 
 
 def test_evaluate_says_what_the_training_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """To the digit, on the share that was held out; not on the pictures that were learnt."""
+    """To the digit, on the share that was held out; not on the images that were learnt."""
     found, kept = evaluated(capsys, "run", "--data", "photos"), open_bundle("run").metrics
     assert found["held_out"] is True
     assert found["n"] == 9
@@ -60,19 +60,19 @@ def test_the_held_out_share_is_found_after_the_bundle_moved(capsys: pytest.Captu
     assert evaluated(capsys, str(tmp_path / "mine"), "--data", "photos")["held_out"] is True
 
 
-def test_other_pictures_are_evaluated_as_a_whole(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_other_images_are_evaluated_as_a_whole(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     write_photos(tmp_path / "new", ("stripe", "wave"), each=4, side=30)
     found = evaluated(capsys, "run", "--data", str(tmp_path / "new"))
     assert (found["held_out"], found["n"]) == (False, 8)
     assert [row["n"] for row in found["per_class"]] == [0, 4, 4]
 
 
-def test_pictures_too_few_to_be_shared_out_are_evaluated(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_images_too_few_to_be_shared_out_are_evaluated(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     write_photos(tmp_path / "new", ("stripe",), each=1)
     assert evaluated(capsys, "run", "--data", str(tmp_path / "new"))["n"] == 1
 
 
-def test_a_bad_picture_is_an_error_unless_skipped(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_bad_image_is_an_error_unless_skipped(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     write_photos(tmp_path / "new", ("stripe", "wave"), each=4)
     (tmp_path / "new" / "wave" / "bad.jpg").write_bytes(b"nothing")
     assert main(["evaluate", "run", "--data", str(tmp_path / "new"), *QUICK]) == 2
@@ -101,18 +101,18 @@ def test_predict_is_the_network_applied(capsys: pytest.CaptureFixture[str]) -> N
     bundle = open_bundle("run")
     network = plusx.build(plusx.ResNetSpec.from_dict(bundle.spec), bundle.weights()).eval()
     for row in rows:
-        picture = resize_crop(
+        image = resize_crop(
             decode(Path(row["path"]), "RGB", at_least_px=bundle.preprocessing.resize_px), bundle.preprocessing
         )
         with torch.no_grad():
-            p = network(torch.from_numpy(normalise(picture[None], bundle.preprocessing)))[0].softmax(0).numpy()
+            p = network(torch.from_numpy(normalise(image[None], bundle.preprocessing)))[0].softmax(0).numpy()
         assert row["error"] is None
         assert [top["class"] for top in row["top"]] == [bundle.classes[i] for i in np.argsort(-p)]
         assert np.allclose([top["p"] for top in row["top"]], np.sort(p)[::-1], atol=1e-5)
         assert sum(top["p"] for top in row["top"]) == pytest.approx(1)
 
 
-def test_a_bad_picture_is_a_row_and_the_rest_goes_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_bad_image_is_a_row_and_the_rest_goes_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     words = ["predict", "run", str(tmp_path / "bad.png"), "photos/disc/0?.jpg", "missing.jpg", "--format", "csv"]
     assert main([*words, *QUICK]) == 0
@@ -134,7 +134,7 @@ def test_nothing_readable_is_exit_3(capsys: pytest.CaptureFixture[str], tmp_path
     [
         (["run", "*.nothing"], "nothing matches *.nothing"),
         (["nowhere", "photos"], "no bundle at nowhere"),
-        (["run", "run/checkpoints"], "no pictures in run/checkpoints"),
+        (["run", "run/checkpoints"], "no images in run/checkpoints"),
         (["run", "photos", "--top", "0"], "top=0, must be at least 1"),
         (["run", "photos", "-o", "no/such/folder.csv"], "cannot be written"),
     ],
@@ -151,7 +151,7 @@ def test_output_goes_to_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 45
 
 
-def test_grey_pictures_and_colour_pictures_meet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_grey_images_and_colour_images_meet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A grey file for a network of colours: the one decode makes it three channels."""
     Image.fromarray(np.full((20, 30), 90, np.uint8)).save(tmp_path / "grey.png")
     assert main(["predict", "run", str(tmp_path / "grey.png"), *QUICK]) == 0

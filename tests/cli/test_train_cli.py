@@ -55,11 +55,11 @@ def test_a_folder_of_photos_and_nothing_more(photos: Path, capsys: pytest.Captur
     assert train("--data", "photos", "--recipe", "default epochs=2 batch=8 size=16") == 0
     out, err = capsys.readouterr()
     assert re.search(r"^bundle +runs/resnet18-photos-001/bundle$", out, re.M)
-    assert re.search(r"^next +plusx predict runs/resnet18-photos-001 PICTURE", out, re.M)
+    assert re.search(r"^next +plusx predict runs/resnet18-photos-001 IMAGE", out, re.M)
     assert "writes to runs/resnet18-photos-001; 2 epochs will take about" in err
     assert "\x1b" not in out + err and "\r" not in out + err  # a pipe: no colour, no bar
     assert len(re.findall(r"^epoch +\d+/2 .* images/s", err, re.M)) == 2
-    assert "1 picture cannot be used and is left out" in err and "cut.jpg" in err
+    assert "1 image cannot be used and is left out" in err and "cut.jpg" in err
     head, row = Path("runs/resnet18-photos-001/skipped.csv").read_text().splitlines()
     assert head == "path,reason" and "photos/disc/cut.jpg,damaged" in row
     bundle = open_bundle("runs/resnet18-photos-001")
@@ -146,7 +146,7 @@ def test_no_room_on_disk_is_said_before_the_start(
     assert not Path("run").exists()
 
 
-def test_small_pictures_in_a_large_stem_are_remarked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_small_images_in_a_large_stem_are_remarked(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["resnet18", "depths=1,1", "widths=4,8", "stem_width=4", "--data", "digits", "--recipe", "digits epochs=1"]
     assert main(["train", *words, *QUICK]) == 0
     assert "stem=3x3 fits better" in capsys.readouterr().err

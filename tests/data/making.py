@@ -21,7 +21,7 @@ def png(seed: int, mode: str = "RGB", h: int = 12, w: int = 10) -> bytes:
     return out.getvalue()
 
 
-def picture(path: Path, seed: int, mode: str = "RGB") -> Path:
+def image(path: Path, seed: int, mode: str = "RGB") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png(seed, mode))
     return path
@@ -48,7 +48,7 @@ def samples(n: int, first: int = 0, classes: int = 2, kind: str = "cls") -> list
 
 
 def cifar10(root: Path, n: int = 20, protocol: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """CIFAR-10's Python version, n pictures a batch; returns the pictures (6n, 32, 32, 3) and labels as written."""
+    """CIFAR-10's Python version, n images a batch; returns the images (6n, 32, 32, 3) and labels as written."""
     root.mkdir(parents=True, exist_ok=True)
     rows = np.random.default_rng(0).integers(0, 256, (6 * n, 3072), dtype=np.uint8)
     labels = np.arange(6 * n) % 10

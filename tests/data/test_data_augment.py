@@ -39,25 +39,25 @@ def test_choices_are_independent_of_each_other():
 
 
 def test_flip():
-    pictures = batch()
+    images = batch()
     chosen = np.array([True, False, True, False, False, True])
-    out = flip(pictures, chosen)
+    out = flip(images, chosen)
     for i, mirrored in enumerate(chosen):
-        assert np.array_equal(out[i], pictures[i][:, ::-1] if mirrored else pictures[i])
+        assert np.array_equal(out[i], images[i][:, ::-1] if mirrored else images[i])
     assert abs(flips(0, 0, AT).mean() - 0.5) < 0.04 and not flips(0, 0, AT, 0).any() and flips(0, 0, AT, 1).all()
 
 
 def test_shift_is_pad_and_crop():
-    pictures = batch()
+    images = batch()
     starts = shifts(0, 0, np.arange(6), 2)
-    out = shift(pictures, starts, 2)
+    out = shift(images, starts, 2)
     for i, (top, left) in enumerate(starts):
-        padded = np.pad(pictures[i], ((2, 2), (2, 2), (0, 0)))
+        padded = np.pad(images[i], ((2, 2), (2, 2), (0, 0)))
         assert np.array_equal(out[i], padded[top : top + 9, left : left + 11])
     counts = np.bincount(shifts(0, 0, AT, 2)[:, 0], minlength=5)
     assert len(counts) == 5 and ((counts - 800) ** 2 / 800).sum() < 24
-    assert np.array_equal(shift(pictures, np.full((6, 2), 2), 2), pictures)
-    assert shift(pictures, starts, 0) is pictures
+    assert np.array_equal(shift(images, np.full((6, 2), 2), 2), images)
+    assert shift(images, starts, 0) is images
 
 
 @pytest.mark.parametrize(("h", "w"), [(100, 150), (375, 500), (1, 1), (1, 400), (400, 1), (2, 3)])
@@ -91,17 +91,17 @@ def test_crop_boxes_are_torchvisions_in_distribution():
         assert abs(a.std() / b.std() - 1) < 0.08
 
 
-def test_narrow_pictures_fall_back_to_the_centre():
+def test_narrow_images_fall_back_to_the_centre():
     boxes = crop_boxes(0, 0, np.arange(50), 10, 1000, scale=(0.9, 1.0))
     assert (boxes == [494, 0, 507, 10]).all() or (boxes == [493, 0, 506, 10]).all()
 
 
 def test_erase():
-    pictures = batch()
+    images = batch()
     boxes = np.array([[0, 0, 0, 0], [2, 3, 5, 7], [0, 0, 11, 9], [10, 8, 11, 9], [0, 0, 0, 0], [4, 0, 6, 9]])
-    out = erase(pictures, boxes, fill=(0, 0, 7))
+    out = erase(images, boxes, fill=(0, 0, 7))
     for i, (left, top, right, bottom) in enumerate(boxes):
-        expected = pictures[i].copy()
+        expected = images[i].copy()
         expected[top:bottom, left:right] = (0, 0, 7)
         assert np.array_equal(out[i], expected)
     drawn = erase_boxes(0, 0, AT, 32, 48, share=0.25)

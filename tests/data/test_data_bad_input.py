@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import cifar10, picture, png, records, samples, tar
+from making import cifar10, image, png, records, samples, tar
 
 from plusx.cli.main import main
 
@@ -28,13 +28,13 @@ def _own_cache(tmp_path_factory, monkeypatch):
 def folder(root: Path, classes: str = "ant bee", n: int = 4) -> None:
     for name in classes.split():
         for i in range(n):
-            picture(root / name / f"{i}.png", i)
+            image(root / name / f"{i}.png", i)
 
 
 def csv(path: Path, labels: str, header: str = "path,label\n") -> None:
     lines = []
     for i, label in enumerate(labels.split()):
-        lines.append(f"{picture(path.parent / 'p' / f'{i}.png', i).relative_to(path.parent)},{label}\n")
+        lines.append(f"{image(path.parent / 'p' / f'{i}.png', i).relative_to(path.parent)},{label}\n")
     path.write_text(header + "".join(lines))
 
 
@@ -87,16 +87,16 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     # empty parts
     "an empty folder": (lambda r: None, "no class folders"),
     "an empty val folder": (lambda r: (folder(r / "train"), (r / "val").mkdir()), "validation part of"),
-    "val folders without pictures": (lambda r: (folder(r / "train"), (r / "val/ant").mkdir(parents=True), (r / "val/bee").mkdir()), "no pictures in"),
+    "val folders without images": (lambda r: (folder(r / "train"), (r / "val/ant").mkdir(parents=True), (r / "val/bee").mkdir()), "no images in"),
     "an empty val shard": (two(lambda p: tar(p, samples(6)), lambda p: tar(p, []), ".tar"), "validation part is empty"),
-    "an empty train shard": (two(lambda p: tar(p, []), lambda p: tar(p, samples(6)), ".tar"), "no readable labelled picture"),
+    "an empty train shard": (two(lambda p: tar(p, []), lambda p: tar(p, samples(6)), ".tar"), "no readable labelled image"),
     "an empty val parquet": (two(lambda p: parquet(p, [0, 1, 2]), lambda p: parquet(p, []), ".parquet"), "validation part is empty"),
     "an empty val list": (two(lambda p: csv(p, "ant bee ant"), lambda p: csv(p, ""), ".csv"), "validation part is empty"),
     "an empty test file of IDX": (lambda r: mnist(r, [0, 1, 0, 1], []), "none of them 0"),
     "an empty test file of CIFAR": (lambda r: (records(r, 10, 4), (r / "test_batch.bin").write_bytes(b"")), "0 bytes"),
     "only val": (lambda r: folder(r / "val"), "no training part"),
     "only val.tar and test.tar": (lambda r: [tar(r / f"{n}.tar", samples(4)) for n in ("val", "test")], "no training part"),
-    "a picture a class": (lambda r: folder(r, n=1), "none can be held out"),
+    "an image a class": (lambda r: folder(r, n=1), "none can be held out"),
     # labels
     "a label beyond the names": (lambda r: parquet(r / "a.parquet", [0, 1, 3]), "label 3 of"),
     "unlabelled rows": (lambda r: parquet(r / "a.parquet", [0, 1, -1]), "-1 means unlabelled"),
@@ -116,7 +116,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a batch of CIFAR cut short": (lambda r: (records(r, 10, 4), changed(r / "data_batch_3.bin", lambda raw: raw[:-1])), "or cut short"),
     "a pickle cut short": (lambda r: (cifar10(r), changed(r / "data_batch_3", lambda raw: raw[:-9])), "damaged pickle"),
     "IDX cut short": (lambda r: (mnist(r, [0, 1, 0, 1], [0, 1]), changed(r / "train-images-idx3-ubyte.gz", lambda raw: raw[:-9])), "fetch the file again"),
-    "all pictures of a class bad": (lambda r: (folder(r), [(r / f"bee/{i}.png").write_bytes(b"") for i in range(4)]), "no readable picture in class folder 'bee'"),
+    "all images of a class bad": (lambda r: (folder(r), [(r / f"bee/{i}.png").write_bytes(b"") for i in range(4)]), "no readable image in class folder 'bee'"),
     "formats mixed": (lambda r: (tar(r / "a.tar", samples(4)), parquet(r / "b.parquet", [0, 1])), "holds tar and Parquet files"),
 }  # fmt: skip
 

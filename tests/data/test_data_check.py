@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from making import picture, pixels, png, samples, tar
+from making import image, pixels, png, samples, tar
 from PIL import Image
 
 from plusx.cli.main import main
@@ -27,12 +27,12 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def photos(tmp_path):
-    """train/ and val/ of two classes, 6 and 3 pictures each, nothing wrong with them."""
+    """train/ and val/ of two classes, 6 and 3 images each, nothing wrong with them."""
     seed = 0
     for part, n in [("train", 6), ("val", 3)]:
         for name in ("ant", "bee"):
             for i in range(n):
-                picture(tmp_path / part / name / f"{i}.png", seed := seed + 1)
+                image(tmp_path / part / name / f"{i}.png", seed := seed + 1)
     return tmp_path
 
 
@@ -62,7 +62,7 @@ PLANTED = {
         r / "val/ant/x.png"
     ),
     "rotated": lambda r: turned(r / "train/ant/x.jpg"),
-    "imbalance": lambda r: [picture(r / f"train/ant/m{i}.png", 1000 + i) for i in range(60)],
+    "imbalance": lambda r: [image(r / f"train/ant/m{i}.png", 1000 + i) for i in range(60)],
 }
 
 
@@ -110,7 +110,7 @@ def test_the_same_numbers_in_another_shape_are_not_equal(tmp_path):
 def test_leaks_hang_on_the_share_that_training_holds_out(tmp_path):
     for name in ("ant", "bee"):
         for i in range(10):
-            picture(tmp_path / name / f"{i}.png", i if name == "ant" else 100 + i)
+            image(tmp_path / name / f"{i}.png", i if name == "ant" else 100 + i)
     val = open_data(tmp_path, seed=3).val.names
     inside = next(name for name in val if name.startswith("ant"))
     outside = next(f"ant/{i}.png" for i in range(10) if f"ant/{i}.png" not in val)

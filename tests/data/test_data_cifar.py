@@ -20,12 +20,12 @@ from plusx.errors import DataError
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_the_python_version(tmp_path, protocol):
-    pictures, labels = cifar10(tmp_path, protocol=protocol)
+    images, labels = cifar10(tmp_path, protocol=protocol)
     splits = open_data(tmp_path)
     assert splits.train.kind == "cifar-10" and splits.size_px == 32 and splits.train.channels == 3
     assert (len(splits.train), len(splits.val)) == (100, 20)
     assert splits.train.classes[6] == "frog" and splits.train.classes[0] == "airplane"
-    assert np.array_equal(splits.train.pictures, pictures[:100]) and np.array_equal(splits.val.pictures, pictures[100:])
+    assert np.array_equal(splits.train.images, images[:100]) and np.array_equal(splits.val.images, images[100:])
     assert np.array_equal(splits.train.labels, labels[:100]) and np.array_equal(splits.val.labels, labels[100:])
     assert len(open_eval(tmp_path, splits.train.classes)) == 20
 
@@ -33,12 +33,12 @@ def test_the_python_version(tmp_path, protocol):
 @pytest.mark.parametrize("classes", [10, 100])
 def test_the_binary_version(tmp_path, classes):
     folder = {10: "cifar-10-batches-bin", 100: "cifar-100-binary"}[classes]
-    pictures, labels = records(tmp_path / folder, classes, n=20 if classes == 10 else 120)
+    images, labels = records(tmp_path / folder, classes, n=20 if classes == 10 else 120)
     splits = open_data(tmp_path)  # the folder above will do
     n = len(splits.train)
     assert splits.train.classes[3] == "name 3" and len(splits.train.classes) == classes
-    assert np.array_equal(splits.train.pictures, pictures[:n]) and np.array_equal(splits.train.labels, labels[:n])
-    assert np.array_equal(splits.val.pictures, pictures[n:]) and np.array_equal(splits.val.labels, labels[n:])
+    assert np.array_equal(splits.train.images, images[:n]) and np.array_equal(splits.train.labels, labels[:n])
+    assert np.array_equal(splits.val.images, images[n:]) and np.array_equal(splits.val.labels, labels[n:])
 
 
 def test_cifar_100_python_takes_the_fine_labels(tmp_path):
@@ -67,13 +67,13 @@ def python2(batch: np.ndarray, labels: list[int]) -> bytes:
 
 
 def test_what_python_2_wrote(tmp_path):
-    pictures, labels = cifar10(tmp_path)
-    planes = pictures[:20].transpose(0, 3, 1, 2).reshape(20, 3072)
+    images, labels = cifar10(tmp_path)
+    planes = images[:20].transpose(0, 3, 1, 2).reshape(20, 3072)
     raw = python2(np.ascontiguousarray(planes), labels[:20].tolist())
     assert np.array_equal(pickle.loads(raw, encoding="bytes")[b"data"], planes)
     (tmp_path / "data_batch_1").write_bytes(raw)
     train = open_data(tmp_path).train
-    assert np.array_equal(train.pictures, pictures[:100]) and np.array_equal(train.labels, labels[:100])
+    assert np.array_equal(train.images, images[:100]) and np.array_equal(train.labels, labels[:100])
 
 
 class Bomb:
@@ -186,7 +186,7 @@ def test_labels_out_of_range_and_of_other_kinds(tmp_path):
         ([0, 10], "out of range"),
         ([-1, 0], "out of range"),
         ([0, "1"], "whole"),
-        ([0], "2 pictures and 1"),
+        ([0], "2 images and 1"),
     ]:
         batch = {"labels": labels, "data": np.zeros((2, 3072), np.uint8)}
         (tmp_path / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=2))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import picture, pixels
+from making import image, pixels
 
 from plusx.data import open_data, open_eval
 from plusx.errors import DataError
@@ -29,8 +29,8 @@ def listed(
         if header:
             writer.writerow(header)
         for i in range(first, first + n):
-            picture(path.parent / "pictures" / f"{i}.png", i)
-            row = {"path": f"pictures/{i}.png", "label": names[i % len(names)]}
+            image(path.parent / "images" / f"{i}.png", i)
+            row = {"path": f"images/{i}.png", "label": names[i % len(names)]}
             writer.writerow(
                 [
                     row.get("path" if h in ("path", "image") else "label" if h in ("label", "Class") else h, "x")
@@ -73,9 +73,9 @@ def test_numbers_are_sorted_as_numbers(tmp_path):
 
 
 def test_a_bom_quotes_crlf_and_chinese(tmp_path):
-    picture(tmp_path / "猫, 一.png", 0)
+    image(tmp_path / "猫, 一.png", 0)
     for i in range(1, 4):
-        picture(tmp_path / f"{i}.png", i)
+        image(tmp_path / f"{i}.png", i)
     lines = ["path,label", '"猫, 一.png",猫', "1.png,犬", "2.png,猫", "3.png,犬", ""]
     (tmp_path / "l.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
     splits = open_data(tmp_path / "l.csv", val_split=0.5)
@@ -87,8 +87,8 @@ def test_odd_lines_are_left_out_by_number(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"nonsense")
     os.mkfifo(tmp_path / "pipe.png")
     extra = [
-        "pictures/0.png,bee",
-        "pictures/1.png,bee",
+        "images/0.png,bee",
+        "images/1.png,bee",
         "gone.png,ant",
         "only.png",
         ",ant",
@@ -106,8 +106,8 @@ def test_odd_lines_are_left_out_by_number(tmp_path):
     text = "\n".join(f"{row.path}: {row.reason}" for row in splits.skipped)
     assert len(splits.skipped) == len(extra) and text.count("\n") == len(extra) - 1
     for words in (
-        "line 8: pictures/0.png is listed before, as ant",
-        "line 9: pictures/1.png is listed before",
+        "line 8: images/0.png is listed before, as ant",
+        "line 9: images/1.png is listed before",
         "gone.png: ",
         "line 11: 1 columns",
         "line 12: no path",
@@ -132,7 +132,7 @@ HOSTILE = {
     "only line ends": b"\n" * 1000,
     "a header alone": b"path,label\n",
     "no header, three columns": b"a.png,b,c\n",
-    "names that are no pictures": b"hello,world\n",
+    "names that are no images": b"hello,world\n",
     "line breaks in a header": b'"a\nb","c\nd",e\n',
 }
 
@@ -159,12 +159,12 @@ def test_one_class_other_classes_and_an_empty_val(tmp_path):
     (tmp_path / "val.csv").write_text("path,label\n")
     with pytest.raises(DataError, match="validation part is empty"):
         open_data(tmp_path)
-    (tmp_path / "l.csv").write_text("".join(f"pictures/{i}.png,{i}\n" for i in range(8)))
-    with pytest.raises(DataError, match=r"no class of .* has two pictures"):
+    (tmp_path / "l.csv").write_text("".join(f"images/{i}.png,{i}\n" for i in range(8)))
+    with pytest.raises(DataError, match=r"no class of .* has two images"):
         open_data(tmp_path / "l.csv")
 
 
-def test_a_picture_that_goes_away_later_is_named(tmp_path):
+def test_a_image_that_goes_away_later_is_named(tmp_path):
     train = open_data(listed(tmp_path / "l.csv")).train
     Path(train.path(0)).unlink()
     with pytest.raises(DataError, match=rf"{train.names[0]}: cannot be read"):
@@ -174,7 +174,7 @@ def test_a_picture_that_goes_away_later_is_named(tmp_path):
 def test_class_folders_with_a_stray_list_stay_folders(tmp_path):
     for name in ("ant", "bee"):
         for i in range(3):
-            picture(tmp_path / "train" / name / f"{i}.png", i)
+            image(tmp_path / "train" / name / f"{i}.png", i)
     (tmp_path / "train.csv").write_text("1,2\n")
     (tmp_path / "notes.csv").write_text("1,2\n")
     assert open_data(tmp_path).train.kind == "folder"

@@ -20,7 +20,7 @@ def test_the_file_is_the_documented_one():
 
 
 def test_against_figures_of_the_source():
-    """Sums of scikit-learn's load_digits(): 1,797 pictures, class counts, and the first picture's rows."""
+    """Sums of scikit-learn's load_digits(): 1,797 images, class counts, and the first image's rows."""
     splits = open_data("digits")
     counts = splits.train.counts() + splits.val.counts()
     assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
@@ -30,7 +30,7 @@ def test_against_figures_of_the_source():
     i = list(part.names).index("digits/0000")
     row = np.floor(np.array([0, 0, 5, 13, 9, 1, 0, 0]) * 255 / 16 + 0.5)
     assert part.read(i)[0, :, 0].tolist() == row.tolist() and part.labels[i] == 0
-    pixels = np.concatenate([splits.train.pictures, splits.val.pictures])
+    pixels = np.concatenate([splits.train.images, splits.val.images])
     assert sorted(set(pixels.ravel().tolist())) == [int(v * 255 / 16 + 0.5) for v in range(17)]
 
 

@@ -1,4 +1,4 @@
-"""Folders of pictures: layouts, every odd thing found in them, the kept index, and one line for what cannot be."""
+"""Folders of images: layouts, every odd thing found in them, the kept index, and one line for what cannot be."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_held_out_share_hangs_on_names_and_seed(tmp_path):
             open_data(root, val_split=share)
 
 
-def test_small_classes_keep_a_picture_for_training(tmp_path):
+def test_small_classes_keep_a_image_for_training(tmp_path):
     for name, n in [("ant", 1), ("bee", 2), ("cat", 3)]:
         fill(tmp_path, name, n)
     splits = open_data(tmp_path, val_split=0.1)
@@ -87,7 +87,7 @@ def test_small_classes_keep_a_picture_for_training(tmp_path):
     assert open_data(tmp_path, val_split=0.99).train.counts().tolist() == [1, 1, 1]
 
 
-def test_grey_pictures_give_one_channel(tmp_path):
+def test_grey_images_give_one_channel(tmp_path):
     root = fill(tmp_path / "photos", mode="L")
     assert open_data(root).train.channels == 1 and open_data(root).train.read(0).shape == (16, 20, 1)
     Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8)).save(root / "ant" / "deep.png")
@@ -102,7 +102,7 @@ def test_nested_hidden_and_strange_things(tmp_path):
     paint(root / "ant" / "UPPER.JPG")
     for hidden in (".thumbs/x.jpg", "ant/.hidden.jpg", "ant/.cache/x.png", "__MACOSX/ant/x.jpg", "ant/__MACOSX/x.jpg"):
         paint(root / hidden)
-    (root / "ant" / "notes.txt").write_text("not a picture")
+    (root / "ant" / "notes.txt").write_text("not an image")
     (root / "Thumbs.db").write_bytes(b"x")
     (root / "ant" / "phone.heic").write_bytes(b"x")
     paint(root / "loose.jpg")
@@ -150,8 +150,8 @@ def errors(tmp_path: Path) -> dict[str, tuple[Path, str]]:
     (tmp_path / "all bad class" / "eel").mkdir()
     (tmp_path / "all bad class" / "eel" / "x.jpg").write_bytes(b"x")
     (tmp_path / "nothing").mkdir()
-    (tmp_path / "no pictures" / "ant").mkdir(parents=True)
-    (tmp_path / "no pictures" / "bee").mkdir()
+    (tmp_path / "no images" / "ant").mkdir(parents=True)
+    (tmp_path / "no images" / "bee").mkdir()
     paint(tmp_path / "flat" / "x.jpg")
     fill(tmp_path / "differ" / "train", "ant bee cat")
     fill(tmp_path / "differ" / "val", "ant bee dog")
@@ -161,11 +161,11 @@ def errors(tmp_path: Path) -> dict[str, tuple[Path, str]]:
     fill(tmp_path / "single", n=1)
     rows = {
         "one": "one class",
-        "empty class": "no pictures in class folder 'dog'",
-        "all bad class": "no readable picture in class folder 'eel'",
+        "empty class": "no images in class folder 'dog'",
+        "all bad class": "no readable image in class folder 'eel'",
         "nothing": "no class folders",
-        "no pictures": "no pictures in",
-        "flat": "1 pictures lie directly in it",
+        "no images": "no images in",
+        "flat": "1 images lie directly in it",
         "differ": "only in train: cat; only in val: dog",
         "no train": "no training part",
         "empty val": "validation part of .* is empty",
@@ -261,7 +261,7 @@ def test_threads_change_nothing(tmp_path, monkeypatch):
     assert len(marks) == 1
 
 
-def test_evaluation_refuses_bad_pictures_unless_told(tmp_path):
+def test_evaluation_refuses_bad_images_unless_told(tmp_path):
     root = fill(tmp_path / "photos")
     classes = ("zebra", "cat", "bee", "ant")
     data = open_eval(root, classes)
@@ -269,7 +269,7 @@ def test_evaluation_refuses_bad_pictures_unless_told(tmp_path):
     for i, name in enumerate(data.names):
         assert classes[data.labels[i]] == name.split("/")[0]
     (root / "ant" / "bad.jpg").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"1 picture cannot be evaluated .*bad\.jpg.*--skip-bad"):
+    with pytest.raises(DataError, match=r"1 image cannot be evaluated .*bad\.jpg.*--skip-bad"):
         open_eval(root, classes)
     kept = open_eval(root, classes, skip_bad=True)
     assert len(kept) == 15 and [Path(row.path).name for row in kept.skipped] == ["bad.jpg"]

@@ -192,4 +192,4 @@ def test_fashion_mnist_itself():
     assert splits.train.classes[9] == "Ankle boot" and splits.train.labels[0] == 9
     assert splits.train.counts().tolist() == [6000] * 10 and splits.val.counts().tolist() == [1000] * 10
     # the mean that everybody normalises Fashion-MNIST with
-    assert splits.train.pictures is not None and abs(splits.train.pictures.mean() / 255 - 0.2860) < 5e-5
+    assert splits.train.images is not None and abs(splits.train.images.mean() / 255 - 0.2860) < 5e-5

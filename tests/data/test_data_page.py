@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from making import cifar10, picture, png, samples, tar
+from making import cifar10, image, png, samples, tar
 
 from plusx.cli.main import main
 from plusx.data.check import KINDS
@@ -26,8 +26,8 @@ def write_every_format(root: Path) -> None:
     import pyarrow.parquet as pq
 
     for i in range(16):
-        picture(root / "photos" / ("cat", "dog")[i % 2] / f"{i}.png", i)
-        picture(root / "list/pictures" / f"{i}.png", i)
+        image(root / "photos" / ("cat", "dog")[i % 2] / f"{i}.png", i)
+        image(root / "list/images" / f"{i}.png", i)
     for part, n in (("train", 16), ("t10k", 8)):
         (root / "mnist").mkdir(exist_ok=True)
         idx(root / f"mnist/{part}-images-idx3-ubyte.gz", np.random.default_rng(0).integers(0, 256, (n, 8, 8), np.uint8))
@@ -43,7 +43,7 @@ def write_every_format(root: Path) -> None:
     tar(root / "shards/train-000000.tar", samples(8))
     tar(root / "shards/train-000001.tar", samples(8, first=100, kind="json"))
     for name, rows in (("train", range(12)), ("val", range(12, 16))):
-        lines = "".join(f"pictures/{i}.png,{('cat', 'dog')[i % 2]}\n" for i in rows)
+        lines = "".join(f"images/{i}.png,{('cat', 'dog')[i % 2]}\n" for i in rows)
         (root / f"list/{name}.csv").write_text("path,label\n" + lines)
 
 

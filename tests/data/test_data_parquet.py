@@ -1,4 +1,4 @@
-"""Parquet with pictures as Hugging Face writes it: pyarrow wrote them, and what pyarrow reads is the oracle."""
+"""Parquet with images as Hugging Face writes it: pyarrow wrote them, and what pyarrow reads is the oracle."""
 
 from __future__ import annotations
 
@@ -131,23 +131,21 @@ def test_rows_that_cannot_be_used_are_named(tmp_path):
     splits = open_data(tmp_path / "a.parquet")
     found = {int(row.path.rpartition("/")[2]): row.reason for row in splits.skipped}
     assert len(splits.train) + len(splits.val) == 6 and sorted(found) == [6, 7, 8, 9, 10]
-    assert (
-        "only a path" in found[7] and found[8] == "empty file" and found[10] == "no label" and found[6] == "no picture"
-    )
+    assert "only a path" in found[7] and found[8] == "empty file" and found[10] == "no label" and found[6] == "no image"
 
 
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"a": [1, 2], "label": [0, 1]}, "no column of pictures"),
-        ({"image": ["x.png", "y.png"], "label": [0, 1]}, "no column of pictures"),
+        ({"a": [1, 2], "label": [0, 1]}, "no column of images"),
+        ({"image": ["x.png", "y.png"], "label": [0, 1]}, "no column of images"),
         ({"image": [b"a", b"b"], "label": [0.5, 1.5]}, "no column of labels"),
         ({"image": [b"a", b"b"], "label": [True, False]}, "no column of labels"),
         ({"image": [b"a", b"b"], "label": [[0], [1]]}, "no column of labels"),
         ({"image": [b"a", b"b"], "x": [1, 2], "y": [1, 2]}, "no column of labels"),
-        ({"image": [b"a", b"b"], "label": [0, 1]}, "no readable labelled picture"),
-        ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}, "no readable labelled picture"),
-        ({f"c{i}": [i] for i in range(2000)}, "no column of pictures"),
+        ({"image": [b"a", b"b"], "label": [0, 1]}, "no readable labelled image"),
+        ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}, "no readable labelled image"),
+        ({f"c{i}": [i] for i in range(2000)}, "no column of images"),
     ],
 )
 def test_wrong_types_are_one_line(tmp_path, columns, words):
@@ -278,7 +276,7 @@ def test_row_groups_beyond_the_cap_are_refused(tmp_path, monkeypatch):
         list_parquet(path, tmp_path)
 
 
-def test_grey_pictures_give_one_channel(tmp_path):
+def test_grey_images_give_one_channel(tmp_path):
     raws = []
     for i in range(4):
         out = io.BytesIO()
@@ -290,7 +288,7 @@ def test_grey_pictures_give_one_channel(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_small_file_that_says_a_large_picture_often_takes_the_memory_of_one(tmp_path):
+def test_a_small_file_that_says_a_large_image_often_takes_the_memory_of_one(tmp_path):
     """A dictionary page of 96 MB, named by 64 rows: 6 GB if they were unpacked together. In its own process, capped."""
     rows = pa.DictionaryArray.from_arrays(pa.array([0] * 64, pa.int32()), pa.array([bytes(96 << 20)], pa.binary()))
     path = tmp_path / "a.parquet"
@@ -298,10 +296,10 @@ def test_a_small_file_that_says_a_large_picture_often_takes_the_memory_of_one(tm
     assert path.stat().st_size < 100_000
     code = (
         "import resource, sys, pathlib\n"
-        "from plusx.data.parquet import encoded_pictures\n"
+        "from plusx.data.parquet import encoded_images\n"
         "import pyarrow.parquet\n"
         "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
-        "print(sum(raw is not None for raw in encoded_pictures(pathlib.Path(sys.argv[1]))))\n"
+        "print(sum(raw is not None for raw in encoded_images(pathlib.Path(sys.argv[1]))))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
     assert done.stdout == "64\n", done.stderr[-500:]

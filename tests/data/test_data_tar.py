@@ -167,7 +167,7 @@ def test_names_links_and_devices_that_lead_elsewhere(tmp_path):
     assert sorted(str(p) for p in tmp_path.rglob("*")) == before
     rows = {row.path.removeprefix(f"{path}/"): row.reason for row in splits.skipped}
     assert {"../up.png", "/abs.png", "a?b.png"} <= set(rows) and "leads out" in rows["../up.png"]
-    assert all(rows[name] == "a label without a picture" for name in "lhcf")
+    assert all(rows[name] == "a label without an image" for name in "lhcf")
 
 
 def header(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:

@@ -56,7 +56,7 @@ def test_the_batch_is_open_and_the_size_is_fixed(bundle: Path, tmp_path: Path) -
     made = export(bundle, Order("openvino"))
     model = openvino().Core().read_model(made.path / "model.xml")
     assert str(model.input().get_partial_shape()) == "[?,8,8,1]"
-    assert (model.input().get_element_type().get_type_name(), model.input().get_any_name()) == ("u8", "pictures")
+    assert (model.input().get_element_type().get_type_name(), model.input().get_any_name()) == ("u8", "images")
     open_size = export(bundle, Order("openvino", dynamic=True), tmp_path / "any")
     assert str(openvino().Core().read_model(open_size.path / "model.xml").input().get_partial_shape()) == "[?,?,?,1]"
     import onnx
@@ -71,9 +71,9 @@ def test_open_height_and_width_are_the_network_too(to: str, photos: Path, jpegs:
     out = export(photos, Order(to, dynamic=True, data=str(jpegs[0].parent)), tmp_path / "any")
     network, reference = TARGETS[to].read(out.path, "fp32"), Reference(open_bundle(photos))
     for h, w in ((32, 32), (45, 61)):
-        pictures = np.random.default_rng(h).integers(0, 256, (3, h, w, 3), dtype=np.uint8)
-        want = reference(pictures)
-        assert np.abs(network(pictures) - want).max() < 1e-4 * np.abs(want).max()
+        images = np.random.default_rng(h).integers(0, 256, (3, h, w, 3), dtype=np.uint8)
+        want = reference(images)
+        assert np.abs(network(images) - want).max() < 1e-4 * np.abs(want).max()
 
 
 def test_another_size(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
@@ -229,22 +229,22 @@ def test_bad_words_are_one_line(
     assert out == "" and err.startswith("plusx: ") and says in err and err.count("\n") == 1
 
 
-def test_pictures_must_be_known(photos: Path, tmp_path: Path) -> None:
+def test_images_must_be_known(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="name some with --data"):
         export(photos, Order("openvino"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no pictures in"):
+    with pytest.raises(DataError, match="no images in"):
         export(photos, Order("openvino", data=str(tmp_path / "empty")))
 
 
 def test_served_equals_normalised(photos: Path) -> None:
     """Preprocessing inside the graph against plusx.images', for every value that a pixel can have."""
     opened = open_bundle(photos)
-    pictures = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
     from plusx.images import normalise
 
-    served = Served(torch.nn.Identity(), opened.preprocessing)(torch.from_numpy(pictures)).numpy()
-    assert np.abs(served - normalise(pictures, opened.preprocessing)).max() < 1e-6
+    served = Served(torch.nn.Identity(), opened.preprocessing)(torch.from_numpy(images)).numpy()
+    assert np.abs(served - normalise(images, opened.preprocessing)).max() < 1e-6
     assert network_of(opened).training is False
 
 

@@ -68,13 +68,13 @@ def test_int8_of_a_good_network(to: str, engine: str, bundle: Path, digits: list
 def test_the_gate_refuses_and_says_by_how_much(
     bundle: Path, digits: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Judged on pictures without labels, so there is no accuracy to steer by, and nothing is stored."""
+    """Judged on images without labels, so there is no accuracy to steer by, and nothing is stored."""
     bad = lopsided(bundle, tmp_path / "bad", 3000)
     assert export(bad, Order("openvino")).proof.reference_top1 > 0.95  # type: ignore[operator]
     words = ["export", str(bad), "--precision", "int8", "--data", str(digits[0].parent)]
     assert main(words) == 1
     err = capsys.readouterr().err.strip().splitlines()[-1]
-    assert err.startswith("plusx: int8 keeps ") and "of fp32's answers on 40 pictures, 99.00% is required" in err
+    assert err.startswith("plusx: int8 keeps ") and "of fp32's answers on 40 images, 99.00% is required" in err
     assert not (bad / "engines/openvino-int8").exists()
     least = err.rpartition("--accept-drop ")[2]
     assert main([*words, "--accept-drop", least]) == 0
@@ -86,10 +86,10 @@ def test_the_gate_refuses_and_says_by_how_much(
 def test_layers_are_left_in_float_before_giving_up(to: str, bundle: Path, tmp_path: Path) -> None:
     """With labels, NNCF's accuracy control finds the layers that cannot be quantised."""
     bad, said = lopsided(bundle, tmp_path / "bad", 3000), []
-    made = export(bad, Order(to, "int8", most_pictures=200), say=said.append)
+    made = export(bad, Order(to, "int8", most_images=200), say=said.append)
     assert any("looking for layers to leave in float" in line for line in said)
     assert made.proof.kept >= 0.99
-    good = export(bundle, Order(to, "int8", most_pictures=200))
+    good = export(bundle, Order(to, "int8", most_images=200))
     assert 0 < quantisers(made.path) < quantisers(good.path)
 
 

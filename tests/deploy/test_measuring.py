@@ -103,7 +103,7 @@ def test_bench_says_everything(bundle: Path, tmp_path: Path, capsys: pytest.Capt
     assert ours["faster"]["low"] <= ours["faster"]["value"] <= ours["faster"]["high"] and torch["faster"] is None
     assert torch["peak_mb"] > ours["peak_mb"], "torch was loaded where it is not needed"
     from plusx.cli.bench import table
-    from plusx.deploy.bench_picture import PANELS, svg
+    from plusx.deploy.bench_chart import PANELS, svg
     from plusx.deploy.benching import Line
     from plusx.runtime.measuring import Ratio
 

@@ -159,7 +159,7 @@ def test_alpha_lies_over_white():
     assert (decode(see_through, "RGB")[0, 0] == 255).all()
 
 
-def test_palettes_animations_and_many_pages_give_their_first_picture():
+def test_palettes_animations_and_many_pages_give_their_first_image():
     first, second = photo(seed=1), photo(seed=2)
     for kind in ("GIF", "TIFF", "WEBP", "MPO"):
         raw = encoded(first, kind, save_all=True, append_images=[second])
@@ -210,8 +210,8 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
     png = encoded(photo(), "PNG")
     return {
         "empty": (b"", "empty file"),
-        "text": (b"not a picture at all", "not a picture plusx reads"),
-        "three bytes of JPEG": (jpeg[:3], "not a picture"),
+        "text": (b"not an image at all", "not an image plusx reads"),
+        "three bytes of JPEG": (jpeg[:3], "not an image"),
         "JPEG header": (jpeg[:100], "damaged"),
         "half a JPEG": (jpeg[: len(jpeg) // 2], "damaged JPEG"),
         "half a progressive JPEG": (progressive[: len(progressive) // 2], "damaged JPEG"),
@@ -241,7 +241,7 @@ def test_bad_files_have_one_line(name, tmp_path):
 
 def test_a_wrong_extension_and_trailing_bytes_are_no_fault(tmp_path):
     path = tmp_path / "really.png"
-    path.write_bytes(encoded(photo(), "JPEG") + b"PK\x03\x04 a zip behind a picture")
+    path.write_bytes(encoded(photo(), "JPEG") + b"PK\x03\x04 a zip behind an image")
     assert decode(path, "RGB").shape == (120, 160, 3)
 
 
@@ -282,20 +282,20 @@ def mutated(count: int, seed: int) -> None:
     assert 0 < good < count
 
 
-def test_mutated_pictures_give_a_picture_or_one_line():
+def test_mutated_images_give_a_image_or_one_line():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd TIFF tags
         mutated(400, seed=0)
 
 
 @pytest.mark.slow
-def test_many_mutated_pictures():
+def test_many_mutated_images():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mutated(6000, seed=1)
 
 
-def test_nothing_else_opens_pictures():
+def test_nothing_else_opens_images():
     import plusx
 
     room = Path(plusx.__file__).parent

@@ -14,11 +14,11 @@ from plusx.images import Preprocessing, centre_crop, normalise, resize_box, resi
 from plusx.images.preprocessing import Interpolation
 
 
-def picture(h: int, w: int, c: int = 3) -> np.ndarray:
+def image(h: int, w: int, c: int = 3) -> np.ndarray:
     rng = np.random.default_rng(h * 1000 + w)
     rough = rng.integers(0, 256, (max(h // 7, 2), max(w // 7, 2), 3), dtype=np.uint8)
-    image = np.asarray(Image.fromarray(rough).resize((w, h), Image.BILINEAR))
-    return np.ascontiguousarray(image[..., :c])
+    pixels = np.asarray(Image.fromarray(rough).resize((w, h), Image.BILINEAR))
+    return np.ascontiguousarray(pixels[..., :c])
 
 
 SIZES = [(120, 160), (161, 90), (64, 64), (33, 200), (300, 257)]
@@ -28,7 +28,7 @@ SIZES = [(120, 160), (161, 90), (64, 64), (33, 200), (300, 257)]
 @pytest.mark.parametrize(("resize", "crop"), [(64, 56), (64, 64), (32, None), (None, 48), (256, 224), (40, 64)])
 def test_resize_crop_is_resize_then_crop(size, resize, crop):
     """Only the kept part is resampled; Pillow's whole resize, cut by hand, is the reference."""
-    before = picture(*size)
+    before = image(*size)
     h, w = size
     if resize:
         short = min(size)
@@ -51,16 +51,16 @@ def test_resize_crop_is_torchvisions(interpolation):
     for size in SIZES:
         for resize, crop in [(64, 56), (256, 224), (40, 64)]:
             kernel = v2.InterpolationMode(interpolation)
-            theirs = v2.CenterCrop(crop)(v2.Resize(resize, interpolation=kernel)(Image.fromarray(picture(*size))))
-            ours = resize_crop(picture(*size), Preprocessing("RGB", resize, crop, cast("Interpolation", interpolation)))
+            theirs = v2.CenterCrop(crop)(v2.Resize(resize, interpolation=kernel)(Image.fromarray(image(*size))))
+            ours = resize_crop(image(*size), Preprocessing("RGB", resize, crop, cast("Interpolation", interpolation)))
             off = np.abs(ours.astype(int) - np.asarray(theirs))
             # Pillow may pass over rows before columns for a box; bicubic overshoot is clipped in between
             assert off.max() <= (1 if interpolation == "bilinear" else 12)
             assert (off > 1).mean() < 1e-3
 
 
-def test_grey_pictures_keep_one_channel():
-    grey = picture(50, 70, 1)
+def test_grey_images_keep_one_channel():
+    grey = image(50, 70, 1)
     after = resize_crop(grey, Preprocessing("L", 32, 28, mean=(0.5,), std=(0.5,)))
     assert after.shape == (28, 28, 1)
     assert resize_box(grey, (10, 5, 40, 35), (8, 9), "bicubic").shape == (8, 9, 1)
@@ -68,7 +68,7 @@ def test_grey_pictures_keep_one_channel():
 
 
 def test_resize_box_is_pillows():
-    before = picture(90, 120)
+    before = image(90, 120)
     box = (10, 20, 75, 63)
     theirs = np.asarray(Image.fromarray(before).resize((32, 24), Image.BICUBIC, box=box))
     assert np.array_equal(resize_box(before, box, (24, 32), "bicubic"), theirs)
@@ -77,7 +77,7 @@ def test_resize_box_is_pillows():
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_only_what_the_filters_reach_is_copied(interpolation, monkeypatch):
-    """Boxes anywhere, enlarging and shrinking: Pillow's resize of the whole picture, of which it is given a part."""
+    """Boxes anywhere, enlarging and shrinking: Pillow's resize of the whole image, of which it is given a part."""
     draw, given = np.random.default_rng(0), []
     real = Image.fromarray
     kernel = Image.BICUBIC if interpolation == "bicubic" else Image.BILINEAR
@@ -99,7 +99,7 @@ def test_only_what_the_filters_reach_is_copied(interpolation, monkeypatch):
 
 
 def test_normalise_is_the_formula_in_float64():
-    batch = np.stack([picture(9, 7), picture(9, 7)[::-1]])
+    batch = np.stack([image(9, 7), image(9, 7)[::-1]])
     pre = Preprocessing("RGB", None, None)
     out = normalise(batch, pre)
     expected = (batch.astype(np.float64) / 255 - np.array(pre.mean)) / np.array(pre.std)

@@ -92,7 +92,7 @@ def test_a_dead_network_is_not_right():
     assert said.nll == pytest.approx(np.log(8), abs=1e-7) and said.ece == pytest.approx(0, abs=1e-7)
 
 
-def test_weights_leave_pictures_out_entirely():
+def test_weights_leave_images_out_entirely():
     logits, labels = answers(50)
     weights = (np.arange(50) % 3 > 0).astype(float)
     spoilt, named = logits.copy(), labels.copy()

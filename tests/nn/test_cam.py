@@ -12,7 +12,7 @@ import plusx
 from living import enliven
 from plusx.errors import GeometryError, SpecError
 from plusx.nn.cam import grad_cam
-from plusx.nn.cam_picture import cam_png
+from plusx.nn.cam_image import cam_png
 
 PX = 224
 SMALL = "resnet18 widths=8,16,24,32 stem_width=8 classes=5"
@@ -35,7 +35,7 @@ def brightness_net(words="resnet18 widths=4,4,4,4 stem_width=4 classes=2"):
 
 
 def square(centre_y, centre_x, side=33):
-    """A dark picture with a bright square whose centre is at (y, x) px, 0.5 being the centre of pixel 0."""
+    """A dark image with a bright square whose centre is at (y, x) px, 0.5 being the centre of pixel 0."""
     x = torch.zeros(1, 3, PX, PX)
     top, left = (round(centre - side / 2) for centre in (centre_y, centre_x))
     x[..., top : top + side, left : left + side] = 1
@@ -50,7 +50,7 @@ def centroid(heat):
 
 
 def naive(heat):
-    """What other tools do: stretch the cells evenly over the picture."""
+    """What other tools do: stretch the cells evenly over the image."""
     return F.interpolate(torch.from_numpy(heat)[None, None], size=(PX, PX), mode="bilinear")[0, 0].numpy()
 
 
@@ -136,13 +136,13 @@ def test_refused_in_one_line():
         (lambda: grad_cam(plusx.cut(net, "layer3"), x), SpecError, "names no classes"),
         (lambda: grad_cam(net, x, "layer9"), GeometryError, "did you mean"),
         (lambda: grad_cam(net, x, class_index=5), SpecError, "0 to 4"),
-        (lambda: grad_cam(net, x[0]), GeometryError, "one picture at a time"),
+        (lambda: grad_cam(net, x[0]), GeometryError, "one image at a time"),
     ):
         with pytest.raises(kind, match=words):
             act()
 
 
-def test_picture_shows_heat_and_field():
+def test_image_shows_heat_and_field():
     import io
 
     from PIL import Image
@@ -153,7 +153,7 @@ def test_picture_shows_heat_and_field():
     assert image.shape == (448, 448, 3)
     y, x = (round(2 * side) for side in cam.centre(cam.peak()))
     assert np.abs(image[y + 4, x + 4] - 100).max() > 40  # hot, beside the dot
-    assert np.abs(image[440, 10] - 100).max() == 0  # cold: the picture as it is
+    assert np.abs(image[440, 10] - 100).max() == 0  # cold: the image as it is
     left, top, right, _ = (round(2 * side) for side in cam.field(cam.peak()))
     assert (image[max(top, 0) + 30, left] == 255).all()
     assert (image[max(top, 0) + 30, right] == 255).all()

@@ -127,16 +127,16 @@ def small_vgg():
     )  # fmt: skip
 
 
-PICTURE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+IMAGE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
 
 
 def test_same_keeps_a_trained_net_exactly():
     model = enliven(small_vgg())
-    net, report = plusx.residualise(model, PICTURE)
+    net, report = plusx.residualise(model, IMAGE)
     with torch.no_grad():
-        wanted = model(PICTURE)
-        assert_alive(wanted, model(PICTURE.flip(0)))
-        assert torch.equal(net(PICTURE), wanted)
+        wanted = model(IMAGE)
+        assert_alive(wanted, model(IMAGE.flip(0)))
+        assert torch.equal(net(IMAGE), wanted)
     assert [w.layers for w in report.wrapped] == [("1.0", "2.0"), ("3.0",), ("6.0",), ("9",)]
     assert [left.path for left in report.left] == ["0.0", "5.0", "12"]
     assert {id(p) for p in model.parameters()} < {id(p) for p in net.parameters()}
@@ -147,28 +147,28 @@ def test_same_keeps_a_trained_net_exactly():
 
 def test_negative_control_a_shortcut_that_is_not_zero_is_seen():
     model = enliven(small_vgg())
-    net, _ = plusx.residualise(model, PICTURE)
+    net, _ = plusx.residualise(model, IMAGE)
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, plusx.Residual):
                 module.scale.fill_(0.1)
-        assert relative(net(PICTURE), model(PICTURE)) > 1e-3
+        assert relative(net(IMAGE), model(IMAGE)) > 1e-3
 
 
 def test_the_last_activation_stays_outside():
-    net, _ = plusx.residualise(small_vgg(), PICTURE)
+    net, _ = plusx.residualise(small_vgg(), IMAGE)
     kinds = [type(m).__name__ for m in net]
     assert kinds[3:7] == ["Residual", "ReLU", "Residual", "ReLU"]
     assert [type(m).__name__ for m in net[3].f] == ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d", "BatchNorm2d"]
 
 
 def test_identity_starts_each_part_as_x():
-    net, report = plusx.residualise(small_vgg(), PICTURE, start="identity", changes=True)
+    net, report = plusx.residualise(small_vgg(), IMAGE, start="identity", changes=True)
     assert [w.projection for w in report.wrapped] == [True, False, True, False]
     x = torch.rand(2, 8, 32, 32)
     second = net[2]
     assert torch.equal(second(x), x)
-    net.train()(PICTURE).sum().backward()
+    net.train()(IMAGE).sum().backward()
     assert all(m.scale.grad is not None and m.scale.grad != 0 for m in net.modules() if isinstance(m, plusx.Residual))
 
 
@@ -243,11 +243,11 @@ CANNOT = {
 def test_cannot_be_residualised(what):
     make, words = CANNOT[what]
     with pytest.raises(SpecError, match=words) as caught:
-        plusx.residualise(make(), PICTURE)
+        plusx.residualise(make(), IMAGE)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("index", "words"), [(1, "computes something else"), (3, "does not run.*IndexError")])
 def test_a_forward_that_is_more_than_its_tree_is_caught(index, words):
     with pytest.raises(RunError, match=words):
-        plusx.residualise(Peeks(index), PICTURE)
+        plusx.residualise(Peeks(index), IMAGE)

@@ -274,7 +274,7 @@ REFUSED = {
     "gates on a plain net": (lambda: plusx.add_gates(plusx.build("plain18")), SpecError, "has no join"),
     "an unknown gate": (lambda: plusx.add_gates(plusx.build("resnet18"), "sse"), SpecError, "did you mean 'se'"),
     "folding pre-activation": (lambda: plusx.fold_norm(living("pre-activation")), SpecError, "follows a sum"),
-    "folding group norm": (lambda: plusx.fold_norm(living("group norm")), SpecError, "from each picture"),
+    "folding group norm": (lambda: plusx.fold_norm(living("group norm")), SpecError, "from each image"),
     "dilating group norm": (lambda: plusx.dilate(living("group norm"), 8), SpecError, "sees other pixels"),
     "dilating another policy": (
         lambda: plusx.dilate(plusx.build("resnet18 output_stride=16 dilate=full"), 8),

@@ -1,4 +1,4 @@
-"""Thousands of damaged pictures through `plusx predict` itself, each batch in a process of its own, so that a crash shows."""
+"""Thousands of damaged images through `plusx predict` itself, each batch in a process of its own, so that a crash shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mutating import mutant, whole_pictures
+from mutating import mutant, whole_images
 
 pytest.importorskip("openvino")
 pytest_plugins = ["shipped"]
@@ -57,10 +57,10 @@ sys.exit(code)
 
 def write(folder: Path, numbers: range, seed: int) -> list[str]:
     folder.mkdir()
-    pictures = whole_pictures()
+    images = whole_images()
     names = []
     for number in numbers:
-        name, raw = mutant(pictures, number, seed)
+        name, raw = mutant(images, number, seed)
         (folder / name).write_bytes(raw)
         names.append(name)
     return names
@@ -80,15 +80,15 @@ def hold(outcome: Outcome, names: list[str]) -> None:
 def test_every_kind_is_read_when_it_is_whole(photos: Path, tmp_path: Path) -> None:
     """Else the damage would prove nothing."""
     (tmp_path / "all").mkdir()
-    pictures = whole_pictures()
-    for name, raw in pictures.items():
+    images = whole_images()
+    for name, raw in images.items():
         (tmp_path / "all" / name).write_bytes(raw)
     outcome = predicted(photos, tmp_path / "all", tmp_path / "rows.csv")
-    hold(outcome, sorted(pictures))
+    hold(outcome, sorted(images))
     assert not [row for row in outcome.rows if row["error"]]
 
 
-def test_damaged_pictures_are_rows(photos: Path, tmp_path: Path) -> None:
+def test_damaged_images_are_rows(photos: Path, tmp_path: Path) -> None:
     names = write(tmp_path / "some", range(290), seed=1)
     outcome = predicted(photos, tmp_path / "some", tmp_path / "rows.csv")
     hold(outcome, names)
@@ -112,7 +112,7 @@ def test_a_crash_a_hang_and_a_lost_row_would_be_seen(photos: Path, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(12))
-def test_thousands_of_damaged_pictures(part: int, photos: Path, tmp_path: Path) -> None:
+def test_thousands_of_damaged_images(part: int, photos: Path, tmp_path: Path) -> None:
     """12 x 500 files; PLUSX_TEST_SEED takes others."""
     names = write(
         tmp_path / "many", range(500 * part, 500 * (part + 1)), seed=int(os.environ.get("PLUSX_TEST_SEED", "0"))

@@ -25,9 +25,9 @@ def hooked(bundle: Path, at: str, paths: list[Path]) -> np.ndarray:
     opened = open_bundle(bundle)
     pre, net, seen = opened.preprocessing, network_of(opened), []
     net.get_submodule(at).register_forward_hook(lambda module, given, out: seen.append(out.clone()))
-    pictures = np.stack([resize_crop(decode(p, pre.mode, at_least_px=pre.decode_px), pre) for p in paths])
+    images = np.stack([resize_crop(decode(p, pre.mode, at_least_px=pre.decode_px), pre) for p in paths])
     with torch.no_grad():
-        net(torch.from_numpy(normalise(pictures, pre)))
+        net(torch.from_numpy(normalise(images, pre)))
     return seen[0].mean((2, 3)).numpy()
 
 
@@ -51,7 +51,7 @@ def test_vectors_are_torchs(words: str, at: str | None, module: str, jpegs: list
     assert want.std(axis=0).max() > 1e-4
 
 
-def test_bad_pictures_are_nan_and_named(
+def test_bad_images_are_nan_and_named(
     photos: Path, jpegs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["embed", str(photos), str(jpegs[0]), str(tmp_path / "none.jpg"), str(jpegs[1])]

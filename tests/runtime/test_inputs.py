@@ -1,4 +1,4 @@
-"""What PATH means: order, laziness, archives, lists, and everything on a disk that is no picture."""
+"""What PATH means: order, laziness, archives, lists, and everything on a disk that is no image."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_files_patterns_and_nothing(tmp_path: Path) -> None:
     assert names(tmp_path / "none.jpg") == [str(tmp_path / "none.jpg")], "it will be a row with its reason"
     with pytest.raises(DataError, match="nothing matches"):
         names(tmp_path / "*.tiff")
-    with pytest.raises(DataError, match="no pictures in"):
+    with pytest.raises(DataError, match="no images in"):
         names(tmp_path / "nothing", *[tmp_path / "empty"][: (tmp_path / "empty").mkdir() or 1])
     with pytest.raises(DataError, match="PATH is empty"):
         names("")
@@ -111,7 +111,7 @@ def test_tar_shards(tmp_path: Path) -> None:
 
 
 def test_packed_archives_are_streamed(tmp_path: Path) -> None:
-    """The first picture is there before the rest has been read, from a pipe too; a claim takes no memory."""
+    """The first image is there before the rest has been read, from a pipe too; a claim takes no memory."""
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
         for i in range(200):
             info = tarfile.TarInfo(f"{i}.jpg")
@@ -174,7 +174,7 @@ def test_parquet(tmp_path: Path) -> None:
         assert [(i.name.rpartition("/")[2], i.source) for i in items] == [("0", b"one"), ("1", b"")]
     pyarrow.parquet.write_table(pyarrow.table({"label": [1]}), tmp_path / "p.parquet")
     (item,) = find([str(tmp_path / "p.parquet")])
-    assert item.error is not None and "no column of pictures" in item.error and "(columns: label int64)" in item.error
+    assert item.error is not None and "no column of images" in item.error and "(columns: label int64)" in item.error
     (tmp_path / "p.parquet").write_bytes(b"PAR1 nonsense")
     assert [i.error is None for i in find([str(tmp_path / "p.parquet")])] == [False]
 

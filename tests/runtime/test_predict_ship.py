@@ -146,16 +146,16 @@ def test_bad_words_are_one_line(
 
 
 def traps(root: Path) -> dict[str, str]:
-    """File name → what its row must say; "" for one that is a picture after all."""
+    """File name → what its row must say; "" for one that is an image after all."""
     noise = np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8)
-    picture = Image.fromarray(noise)
+    image = Image.fromarray(noise)
     jpeg = write_jpegs(root / "ok", 1)[0].read_bytes()
-    picture.save(root / "good.png")
+    image.save(root / "good.png")
     png = (root / "good.png").read_bytes()
     (root / "torn.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     (root / "torn.png").write_bytes(png[: len(png) // 2])
     (root / "empty.jpg").write_bytes(b"")
-    (root / "text.jpg").write_text("no picture")
+    (root / "text.jpg").write_text("no image")
     (root / "really-a.png.jpg").write_bytes(png)  # a wrong extension
     (root / "polyglot.jpg").write_bytes(jpeg + b"PK\x03\x04 and a zip behind it")
     (root / "bomb.png").write_bytes(png_of(50_000, 50_000))
@@ -171,7 +171,7 @@ def traps(root: Path) -> dict[str, str]:
     (root / "ring").symlink_to(root)
     (root / "hopeful.heic").write_bytes(b"....ftypheic")
     return {
-        "torn.jpg": "damaged JPEG", "torn.png": "damaged", "empty.jpg": "empty file", "text.jpg": "not a picture plusx reads",
+        "torn.jpg": "damaged JPEG", "torn.png": "damaged", "empty.jpg": "empty file", "text.jpg": "not an image plusx reads",
         "bomb.png": "the cap", "edge.png": "the cap", "pipe.jpg": "not a regular file",
         "self.jpg": "cannot be read", "hopeful.heic": "convert it to JPEG or PNG", "good.png": "", "really-a.png.jpg": "",
         "polyglot.jpg": "", "long.png": "", "moving.gif": "", "pages.tiff": "", "inside.png": "", "000.jpg": "",
@@ -224,7 +224,7 @@ def test_a_file_that_vanishes_on_the_way_is_a_row(photos: Path, jpegs: list[Path
 # ---- scaled decoding ----
 
 
-def test_exact_decode_reads_every_picture_whole(
+def test_exact_decode_reads_every_image_whole(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """predict, embed and evaluate: what simplejpeg is asked for, with the switch and without."""

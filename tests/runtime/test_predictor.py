@@ -1,4 +1,4 @@
-"""Predicting without torch: the same answers, rows for what cannot be read, whatever is given as a picture."""
+"""Predicting without torch: the same answers, rows for what cannot be read, whatever is given as an image."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 def by_hand(bundle: Path, paths: list[Path]) -> np.ndarray:
     opened = open_bundle(bundle)
     pre = opened.preprocessing
-    pictures = [resize_crop(decode(p, pre.mode, at_least_px=pre.decode_px), pre) for p in paths]
-    return softmax(Reference(opened)(np.stack(pictures)))
+    images = [resize_crop(decode(p, pre.mode, at_least_px=pre.decode_px), pre) for p in paths]
+    return softmax(Reference(opened)(np.stack(images)))
 
 
 def test_same_as_torch_on_digits(run: Path, digits: list[Path]) -> None:
@@ -79,7 +79,7 @@ def importlib_finds_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def test_pictures_may_be_paths_bytes_or_arrays(photos: Path, jpegs: list[Path]) -> None:
+def test_images_may_be_paths_bytes_or_arrays(photos: Path, jpegs: list[Path]) -> None:
     predict = plusx.predictor(photos)
     path = jpegs[0]
     given = [path, str(path), path.read_bytes(), decode(path, "RGB", at_least_px=40)]
@@ -90,7 +90,7 @@ def test_pictures_may_be_paths_bytes_or_arrays(photos: Path, jpegs: list[Path]) 
     assert predict([]) == []
 
 
-def test_bad_pictures_are_rows(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
+def test_bad_images_are_rows(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
     torn = tmp_path / "torn.jpg"
     torn.write_bytes(jpegs[0].read_bytes()[:900])
     float_array = np.zeros((4, 4, 3), np.float32)
@@ -104,7 +104,7 @@ def test_bad_pictures_are_rows(photos: Path, jpegs: list[Path], tmp_path: Path) 
         "empty file",
         "expected uint8 (h, w, 3)",
         "expected uint8",
-        "a int is no picture",
+        "a int is no image",
     ]
     for row, reason in zip([r for r in rows if r.error], reasons, strict=True):
         assert reason in (row.error or "")

@@ -67,7 +67,7 @@ def test_a_kill_at_any_byte_costs_nothing(form: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_other_pictures_are_refused(form: str, tmp_path: Path) -> None:
+def test_other_images_are_refused(form: str, tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_bytes(text(form, ROWS))
     before = path.read_bytes()

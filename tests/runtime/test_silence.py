@@ -47,9 +47,9 @@ def test_predict_and_export_are_silent(run: Path, digits: list[Path], tmp_path: 
     bundle = copy_bare(run, tmp_path / "bundle")
     code = """
 from plusx.cli.main import main
-bundle, picture = sys.argv[1:]
+bundle, image = sys.argv[1:]
 for words in (["export", bundle, "--precision", "fp32"], ["export", bundle, "--precision", "int8"], ["export", bundle, "--to", "onnx"],
-              ["predict", bundle, picture], ["predict", bundle, picture, "--engine", "onnxruntime", "--precision", "fp32"]):
+              ["predict", bundle, image], ["predict", bundle, image, "--engine", "onnxruntime", "--precision", "fp32"]):
     assert main(words) == 0, words
 """
     assert attempts(code, tmp_path, str(bundle), str(digits[0])) == []

@@ -29,20 +29,20 @@ from training.tinyrun import RECIPE, network, splits, started
 CPU = torch.device("cpu")
 
 
-def _pictures(n: int = 6, side: int = 16) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _images(n: int = 6, side: int = 16) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
     draw = np.random.default_rng(0)
     return draw.standard_normal((n, 3, side, side)).astype(np.float32), np.arange(n) % 4
 
 
 @pytest.mark.parametrize("words", ["mixup=0.4", "cutmix=1"])
 def test_mixing_is_torchvisions(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same share and box handed to transforms.v2: the same pictures, and the same soft labels."""
+    """The same share and box handed to transforms.v2: the same images, and the same soft labels."""
     v2 = pytest.importorskip("torchvision.transforms.v2")
-    recipe, (x, y) = parse_recipe(f"default {words}"), _pictures()
+    recipe, (x, y) = parse_recipe(f"default {words}"), _images()
     for step in range(12):
         mixed = mix(x, y, recipe, 3, step, 0)
         theirs = (v2.MixUp if recipe.mixup else v2.CutMix)(alpha=1.0, num_classes=4)
-        changed = np.nonzero((mixed.pictures != x).any(axis=(0, 1)))
+        changed = np.nonzero((mixed.images != x).any(axis=(0, 1)))
         if recipe.cutmix:
             ys, xs = changed
             found = (int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1) if len(xs) else (0, 0, 0, 0)
@@ -55,7 +55,7 @@ def test_mixing_is_torchvisions(words: str, monkeypatch: pytest.MonkeyPatch) -> 
         params |= {"labels": labels, "batch_size": len(x)}
         monkeypatch.setattr(theirs, "make_params", lambda _, params=params: params)
         out, soft = theirs(torch.from_numpy(x), labels)
-        assert np.allclose(out.numpy(), mixed.pictures, atol=1e-6)
+        assert np.allclose(out.numpy(), mixed.images, atol=1e-6)
         ours = mixed.share * F.one_hot(torch.from_numpy(mixed.labels), 4) + (1 - mixed.share) * F.one_hot(
             torch.from_numpy(mixed.others), 4
         )
@@ -63,7 +63,7 @@ def test_mixing_is_torchvisions(words: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_mixing_is_counted() -> None:
-    recipe, (x, y) = parse_recipe("default mixup=0.4 cutmix=1"), _pictures()
+    recipe, (x, y) = parse_recipe("default mixup=0.4 cutmix=1"), _images()
     shares = {
         (seed, step, rank): mix(x, y, recipe, seed, step, rank).share
         for seed in (0, 1)
@@ -72,12 +72,12 @@ def test_mixing_is_counted() -> None:
     }
     assert shares == {at: mix(x, y, recipe, *at).share for at in reversed(shares)}
     assert len(set(shares.values())) > 60  # boxes of 16 x 16 pixels have only so many areas
-    kinds = [np.array_equal(mix(x, y, recipe, 0, step, 0).pictures[0, :, 0, 0], x[0, :, 0, 0]) for step in range(200)]
+    kinds = [np.array_equal(mix(x, y, recipe, 0, step, 0).images[0, :, 0, 0], x[0, :, 0, 0]) for step in range(200)]
     assert 40 < sum(kinds) < 160  # a box seldom covers the corner; an average always does
     beta = [mix(x, y, parse_recipe("default mixup=0.4"), 0, step, 0).share for step in range(2000)]
     assert np.mean(beta) == pytest.approx(0.5, abs=0.03)
     assert np.var(beta) == pytest.approx(1 / (4 * (2 * 0.4 + 1)), abs=0.01)  # of Beta(a, a)
-    assert mix(x, y, parse_recipe("default"), 0, 0, 0).pictures is x
+    assert mix(x, y, parse_recipe("default"), 0, 0, 0).images is x
 
 
 def _trainer(words: str, classes: int = 4, **more: object) -> Trainer:
@@ -87,20 +87,20 @@ def _trainer(words: str, classes: int = 4, **more: object) -> Trainer:
     return Trainer(net, recipe, Plan(40, recipe.batch, recipe.epochs), 0, CPU, "fp32", **more)  # type: ignore[arg-type]
 
 
-def test_the_loss_of_mixed_pictures_is_that_of_soft_labels() -> None:
-    trainer, (x, y) = _trainer("mixup=8"), _pictures()
+def test_the_loss_of_mixed_images_is_that_of_soft_labels() -> None:
+    trainer, (x, y) = _trainer("mixup=8"), _images()
     mixed = mix(x, y, trainer.recipe, 0, 0, 0)
     soft = mixed.share * F.one_hot(torch.from_numpy(mixed.labels), 4) + (1 - mixed.share) * F.one_hot(
         torch.from_numpy(mixed.others), 4
     )
-    wanted = F.cross_entropy(trainer.network.train()(torch.from_numpy(mixed.pictures)), soft.float())
+    wanted = F.cross_entropy(trainer.network.train()(torch.from_numpy(mixed.images)), soft.float())
     assert 0.1 < mixed.share < 0.9
     assert trainer.learn(x, y, ["?"] * 6).loss == pytest.approx(wanted.item(), rel=1e-5)
 
 
 def test_class_weights_are_torchs() -> None:
-    """torch divides by the sum of the weights, plusx by the pictures: with n / (k · n of the class) the same over a set."""
-    x, _ = _pictures(8)
+    """torch divides by the sum of the weights, plusx by the images: with n / (k · n of the class) the same over a set."""
+    x, _ = _images(8)
     y = np.array([0, 0, 0, 0, 0, 1, 2, 2])
     weights = balanced(np.bincount(y, minlength=3))
     trainer = _trainer("", classes=3, class_weights=weights)
@@ -111,7 +111,7 @@ def test_class_weights_are_torchs() -> None:
     assert abs(wanted.item() - plain.item()) > 1e-3
 
 
-def test_class_weights_come_from_the_training_pictures(tmp_path: Path) -> None:
+def test_class_weights_come_from_the_training_images(tmp_path: Path) -> None:
     few = splits()
     keep = np.flatnonzero((few.train.labels != 3) | (np.arange(90) < 12))
     uneven = replace(few, train=few.train.subset(keep))
@@ -127,38 +127,36 @@ def test_class_weights_come_from_the_training_pictures(tmp_path: Path) -> None:
 def test_policies_are_torchvisions_and_counted(name: str) -> None:
     v2 = pytest.importorskip("torchvision.transforms.v2")
     draw = np.random.default_rng(0)
-    pictures = draw.integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
+    images = draw.integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    changed = apply_policy(name, pictures, 1, 2, np.arange(6))
+    changed = apply_policy(name, images, 1, 2, np.arange(6))
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert np.array_equal(apply_policy(name, pictures[3:5], 1, 2, np.array([3, 4])), changed[3:5])
-    assert sum(not np.array_equal(a, b) for a, b in zip(changed, pictures, strict=True)) >= 3
-    assert not np.array_equal(apply_policy(name, pictures, 1, 3, np.arange(6)), changed)
+    assert np.array_equal(apply_policy(name, images[3:5], 1, 2, np.array([3, 4])), changed[3:5])
+    assert sum(not np.array_equal(a, b) for a, b in zip(changed, images, strict=True)) >= 3
+    assert not np.array_equal(apply_policy(name, images, 1, 3, np.arange(6)), changed)
     theirs = {"trivialaugment": v2.TrivialAugmentWide, "randaugment": v2.RandAugment, "augmix": v2.AugMix}[name]()
     from plusx.data.order import hashed
     from plusx.training.policies import K_POLICY
     from plusx.training.seeds import fold
 
     torch.manual_seed(fold(1, int(hashed(1, 2, 4, K_POLICY)[0])))
-    assert np.array_equal(
-        theirs(torch.from_numpy(pictures[4].transpose(2, 0, 1))).numpy().transpose(1, 2, 0), changed[4]
-    )
+    assert np.array_equal(theirs(torch.from_numpy(images[4].transpose(2, 0, 1))).numpy().transpose(1, 2, 0), changed[4])
 
 
-def test_pictures_grow(photos: Splits) -> None:
+def test_images_grow(photos: Splits) -> None:
     recipe, _ = settle(parse_recipe("default epochs=6 batch=4 size=48 size_from=24 grow=0.5"), photos)
     assert [training_size(recipe, epoch) for epoch in range(6)] == [24, 33, 39, 48, 48, 48]
     plan = Plan(len(photos.train), 4, 6)
     feed = Feed(photos.train, plan, recipe, preprocessing(recipe, photos.train), 0, 2)
-    sides = [batch.pictures.shape[2] for batch in feed.batches(0, plan.steps)]
+    sides = [batch.images.shape[2] for batch in feed.batches(0, plan.steps)]
     assert sides == [size for size in (24, 33, 39, 48, 48, 48) for _ in range(plan.steps_per_epoch)]
     with pytest.raises(SpecError, match=r"size_from=64, must be at most size=48"):
         settle(parse_recipe("default size=48 size_from=64"), photos)
 
 
-def test_a_small_picture_is_the_large_one_made_smaller(photos: Splits) -> None:
-    """Against the picture that an evaluation at that size would see."""
+def test_a_small_image_is_the_large_one_made_smaller(photos: Splits) -> None:
+    """Against the image that an evaluation at that size would see."""
     recipe, _ = settle(parse_recipe("default epochs=2 batch=4 size=48 size_from=24 crop=none flip=no"), photos)
     pre = preprocessing(recipe, photos.train)
     from plusx.images import normalise, resize_crop
@@ -167,7 +165,7 @@ def test_a_small_picture_is_the_large_one_made_smaller(photos: Splits) -> None:
     small = replace(pre, crop_px=24, resize_px=round(55 / 2))  # 48 / 0.875 = 55
     where = {photos.train.path(i): i for i in range(len(photos.train))}
     wanted = [resize_crop(photos.train.read(where[name], pre.mode, small.decode_px), small) for name in batch.names]
-    assert np.array_equal(batch.pictures, normalise(np.stack(wanted), pre))
+    assert np.array_equal(batch.images, normalise(np.stack(wanted), pre))
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])

@@ -1,4 +1,4 @@
-"""The same pictures as files, in a shard and in Parquet: the feed gives the same (index, pixels), with any workers."""
+"""The same images as files, in a shard and in Parquet: the feed gives the same (index, pixels), with any workers."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 
 @pytest.fixture(scope="module")
 def forms(tmp_path_factory):
-    """train and val of each form; names sort alike, so picture i is the same in all."""
+    """train and val of each form; names sort alike, so image i is the same in all."""
     root = tmp_path_factory.mktemp("forms")
-    pictures = []
+    images = []
     for i in range(N):
         rng = np.random.default_rng(i)
         raw = io.BytesIO()
         small = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
         size = (int(rng.integers(40, 90)), int(rng.integers(40, 90)))
         Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(raw, "JPEG" if i % 3 else "PNG")
-        pictures.append((f"{'ab'[i >= N // 2]}", f"{i:03d}.{'jpg' if i % 3 else 'png'}", raw.getvalue()))
+        images.append((f"{'ab'[i >= N // 2]}", f"{i:03d}.{'jpg' if i % 3 else 'png'}", raw.getvalue()))
     for part in ("train", "val"):
-        for label, name, raw in pictures:
+        for label, name, raw in images:
             path = root / "folder" / part / label / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(raw)
         (root / "tar").mkdir(exist_ok=True)
         with tarfile.open(root / "tar" / f"{part}.tar", "w") as archive:
-            for label, name, raw in pictures:
+            for label, name, raw in images:
                 for member, content in ((name, raw), (name[:3] + ".txt", label.encode())):
                     info = tarfile.TarInfo(member)
                     info.size = len(content)
@@ -49,7 +49,7 @@ def forms(tmp_path_factory):
             import pyarrow
 
             (root / "parquet").mkdir(exist_ok=True)
-            table = pyarrow.table({"image": [raw for *_, raw in pictures], "label": [label for label, *_ in pictures]})
+            table = pyarrow.table({"image": [raw for *_, raw in images], "label": [label for label, *_ in images]})
             parquet.write_table(table, root / "parquet" / f"{part}.parquet", row_group_size=4)
     return root
 
@@ -64,7 +64,7 @@ def digest(where: Path, workers: int, recipe: Recipe, seed: int = 4) -> str:
     out = hashlib.sha256()
     for batch in feed.batches(0, plan.steps):
         assert not batch.skipped
-        for name, label, pixels in zip(batch.names, batch.labels, batch.pictures, strict=True):
+        for name, label, pixels in zip(batch.names, batch.labels, batch.images, strict=True):
             out.update(f"{index[name]} {label} ".encode() + np.ascontiguousarray(pixels).tobytes())
     return out.hexdigest()
 
@@ -93,15 +93,15 @@ def test_the_digest_sees_what_it_should(forms, monkeypatch, tmp_path):
     found.append(digest(where, 0, recipe()))
     monkeypatch.undo()
     monkeypatch.setenv("PLUSX_CACHE", str(tmp_path))
-    real = Feed._picture
+    real = Feed._image
 
     def flipped(self: Feed, at):
-        picture = real(self, at)
-        if isinstance(picture, np.ndarray) and at.place == 7:
-            picture = picture.copy()
-            picture[3, 3, 1] ^= 1
-        return picture
+        image = real(self, at)
+        if isinstance(image, np.ndarray) and at.place == 7:
+            image = image.copy()
+            image[3, 3, 1] ^= 1
+        return image
 
-    monkeypatch.setattr(Feed, "_picture", flipped)
+    monkeypatch.setattr(Feed, "_image", flipped)
     found.append(digest(where, 0, recipe()))
     assert len(set(found)) == len(found)

@@ -52,7 +52,7 @@ def _calls(phase: str, tmp: Path) -> tuple[int, int]:
 @pytest.mark.slow
 def test_a_hundred_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """At each phase, at random moments, and several in one run: resumed to the end, always the same bits."""
-    monkeypatch.setattr(evaluation, "BATCH", 4)  # an evaluation of 30 pictures can be killed at eight places
+    monkeypatch.setattr(evaluation, "BATCH", 4)  # an evaluation of 30 images can be killed at eight places
     list(started(tmp_path / "whole", EVERYTHING))
     wanted, seen, kills = digest(tmp_path / "whole"), Counter[str](), 0
     draw = random.Random(0)

@@ -1,4 +1,4 @@
-"""Order, batches and rates: every picture once an epoch, whatever the sizes."""
+"""Order, batches and rates: every image once an epoch, whatever the sizes."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_batches_do_not_depend_on_where_one_begins() -> None:
     whole = list(feed.batches(0, 8))
     for start in range(8):
         again = next(feed.batches(start, 8))
-        assert np.array_equal(again.pictures, whole[start].pictures)
+        assert np.array_equal(again.images, whole[start].images)
         assert np.array_equal(again.labels, whole[start].labels)
     names = [name for batch in whole[:4] for name in batch.names]
     assert sorted(names) == sorted(feed.data.path(i) for i in range(50))
     assert names != [name for batch in whole[4:] for name in batch.names]
-    assert not np.array_equal(whole[0].pictures, next(_feed_of_seed(8).batches(0, 1)).pictures)
+    assert not np.array_equal(whole[0].images, next(_feed_of_seed(8).batches(0, 1)).images)
 
 
 def _feed_of_seed(seed: int) -> Feed:
@@ -85,7 +85,7 @@ def test_workers_do_not_change_a_pixel(workers: int, photos) -> None:  # type: i
         recipe, _ = settle(parse_recipe("default batch=4 size=16 erase=0.5"), photos)
         train = photos.train
         feed = Feed(train, Plan(len(train), 4, 30), recipe, preprocessing(recipe, train), 1, count)
-        return [batch.pictures for batch in feed.batches(1, 7)]
+        return [batch.images for batch in feed.batches(1, 7)]
 
     for one, other in zip(batches(0), batches(workers), strict=True):
         assert np.array_equal(one, other)
@@ -99,18 +99,18 @@ def test_a_batch_is_the_order_and_the_looks_of_its_places(photos) -> None:  # ty
     batches = list(Feed(train, plan, recipe, pre, seed).batches(plan.steps_per_epoch, plan.steps))
     places, chosen = np.arange(len(train)), order(len(train), seed, epoch)
     read = [train.read(int(i), "RGB", 32) for i in chosen]
-    heights, widths = ([picture.shape[axis] for picture in read] for axis in (0, 1))
+    heights, widths = ([image.shape[axis] for image in read] for axis in (0, 1))
     boxes = crop_boxes(seed, epoch, places, heights, widths, scale=(0.35, 1.0))
     looks = np.stack([resize_box(p, tuple(b), (16, 16)) for p, b in zip(read, boxes.tolist(), strict=True)])
     looks = flip(looks, flips(seed, epoch, places))
     looks = erase(looks, erase_boxes(seed, epoch, places, 16, 16, share=0.5), np.round(np.array(pre.mean) * 255))
-    assert np.array_equal(np.concatenate([batch.pictures for batch in batches]), normalise(looks, pre))
+    assert np.array_equal(np.concatenate([batch.images for batch in batches]), normalise(looks, pre))
     names = [name for batch in batches for name in batch.names]
     labels = np.concatenate([batch.labels for batch in batches])
     assert [Path(name).parent.name for name in names] == [train.classes[label] for label in labels]
 
 
-def test_a_picture_that_vanishes_is_left_out_and_named(photos) -> None:  # type: ignore[no-untyped-def]
+def test_a_image_that_vanishes_is_left_out_and_named(photos) -> None:  # type: ignore[no-untyped-def]
     recipe, _ = settle(parse_recipe("default batch=4 size=16"), photos)
     feed = Feed(photos.train, Plan(len(photos.train), 4, 1), recipe, preprocessing(recipe, photos.train), 1, 2)
     first = next(feed.batches(0, 1))
@@ -120,7 +120,7 @@ def test_a_picture_that_vanishes_is_left_out_and_named(photos) -> None:  # type:
     assert again.skipped[0].path == first.names[1]
     assert list(again.names) == [name for name in first.names if name != first.names[1]]
     keep = [0, *range(2, len(first.names))]
-    assert np.array_equal(again.pictures, first.pictures[keep])
+    assert np.array_equal(again.images, first.images[keep])
 
 
 def test_fold_uses_every_bit() -> None:
@@ -149,22 +149,22 @@ def test_bf16_only_where_the_processor_multiplies_it(tmp_path) -> None:  # type:
     assert processor.flags(tmp_path / "none") == frozenset()
 
 
-def test_tiny_pictures_are_not_shared_between_threads(photos) -> None:  # type: ignore[no-untyped-def]
+def test_tiny_images_are_not_shared_between_threads(photos) -> None:  # type: ignore[no-untyped-def]
     digits = prepare("resnet20", open_data("digits"), parse_recipe("digits"), None)
     large = prepare("resnet18", photos, parse_recipe("default size=224"), None)
     assert (fitting_threads(digits), fitting_threads(large)) == (1, None)
 
 
-def test_one_picture_is_no_training_set() -> None:
+def test_one_image_is_no_training_set() -> None:
     splits = open_data("digits")
-    with pytest.raises(DataError, match="1 training pictures"):
+    with pytest.raises(DataError, match="1 training images"):
         settle(parse_recipe("digits"), replace(splits, train=splits.train.subset(np.arange(1))))
 
 
 def test_mean_and_deviation_are_the_training_pixels() -> None:
     train = open_data("digits").train
     pre = preprocessing(parse_recipe("digits size=8"), train)
-    pixels = train.pictures.astype(np.float64) / 255  # type: ignore[union-attr]
+    pixels = train.images.astype(np.float64) / 255  # type: ignore[union-attr]
     assert math.isclose(pre.mean[0], pixels.mean(), abs_tol=1e-4)
     assert math.isclose(pre.std[0], pixels.std(), abs_tol=1e-4)
 

@@ -248,7 +248,7 @@ def test_other_threads_are_said(tmp_path: Path) -> None:
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     stopped_after(tmp_path / "run", 3)
     fewer = replace(splits(), train=splits().train.subset(np.arange(89)))
-    with pytest.raises(BundleError, match=r"train data of .* \(90 pictures then, 89 now\)"):
+    with pytest.raises(BundleError, match=r"train data of .* \(90 images then, 89 now\)"):
         resume(tmp_path / "run", fewer)
 
 

@@ -38,7 +38,7 @@ def _batch(n: int = 11) -> Batch:
     return Batch(
         draw.standard_normal((n, 1, 8, 8)).astype(np.float32),
         draw.integers(0, 10, n),
-        [f"picture {i}" for i in range(n)],
+        [f"image {i}" for i in range(n)],
     )
 
 
@@ -52,7 +52,7 @@ def test_accumulation_is_the_large_batch(parts: int) -> None:
         trainer.network.double()
         batch = _batch()
         for _ in range(3):
-            trainer.learn(batch.pictures, batch.labels, batch.names)
+            trainer.learn(batch.images, batch.labels, batch.names)
         weights.append(torch.cat([p.detach().flatten() for p in trainer.network.parameters()]))
     assert (weights[0] - weights[1]).abs().max() < 1e-12
     assert (weights[0] - weights[0].mean()).abs().max() > 0.01
@@ -67,11 +67,11 @@ def test_a_step_is_torchs_own() -> None:
     rest = [p for p in net.parameters() if p.ndim <= 1]
     optimiser = torch.optim.SGD([{"params": decay, "weight_decay": 0.01}, {"params": rest}], 0.1, 0.9, nesterov=True)
     for step in range(3):
-        learnt = trainer.learn(batch.pictures, batch.labels, batch.names)
+        learnt = trainer.learn(batch.images, batch.labels, batch.names)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(trainer.recipe, trainer.plan, step)
         optimiser.zero_grad()
-        out = net(torch.from_numpy(batch.pictures))
+        out = net(torch.from_numpy(batch.images))
         theirs = nn.functional.cross_entropy(out, torch.from_numpy(batch.labels), label_smoothing=0.1)
         theirs.backward()
         optimiser.step()
@@ -96,7 +96,7 @@ def test_average_follows_the_weights() -> None:
     trainer, batch = _trainer("ema=0.9 lr=0.1 warmup=0"), _batch()
     mean = trainer.network.fc.weight.detach().clone().double()  # type: ignore[union-attr, operator]
     for step in range(12):
-        trainer.learn(batch.pictures, batch.labels, batch.names)
+        trainer.learn(batch.images, batch.labels, batch.names)
         keep = min(0.9, (1 + step) / (10 + step))
         mean = keep * mean + (1 - keep) * trainer.network.fc.weight.detach().double()  # type: ignore[union-attr, operator]
     judged = trainer.judged()
@@ -106,13 +106,13 @@ def test_average_follows_the_weights() -> None:
 
 
 def test_nan_stops_before_a_weight_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Step, rate, pictures and the last good checkpoint are named; that checkpoint is there and finite."""
+    """Step, rate, images and the last good checkpoint are named; that checkpoint is there and finite."""
     learn = trainer_module.Trainer.learn
 
-    def poisoned(self: Trainer, pictures: np.ndarray, labels: np.ndarray, names: list[str]) -> Learnt:  # type: ignore[type-arg]
+    def poisoned(self: Trainer, images: np.ndarray, labels: np.ndarray, names: list[str]) -> Learnt:  # type: ignore[type-arg]
         if self.progress.step == 8 and "digits/" in names[0]:
-            pictures = pictures * np.float32("nan")
-        return learn(self, pictures, labels, names)
+            images = images * np.float32("nan")
+        return learn(self, images, labels, names)
 
     monkeypatch.setattr(trainer_module.Trainer, "learn", poisoned)
     monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
@@ -135,8 +135,8 @@ def test_a_training_that_fails_has_its_report(tmp_path: Path, monkeypatch: pytes
     """Written when the sinks are closed: there is no last event then."""
     learn = trainer_module.Trainer.learn
 
-    def poisoned(self: Trainer, pictures: np.ndarray, *rest: object) -> Learnt:  # type: ignore[type-arg]
-        return learn(self, pictures * np.float32("nan" if self.progress.step == 8 else 1), *rest)  # type: ignore[arg-type]
+    def poisoned(self: Trainer, images: np.ndarray, *rest: object) -> Learnt:  # type: ignore[type-arg]
+        return learn(self, images * np.float32("nan" if self.progress.step == 8 else 1), *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(trainer_module.Trainer, "learn", poisoned)
     monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
@@ -176,13 +176,13 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "run" / "bundle").exists()
 
 
-def test_a_single_readable_picture_is_learnt_with_a_twin_that_counts_nothing() -> None:
-    """Its gradient is that of two equal pictures, halved twice: once because the twin counts nothing, once by n."""
+def test_a_single_readable_image_is_learnt_with_a_twin_that_counts_nothing() -> None:
+    """Its gradient is that of two equal images, halved twice: once because the twin counts nothing, once by n."""
     trainer, one = _trainer("lr=0.1 warmup=0"), _batch(1)
     net = copy.deepcopy(trainer.network).train()
-    learnt = trainer.learn(one.pictures, one.labels, one.names)
+    learnt = trainer.learn(one.images, one.labels, one.names)
     assert learnt.n == 1 and trainer.progress.step == 1 and trainer.progress.seen == 1
-    logits = net(torch.from_numpy(np.repeat(one.pictures, 2, axis=0)))
+    logits = net(torch.from_numpy(np.repeat(one.images, 2, axis=0)))
     theirs = nn.functional.cross_entropy(logits[:1], torch.from_numpy(one.labels), label_smoothing=0.1)
     assert learnt.loss == pytest.approx(theirs.item(), rel=1e-6)
     theirs.backward()
@@ -190,10 +190,10 @@ def test_a_single_readable_picture_is_learnt_with_a_twin_that_counts_nothing() -
         assert torch.allclose(p.grad, other.grad, atol=1e-6)  # type: ignore[arg-type]
 
 
-def test_a_batch_without_a_readable_picture_changes_nothing() -> None:
+def test_a_batch_without_a_readable_image_changes_nothing() -> None:
     trainer, batch = _trainer("lr=0.1"), _batch()
     before = [p.clone() for p in trainer.network.state_dict().values()]
-    assert trainer.learn(batch.pictures[:0], batch.labels[:0], []).n == 0
+    assert trainer.learn(batch.images[:0], batch.labels[:0], []).n == 0
     assert trainer.progress.step == 1 and trainer.progress.seen == 0
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.network.state_dict().values(), strict=True))
 

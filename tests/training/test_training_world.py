@@ -1,4 +1,4 @@
-"""Two and three processes do what one does: the same pictures, numbers and, interrupted or not, the same weights."""
+"""Two and three processes do what one does: the same images, numbers and, interrupted or not, the same weights."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_sums_are_in_order_of_rank(size: int, worlds: dict[int, tuple[Answers, P
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_evaluations_are_one_process_s(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
-    """1 … 17 pictures: no picture twice, none left out, the last digits included."""
+    """1 … 17 images: no image twice, none left out, the last digits included."""
     alone, together = worlds[1][0]["evaluations"], worlds[size][0]["evaluations"]
     assert [row["n"] for row in together] == list(range(1, 18))
     assert together == alone
@@ -62,16 +62,16 @@ def test_evaluations_are_one_process_s(size: int, worlds: dict[int, tuple[Answer
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_pictures_are_one_process_s(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
+def test_images_are_one_process_s(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
     """Index, label and pixels, with crops, flips, erased boxes and a policy of torchvision's."""
     alone, together = worlds[1][0]["pixels"], worlds[size][0]["pixels"]
     assert together == alone
-    assert len(alone) == 60 and len({row[3] for row in alone}) > 50  # a policy may leave an 8x8 picture black
+    assert len(alone) == 60 and len({row[3] for row in alone}) > 50  # a policy may leave an 8x8 image black
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_gradients_are_one_process_s(size: int, worlds: dict[int, tuple[Answers, Path]]) -> None:
-    """11 pictures do not divide evenly: each counts the same all the same, with class weights too."""
+    """11 images do not divide evenly: each counts the same all the same, with class weights too."""
     alone, together = worlds[1][0]["gradients"], worlds[size][0]["gradients"]
     assert together["equal"] and together["n"] == alone["n"] == 11
     assert np.abs(np.array(alone["weights"]) - together["weights"]).max() < 1e-12
@@ -107,18 +107,18 @@ def test_resumed_is_undisturbed(size: int, worlds: dict[int, tuple[Answers, Path
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_another_number_of_processes_is_said_and_loses_no_picture(
+def test_another_number_of_processes_is_said_and_loses_no_image(
     size: int, worlds: dict[int, tuple[Answers, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Left by `size` processes in the second epoch, gone on with by one: both epochs show each of 90 pictures once."""
+    """Left by `size` processes in the second epoch, gone on with by one: both epochs show each of 90 images once."""
     answers, folder = worlds[size]
     seen: list[list[str]] = answers["left"]
     assert len(seen) == 8
     learn = Trainer.learn
 
-    def watching(self: Trainer, pictures: Any, labels: Any, names: list[str]) -> Any:
+    def watching(self: Trainer, images: Any, labels: Any, names: list[str]) -> Any:
         seen.append(list(names))
-        return learn(self, pictures, labels, names)
+        return learn(self, images, labels, names)
 
     monkeypatch.setattr(Trainer, "learn", watching)
     first, *_ = resume(folder / "left", splits(), hands=Hands("cpu", 1))

@@ -18,7 +18,7 @@ from plusx.specs import ResNetSpec, parse
 from plusx.training import Checkpointed, Event, Hands, Step, Stop, fit, resume
 
 RECIPE = "digits epochs=2 batch=16 lr=0.05 warmup=0.25 ema=0.9 accumulate=2 erase=0.3 flip=yes keep=best precision=fp32"
-STEPS = 12  # 90 pictures in batches of at most 16: six a epoch
+STEPS = 12  # 90 images in batches of at most 16: six a epoch
 
 
 @cache

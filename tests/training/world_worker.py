@@ -58,7 +58,7 @@ def sums(world: World) -> object:
 
 
 def evaluations(world: World) -> object:
-    """Counts of 1 … 17 pictures in batches of 4, by all processes together."""
+    """Counts of 1 … 17 images in batches of 4, by all processes together."""
     evaluation.BATCH = 4
     with counted(5, 0):
         net = build(f"{SMALL} classes=10").eval()
@@ -72,14 +72,14 @@ def evaluations(world: World) -> object:
 
 
 def pixels(world: World) -> object:
-    """Which pictures an epoch shows, and how they look: a hash of each, by all processes together."""
+    """Which images an epoch shows, and how they look: a hash of each, by all processes together."""
     splits = open_data("digits")
     recipe, _ = settle(parse_recipe("digits batch=13 flip=yes erase=0.5 policy=trivialaugment"), splits)
     train = splits.train.subset(np.arange(60))
     feed = Feed(train, Plan(60, 13, 2), recipe, preprocessing(recipe, train), 7, 0, world)
     rows = []
     for step, batch in enumerate(feed.batches(2, 7)):
-        shown = zip(batch.names, batch.labels.tolist(), batch.pictures, strict=True)
+        shown = zip(batch.names, batch.labels.tolist(), batch.images, strict=True)
         rows += [(step, name, label, hashlib.sha256(x.tobytes()).hexdigest()[:16]) for name, label, x in shown]
     return sorted(row for some in world.gather(rows) for row in some)
 
@@ -183,7 +183,7 @@ def training(world: World, folder: Path) -> object:
 
 
 def left(world: World, folder: Path) -> object:
-    """A run that is stopped in its second epoch: the names of the pictures that each step has seen, by all."""
+    """A run that is stopped in its second epoch: the names of the images that each step has seen, by all."""
     stop, seen = Stop(), watched()
     hands = Hands("cpu", 1, stop=stop)
     for event in fit(SMALL, _splits(), "digits epochs=2 batch=16 precision=fp32", folder / "left", seed=3, hands=hands):
@@ -197,10 +197,10 @@ def watched() -> list[list[str]]:
     seen: list[list[str]] = []
     learn = Trainer.learn
 
-    def watching(self: Trainer, pictures: np.ndarray, labels: np.ndarray, names: list[str]) -> Learnt:  # type: ignore[type-arg]
+    def watching(self: Trainer, images: np.ndarray, labels: np.ndarray, names: list[str]) -> Learnt:  # type: ignore[type-arg]
         del seen[self.progress.step :]  # what was measured before the run began
         seen.append(list(names))
-        return learn(self, pictures, labels, names)
+        return learn(self, images, labels, names)
 
     Trainer.learn = watching  # type: ignore[assignment, method-assign]
     return seen

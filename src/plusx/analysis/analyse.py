@@ -19,7 +19,7 @@ from plusx.specs import input_size
 class Row(NamedTuple):
     """One op at a size: output (h, w), pixels per cell, local field and centre of cell 0 in pixels, counts, bytes.
 
-    `whole` names what makes each cell see the whole picture (a gate, a group norm), or is None: `rf` is local then.
+    `whole` names what makes each cell see the whole image (a gate, a group norm), or is None: `rf` is local then.
     """
 
     op: Op
@@ -48,7 +48,7 @@ class StageRow(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Sums over all ops. `activation_bytes` is what all outputs of one picture take in float32 (training keeps most)."""
+    """Sums over all ops. `activation_bytes` is what all outputs of one image take in float32 (training keeps most)."""
 
     params: int
     macs: int

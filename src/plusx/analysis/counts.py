@@ -16,7 +16,7 @@ def params(op: Op) -> int:
 
 
 def macs(op: Op, out: Size) -> int:
-    """Multiply-adds for one picture, biases left out, gates' convolutions counted (design decision 2)."""
+    """Multiply-adds for one image, biases left out, gates' convolutions counted (design decision 2)."""
     h, w = out
     shapes = {tensor.name: tensor.shape for tensor in op.tensors}
     if op.kind == "conv":
@@ -34,5 +34,5 @@ def macs(op: Op, out: Size) -> int:
 
 
 def out_bytes(op: Op, out: Size) -> int:
-    """Size of the op's output for one picture in float32."""
+    """Size of the op's output for one image in float32."""
     return op.c_out * out[0] * out[1] * FLOAT_BYTES

@@ -1,4 +1,4 @@
-"""Where the cells of each stage look: how the grid of cells lies on the picture, and which sizes centre it."""
+"""Where the cells of each stage look: how the grid of cells lies on the image, and which sizes centre it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Card(NamedTuple):
     """One part of a network on its input. Lengths in pixels, pairs (h, w).
 
     `field_share` is the field's side over the input's shorter one. `shift` is the middle of all cells' centres minus the
-    middle of the picture: an overlay that spreads the cells evenly is off by so much. `dilation` is that of the part's
-    last spatial convolution. `whole` names what makes every cell depend on the whole picture, or is None.
+    middle of the image: an overlay that spreads the cells evenly is off by so much. `dilation` is that of the part's
+    last spatial convolution. `whole` names what makes every cell depend on the whole image, or is None.
     """
 
     name: str
@@ -55,7 +55,7 @@ def _card(analysis: Analysis, row: StageRow, ops: tuple[Op, ...]) -> Card:
 
 
 def shift_of(start: float, jump: int, cells: int, side: int) -> float:
-    """How far the middle of `cells` centres, `jump` apart from `start` on, lies from the middle of the picture.
+    """How far the middle of `cells` centres, `jump` apart from `start` on, lies from the middle of the image.
 
     >>> shift_of(0.5, 32, 7, 224)
     -15.5

@@ -35,7 +35,7 @@ State = Literal["done", "running", "interrupted", "damaged"]
 
 @dataclass(frozen=True)
 class Best:
-    """The best evaluation of a run: `correct` of `n` pictures after `epoch`."""
+    """The best evaluation of a run: `correct` of `n` images after `epoch`."""
 
     top1: float
     n: int

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         }
         return emit(json.dumps(record, indent=1) + "\n", args.output)
     if form == "svg":
-        from plusx.deploy.bench_picture import svg
+        from plusx.deploy.bench_chart import svg
 
         return emit(svg(lines, network, about), args.output)
     return emit(table(lines, f"{network}; {about}"), args.output)
@@ -73,7 +73,7 @@ def table(lines: list[Line], about: str) -> str:
 
 
 def cells(line: Line) -> tuple[str, ...]:
-    from plusx.deploy.bench_picture import figure
+    from plusx.deploy.bench_chart import figure
 
     share = "unknown" if line.ceiling is None else f"{line.ceiling:.0%}"
     gain = "1" if line.faster is None else f"{line.faster.value:.2f} [{line.faster.low:.2f}, {line.faster.high:.2f}]"

@@ -1,4 +1,4 @@
-"""plusx cam: where a trained network looks, on the picture."""
+"""plusx cam: where a trained network looks, on the image."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from plusx.errors import DataError, unknown
 
-SUMMARY = "where a trained network looks, on the picture"
+SUMMARY = "where a trained network looks, on the image"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="a bundle or a run")
-    parser.add_argument("photo", metavar="PHOTO", help="a picture")
+    parser.add_argument("photo", metavar="PHOTO", help="an image")
     parser.add_argument(
         "--at", metavar="PLACE", help="a stage like layer4 or a block like layer3.5 (default: the last stage)"
     )
@@ -36,18 +36,18 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(f"-o {out} would be no PNG, the one kind that is written; name it {out.stem}.png")
     chosen = None if args.name is None else _class_index(args.name, bundle.classes)
     pre = bundle.preprocessing
-    picture = resize_crop(decode(Path(args.photo), pre.mode, at_least_px=pre.decode_px), pre)
+    image = resize_crop(decode(Path(args.photo), pre.mode, at_least_px=pre.decode_px), pre)
 
     import torch
 
     from plusx.nn import build
     from plusx.nn.cam import grad_cam
-    from plusx.nn.cam_picture import cam_png
+    from plusx.nn.cam_image import cam_png
     from plusx.specs import ResNetSpec
 
     net = build(ResNetSpec.from_dict(bundle.spec), bundle.weights())
-    cam = grad_cam(net, torch.from_numpy(normalise(picture[None], pre)), args.at, chosen)
-    write_file(out, cam_png(picture, cam))
+    cam = grad_cam(net, torch.from_numpy(normalise(image[None], pre)), args.at, chosen)
+    write_file(out, cam_png(image, cam))
     y, x = cam.centre(cam.peak())
     print(f"{bundle.classes[cam.class_index]} {cam.p:.1%}, at {cam.at}: {cam.info}")
     if not cam.heat.any():
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         left, top, right, bottom = cam.field(cam.peak())
         seen = f"seeing x {left:g} to {right:g}, y {top:g} to {bottom:g}"
-        print(f"hottest around x {x:g}, y {y:g} of {picture.shape[1]}x{picture.shape[0]} px, {seen}")
+        print(f"hottest around x {x:g}, y {y:g} of {image.shape[1]}x{image.shape[0]} px, {seen}")
     print(out)
     return 0
 

@@ -1,4 +1,4 @@
-"""plusx data: work on pictures before a network sees them."""
+"""plusx data: work on images before a network sees them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plusx.errors import SpecError, unknown
 if TYPE_CHECKING:
     from plusx.data.check import Report
 
-SUMMARY = "check pictures before training: unreadable, duplicate, leaking, odd, uneven"
+SUMMARY = "check images before training: unreadable, duplicate, leaking, odd, uneven"
 
 WAYS = ("check",)
 MOST_SHOWN = 5
@@ -61,7 +61,7 @@ def table(report: Report, most: int | None) -> list[str]:
     """The lines of the human form: a line a kind with its first findings, then the classes."""
     from plusx.data.check import KINDS
 
-    lines = [f"{report.kind}: {report.n_train:,} pictures to train on, {report.n_val:,} to validate", ""]
+    lines = [f"{report.kind}: {report.n_train:,} images to train on, {report.n_val:,} to validate", ""]
     for kind, count in report.counts().items():
         lines.append(f"{kind:<11}{count:>7,}   {KINDS[kind]}")
         found = [finding for finding in report.findings if finding.kind == kind]

@@ -11,9 +11,9 @@ from plusx.analysis.gates import Gate, read_gate
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import read_network, read_size
 from plusx.cli.output import add_output, choose, emit
-from plusx.drawing.diff_table import diff_record, diff_table
 from plusx.errors import GateError, SpecError
-from plusx.wording import translator
+from plusx.i18n import translator
+from plusx.text.diff_table import diff_record, diff_table
 
 SUMMARY = "what moved between two networks"
 FORMATS = ("table", "markdown", "json")

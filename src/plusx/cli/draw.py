@@ -10,11 +10,11 @@ from pathlib import Path
 from plusx.cli.languages import language
 from plusx.cli.networks import add_network, read_network, read_size
 from plusx.cli.output import add_output, choose
-from plusx.drawing.fonts import is_cjk
-from plusx.drawing.page import html
-from plusx.drawing.render import DETAILS, draw
-from plusx.drawing.theme import THEMES
 from plusx.errors import PlusxError, SpecError
+from plusx.reports.network_page import html
+from plusx.svg.fonts import is_cjk
+from plusx.svg.render import DETAILS, draw
+from plusx.svg.theme import THEMES
 
 SUMMARY = "a network as SVG, PNG, PDF or HTML"
 FORMATS = ("svg", "png", "pdf", "html")
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     text = made(lang)
     if form in ("svg", "html"):
         return _write(text.encode(), args.output)
-    from plusx.drawing.convert import converted, draws_chinese
+    from plusx.svg.convert import converted, draws_chinese
 
     if is_cjk(text) and not draws_chinese():
         way_out = "install one (Debian: fonts-noto-cjk) or write .svg or .html"

@@ -1,4 +1,4 @@
-"""plusx embed: pictures as feature vectors, without torch."""
+"""plusx embed: images as feature vectors, without torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plusx.errors import SpecError
 
-SUMMARY = "feature vectors of pictures"
+SUMMARY = "feature vectors of images"
 NOTHING_WORKED = 3
 
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--precision", default="auto", metavar="auto|fp32|bf16")
     add("--threads", type=int, metavar="N", help="cores to use (default: all)")
     add("--exact-decode", action="store_true", help="decode JPEGs at full size, then resize")
-    add("--shard", metavar="I/N", help="every N-th picture, beginning with the I-th")
+    add("--shard", metavar="I/N", help="every N-th image, beginning with the I-th")
     add(
         "-o",
         "--output",

@@ -1,4 +1,4 @@
-"""plusx evaluate: how good a bundle or run is, on pictures it has not learnt from."""
+"""plusx evaluate: how good a bundle or run is, on images it has not learnt from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plusx.cli.output import add_output, emit
 if TYPE_CHECKING:
     from plusx.metrics import Evaluation
 
-SUMMARY = "measure a trained network on pictures"
+SUMMARY = "measure a trained network on images"
 MOST_CLASSES, MOST_PAIRS, MOST_LETTERS = 16, 10, 8
 """What --confusion shows: classes in the matrix, pairs below it, letters of a column's head."""
 
@@ -34,11 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the bundle's, or the last or averaged ones of the run's newest checkpoint (default: best)",
     )
     add("--confusion", action="store_true", help="show what is mistaken for what as well; json always has it")
-    add("--skip-bad", action="store_true", help="leave out pictures that cannot be read, instead of refusing")
+    add("--skip-bad", action="store_true", help="leave out images that cannot be read, instead of refusing")
     add("--exact-decode", action="store_true", help="decode JPEGs at full size, then resize, as predict can")
     add("--device", default="auto", metavar="auto|cpu|cuda|mps")
     add("--threads", type=int, metavar="N", help="threads that compute (default: as in training)")
-    add("--workers", type=int, metavar="N", help="threads that read pictures (default: one a core)")
+    add("--workers", type=int, metavar="N", help="threads that read images (default: one a core)")
     add("--format", choices=("table", "json"), default="table")
     add_output(parser)
 
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     for row in data.skipped if world.first else ():
         print(f"skipped {row.path}: {row.reason}", file=sys.stderr)
     if own:
-        say(f"the {len(data):,} pictures of {args.data} that the training held out")
+        say(f"the {len(data):,} images of {args.data} that the training held out")
     step = bundle.provenance.get("step")
     if args.weights != "best":
         say(f"{args.weights} weights, after step {step}")
@@ -95,13 +95,13 @@ def _note(line: str) -> None:
 
 def table(found: Evaluation, skipped: int) -> list[str]:
     """The lines of the human form: shares with their intervals, then a line a class."""
-    from plusx.drawing.grid import aligned
+    from plusx.text.alignment import aligned
 
     lines = [f"top-1     {_percent(found.top1)}  {found.correct} of {found.n}; 95 %: {_interval(found.interval)}"]
     if found.top5 is not None:
         lines.append(f"top-5     {_percent(found.top5)}  {found.correct5} of {found.n}")
-    lines.append(f"nll       {found.nll:.4f}" if found.nll is not None else "nll       unknown: no pictures")
-    lines.append(f"ece       {found.ece:.4f}" if found.ece is not None else "ece       unknown: no pictures")
+    lines.append(f"nll       {found.nll:.4f}" if found.nll is not None else "nll       unknown: no images")
+    lines.append(f"ece       {found.ece:.4f}" if found.ece is not None else "ece       unknown: no images")
     if skipped:
         lines.append(f"skipped   {skipped}")
     rows = [
@@ -119,8 +119,8 @@ def table(found: Evaluation, skipped: int) -> list[str]:
 
 def confusion_table(found: Evaluation) -> list[str]:
     """Rows are true classes, columns answers; of many classes only those with mistakes. Then the worst pairs."""
-    from plusx.drawing.grid import aligned
     from plusx.metrics import confused, erring
+    from plusx.text.alignment import aligned
 
     names = [row.name for row in found.per_class]
     pairs = confused(found.confusion, names, MOST_PAIRS)

@@ -9,10 +9,10 @@ from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
 from plusx.cli.output import add_output, choose, emit
-from plusx.drawing.tables import title
-from plusx.drawing.words import Section, explain_network
-from plusx.drawing.words_op import explain_part
-from plusx.wording import translator
+from plusx.i18n import translator
+from plusx.text.explain import Section, explain_network
+from plusx.text.explain_part import explain_part
+from plusx.text.network_table import title
 
 SUMMARY = "a network's numbers and names, in words"
 FORMATS = ("text", "markdown", "json")

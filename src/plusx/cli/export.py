@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--data",
         metavar="D",
-        help="real pictures to prove it on: a data folder, or any pictures (default: the run's own)",
+        help="real images to prove it on: a data folder, or any images (default: the run's own)",
     )
-    add("--calibrate", metavar="D", help="pictures to calibrate int8 on (default: the training part of --data)")
+    add("--calibrate", metavar="D", help="images to calibrate int8 on (default: the training part of --data)")
     add(
         "--accept-drop",
         type=float,

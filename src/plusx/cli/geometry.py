@@ -9,8 +9,8 @@ from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
 from plusx.cli.output import add_output, choose, emit
-from plusx.drawing.geometry_table import geometry_record, geometry_table
-from plusx.wording import translator
+from plusx.i18n import translator
+from plusx.text.geometry_table import geometry_record, geometry_table
 
 SUMMARY = "where the cells of each stage look"
 FORMATS = ("table", "markdown", "json")

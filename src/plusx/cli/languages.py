@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from plusx.cli.output import choose
-from plusx.wording import LANGUAGES, preferred
+from plusx.i18n import LANGUAGES, preferred
 
 
 def add_language(parser: argparse.ArgumentParser) -> None:

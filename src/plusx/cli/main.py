@@ -21,17 +21,17 @@ COMMANDS = {
     "diff": "what moved between two networks",
     "draw": "a network as SVG, PNG, PDF or HTML",
     "presets": "the named networks and the keys of the language",
-    "train": "train a network on pictures",
-    "evaluate": "measure a trained network on pictures",
+    "train": "train a network on images",
+    "evaluate": "measure a trained network on images",
     "runs": "the trainings below a folder: how far, how good, how to go on",
-    "predict": "name what is on pictures",
-    "embed": "feature vectors of pictures",
+    "predict": "name what is on images",
+    "embed": "feature vectors of images",
     "export": "a trained network for OpenVINO, ONNX, torch.export and model servers",
     "tune": "measure which engine, precision and batch are fastest here",
     "bench": "how fast a trained network answers here, beside others",
-    "cam": "where a trained network looks, on the picture",
+    "cam": "where a trained network looks, on the image",
     "weights": "say what a weights file is, or cut it",
-    "data": "check pictures before training: unreadable, duplicate, leaking, odd, uneven",
+    "data": "check images before training: unreadable, duplicate, leaking, odd, uneven",
     "recipes": "the training recipes and their settings",
     "doctor": "this machine: processor, threads, extras, disk",
 }
@@ -122,7 +122,7 @@ def _language(words: list[str]) -> str:
 
 def _fail(text: str, code: int, lang: str) -> int:
     if lang != "en":
-        from plusx.wording import translate
+        from plusx.i18n import translate
 
         text = translate(text, lang)
     print(f"plusx: {text}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""plusx predict: what is on these pictures."""
+"""plusx predict: what is on these images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plusx.errors import DataError, SpecError
 if TYPE_CHECKING:
     from plusx.runtime import Item, Prediction, Predictor
 
-SUMMARY = "name what is on pictures"
+SUMMARY = "name what is on images"
 NOTHING_WORKED = 3
 FORMATS = ("table", "csv", "jsonl", "parquet")
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="pictures, folders, patterns like 'photos/*.jpg', .tar, .parquet, or - for a list on stdin",
+        help="images, folders, patterns like 'photos/*.jpg', .tar, .parquet, or - for a list on stdin",
     )
     add("--top", type=int, default=5, metavar="N", help="how many classes to name (default 5)")
     add("--threshold", type=float, metavar="P", help="name no class that is less likely than this")
@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=FORMATS, help="default: as FILE ends, else table")
     add("-o", "--output", metavar="FILE", help="write there instead of to stdout")
     add("--resume", action="store_true", help="go on with a half-written FILE (csv, jsonl)")
-    add("--shard", metavar="I/N", help="every N-th picture, beginning with the I-th: one command a machine")
-    add("--sort-into", metavar="DIR", help="copy each picture into DIR/CLASS")
+    add("--shard", metavar="I/N", help="every N-th image, beginning with the I-th: one command a machine")
+    add("--sort-into", metavar="DIR", help="copy each image into DIR/CLASS")
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:

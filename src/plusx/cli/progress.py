@@ -6,14 +6,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from plusx.i18n import duration
 from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Started, Step
-from plusx.wording import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 MOST_SKIPPED = 5
-"""Skipped pictures named on the screen; skipped.csv has them all."""
+"""Skipped images named on the screen; skipped.csv has them all."""
 
 
 def sink_for(stream: TextIO | None = None) -> Lines:
@@ -62,7 +62,7 @@ class Lines:
         if self.skipped <= MOST_SKIPPED:
             self.say(f"skipped {event.path}: {event.reason}")
         elif self.skipped == MOST_SKIPPED + 1:
-            self.say("skipped more pictures; all of them are in skipped.csv")
+            self.say("skipped more images; all of them are in skipped.csv")
 
     def epoch_line(self, event: Evaluated) -> str:
         width = len(str(self.started.epochs))
@@ -143,7 +143,7 @@ class Bar(Lines):
 
 
 class Indexing:
-    """Says on a terminal how far the first look at the pictures is; silent in a pipe and for what is quick."""
+    """Says on a terminal how far the first look at the images is; silent in a pipe and for what is quick."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream: TextIO = stream or sys.stderr
@@ -153,7 +153,7 @@ class Indexing:
         now = time.monotonic()
         if self.stream.isatty() and now - self.shown > 1:
             self.shown = now
-            print(f"\rlooking at the pictures: {done:,} of {total:,}", end="\r", file=self.stream, flush=True)
+            print(f"\rlooking at the images: {done:,} of {total:,}", end="\r", file=self.stream, flush=True)
 
 
 def start_lines(event: Started) -> list[str]:
@@ -165,7 +165,7 @@ def start_lines(event: Started) -> list[str]:
     again = f", goes on after step {event.step} of {event.steps}" if event.step else ""
     return [
         *note,
-        f"{event.spec} on {event.n_train:,} pictures, {event.n_val:,} to validate, {len(event.classes)} classes; "
+        f"{event.spec} on {event.n_train:,} images, {event.n_val:,} to validate, {len(event.classes)} classes; "
         f"{event.device} {event.precision}, {many}{event.threads} thread{'s' if event.threads > 1 else ''}",
         f"recipe: {event.recipe}",
         f"writes to {event.run}{again}; {epochs}{about}",

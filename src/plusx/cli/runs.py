@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         return emit(json.dumps(shown, ensure_ascii=False, indent=1) + "\n", args.output)
     if not rows:
         print(f"plusx: no runs below {args.where}; plusx train writes to runs/ or --out", file=sys.stderr)
-    from plusx.wording import translator
+    from plusx.i18n import translator
 
     return emit("\n".join(table(rows, translator(lang))) + "\n", args.output)
 
@@ -68,7 +68,7 @@ def ordered(rows: Sequence[RunRow], order: str) -> list[RunRow]:
 
 def table(rows: Sequence[RunRow], translate: Callable[[str], str]) -> list[str]:
     """The lines of the human form."""
-    from plusx.drawing.grid import aligned
+    from plusx.text.alignment import aligned
 
     heads = ("run", "network", "data", "recipe", "epochs", "top-1", "began", "time", "size", "state")
     right = [head in ("epochs", "time", "size") for head in heads]
@@ -76,7 +76,7 @@ def table(rows: Sequence[RunRow], translate: Callable[[str], str]) -> list[str]:
 
 
 def _cells(row: RunRow, translate: Callable[[str], str]) -> list[str]:
-    from plusx.wording import bytes_text, duration
+    from plusx.i18n import bytes_text, duration
 
     best = translate(f"{row.best.top1:.2%} of {row.best.n:,}") if row.best is not None else ""
     recipe, data = recipe_text(row.recipe), _data_text(row)
@@ -136,7 +136,7 @@ def _record(row: RunRow) -> dict[str, Any]:
 
 
 def _write_reports(rows: Sequence[RunRow], lang: str) -> None:
-    from plusx.bundles.report import write_report
+    from plusx.reports.run_report import write_report
 
     for row in rows:
         if row.network is not None:

@@ -9,9 +9,9 @@ from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
 from plusx.cli.output import add_output, choose, emit
-from plusx.drawing.rows import DETAILS
 from plusx.errors import SpecError
-from plusx.wording import translator
+from plusx.i18n import translator
+from plusx.text.entries import DETAILS
 
 SUMMARY = "a network as a table: layers, sizes, fields, parameters, multiply-adds"
 FORMATS = ("table", "markdown", "json", "csv", "torch")
@@ -34,16 +34,16 @@ def run(args: argparse.Namespace) -> int:
         if args.detail or args.size:
             option = "--detail" if args.detail else "--size"
             raise SpecError(f"--format torch prints every module and no sizes; leave out {option}")
-        from plusx.drawing.torch_print import torch_print
+        from plusx.text.torch_print import torch_print
 
         return emit(torch_print(spec) + "\n", args.output)
     detail = choose("detail", args.detail or ("ops" if form in ("json", "csv") else "blocks"), DETAILS)
     analysis = analyse(spec, read_size(args.size))
     if form in ("json", "csv"):
-        from plusx.drawing.records import to_csv, to_json
+        from plusx.text.network_records import to_csv, to_json
 
         text = to_json(analysis, detail, version=__version__) if form == "json" else to_csv(analysis, detail)
         return emit(text, args.output)
-    from plusx.drawing.tables import markdown, table
+    from plusx.text.network_table import markdown, table
 
     return emit((table if form == "table" else markdown)(analysis, detail, translator(lang)), args.output)

@@ -1,4 +1,4 @@
-"""plusx train: from a line of text and a folder of pictures to a bundle."""
+"""plusx train: from a line of text and a folder of images to a bundle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from plusx.training.events import Event, Finished
     from plusx.training.signals import Stop
 
-SUMMARY = "train a network on pictures"
+SUMMARY = "train a network on images"
 
 _FRESH = ("network", "recipe", "out", "seed", "weights", "val_split", "minutes", "precision", "class_weights")
 """What makes a run what it is, so it cannot be said again when one is resumed."""
@@ -52,9 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--precision", choices=("auto", "fp32", "bf16"), help="number format, in place of the recipe's")
     add("--class-weights", choices=("none", "balanced"), help="balanced: rare classes count as much as common ones")
     add("--device", default="auto", metavar="auto|cpu|cuda|mps")
-    add("--threads", type=int, metavar="N", help="threads that compute (default: all cores; one for tiny pictures)")
+    add("--threads", type=int, metavar="N", help="threads that compute (default: all cores; one for tiny images)")
     add("--checkpoint-seconds", type=float, default=60, metavar="S", help="a checkpoint at least so often (default 60)")
-    add("--workers", type=int, metavar="N", help="threads that read pictures (default: one a core)")
+    add("--workers", type=int, metavar="N", help="threads that read images (default: one a core)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if restarted() and world.from_first(_begun_by(sys.argv, args.out)):
         return _work(resume(args.out, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
     if args.data is None:
-        raise SpecError("--data is missing, must name the pictures; e.g. --data photos/ or --data digits")
+        raise SpecError("--data is missing, must name the images; e.g. --data photos/ or --data digits")
     events = fit(
         _network(args.network),
         args.data,
@@ -150,8 +150,8 @@ def _tell_how_to_resume(finished: Finished) -> None:
 
 def _print_result(finished: Finished, screen: Lines) -> None:
     """stdout: where things lie, how good they are, what to type next."""
+    from plusx.i18n import duration
     from plusx.metrics import wilson
-    from plusx.wording import duration
 
     rows = [("run", str(finished.run))]
     if finished.kept is not None and finished.bundle is not None:
@@ -169,7 +169,7 @@ def _print_result(finished: Finished, screen: Lines) -> None:
     rows += [
         ("time", duration(finished.seconds)),
         *([("saved", screen.saved())] if screen.written else []),
-        ("next", f"plusx predict {shlex.quote(str(finished.run))} PICTURE …"),
+        ("next", f"plusx predict {shlex.quote(str(finished.run))} IMAGE …"),
     ]
     for name, text in rows:
         print(f"{name:<9} {text}")

@@ -1,4 +1,4 @@
-"""How far a long walk over pictures is, on a terminal; and looking at the first item before anything is written."""
+"""How far a long walk over images is, on a terminal; and looking at the first item before anything is written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def peeked(items: Iterator[T]) -> Iterator[T]:
 
 
 class Meter:
-    """Pictures done, images/s and time left on stderr, twice a second; silent in a pipe."""
+    """Images done, images/s and time left on stderr, twice a second; silent in a pipe."""
 
     def __init__(self, total: int | None = None, stream: TextIO | None = None) -> None:
         self.total, self.stream = total, stream or sys.stderr
@@ -36,9 +36,9 @@ class Meter:
     def line(self, now: float) -> str:
         rate = self.n / max(1e-9, now - self.begun)
         if self.total is None:
-            return f"{self.n:,} pictures, {rate:,.0f} a second"
+            return f"{self.n:,} images, {rate:,.0f} a second"
         left = round((self.total - self.n) / max(rate, 1e-9))
-        return f"{self.n:,} of {self.total:,} pictures, {rate:,.0f} a second, {left // 60}:{left % 60:02d} left"
+        return f"{self.n:,} of {self.total:,} images, {rate:,.0f} a second, {left // 60}:{left % 60:02d} left"
 
     def close(self) -> None:
         if self.shown != self.begun:

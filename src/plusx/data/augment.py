@@ -23,23 +23,23 @@ def flips(seed: int, epoch: int, positions: ArrayLike, share: float = 0.5) -> ND
     return uniform(seed, epoch, positions, K_FLIP) < share
 
 
-def flip(pictures: NDArray[np.uint8], chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def flip(images: NDArray[np.uint8], chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """(n, h, w, c) with the chosen ones mirrored left to right."""
-    return np.where(chosen[:, None, None, None], pictures[:, :, ::-1], pictures)
+    return np.where(chosen[:, None, None, None], images[:, :, ::-1], images)
 
 
 def shifts(seed: int, epoch: int, positions: ArrayLike, pad_px: int) -> NDArray[np.int64]:
-    """Where the crop of a picture padded by pad_px begins: int64 (n, 2), (top, left), each 0 … 2 · pad_px."""
+    """Where the crop of an image padded by pad_px begins: int64 (n, 2), (top, left), each 0 … 2 · pad_px."""
     u = uniform(seed, epoch, np.atleast_1d(np.asarray(positions))[:, None], np.array([K_SHIFT, K_SHIFT + 1]))
     return (u * (2 * pad_px + 1)).astype(np.int64)
 
 
-def shift(pictures: NDArray[np.uint8], starts: NDArray[np.int64], pad_px: int) -> NDArray[np.uint8]:
+def shift(images: NDArray[np.uint8], starts: NDArray[np.int64], pad_px: int) -> NDArray[np.uint8]:
     """Pad-and-crop: (n, h, w, c) padded with zeros by pad_px on each side, cut to (h, w) at `starts` (n, 2)."""
-    n, h, w, _ = pictures.shape
+    n, h, w, _ = images.shape
     if pad_px == 0:
-        return pictures
-    padded = np.pad(pictures, ((0, 0), (pad_px, pad_px), (pad_px, pad_px), (0, 0)))
+        return images
+    padded = np.pad(images, ((0, 0), (pad_px, pad_px), (pad_px, pad_px), (0, 0)))
     rows = starts[:, :1] + np.arange(h)
     columns = starts[:, 1:] + np.arange(w)
     return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
@@ -54,10 +54,10 @@ def crop_boxes(
     scale: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> NDArray[np.int64]:
-    """Boxes of random-resized crops: int64 (n, 4), (left, top, right, bottom), inside pictures of these sizes.
+    """Boxes of random-resized crops: int64 (n, 4), (left, top, right, bottom), inside images of these sizes.
 
     The law is torchvision's RandomResizedCrop: area uniform in `scale`, log aspect uniform in `ratio`, ten attempts,
-    else the largest centre box whose aspect is within `ratio`. Sizes are those of the decoded picture.
+    else the largest centre box whose aspect is within `ratio`. Sizes are those of the decoded image.
     """
     positions = np.atleast_1d(np.asarray(positions))
     h, w = (np.broadcast_to(np.asarray(side, dtype=np.int64), positions.shape) for side in (heights, widths))
@@ -89,7 +89,7 @@ def erase_boxes(
 ) -> NDArray[np.int64]:
     """Boxes to erase: int64 (n, 4), (left, top, right, bottom); empty (0, 0, 0, 0) for the others.
 
-    Area and aspect are drawn as in Zhong et al. 2017 and cut to the picture's sides.
+    Area and aspect are drawn as in Zhong et al. 2017 and cut to the image's sides.
     """
     u = uniform(seed, epoch, np.atleast_1d(np.asarray(positions))[:, None], K_ERASE + np.arange(5))
     area = height * width * (scale[0] + u[:, 1] * (scale[1] - scale[0]))
@@ -102,13 +102,13 @@ def erase_boxes(
     return np.where((u[:, 0] < share)[:, None], boxes, 0)
 
 
-def erase(pictures: NDArray[np.uint8], boxes: NDArray[np.int64], fill: ArrayLike = 0) -> NDArray[np.uint8]:
+def erase(images: NDArray[np.uint8], boxes: NDArray[np.int64], fill: ArrayLike = 0) -> NDArray[np.uint8]:
     """(n, h, w, c) with each box painted in `fill`, one value or one a channel (the data's mean is a good one)."""
-    _, h, w, c = pictures.shape
+    _, h, w, c = images.shape
     y, x = np.arange(h)[:, None], np.arange(w)
     left, top, right, bottom = (side[:, None, None] for side in boxes.T)
     inside = (y >= top) & (y < bottom) & (x >= left) & (x < right)
-    return np.where(inside[..., None], np.broadcast_to(np.asarray(fill, dtype=np.uint8), (c,)), pictures)
+    return np.where(inside[..., None], np.broadcast_to(np.asarray(fill, dtype=np.uint8), (c,)), images)
 
 
 def _centre_boxes(h: NDArray[np.int64], w: NDArray[np.int64], ratio: tuple[float, float]) -> NDArray[np.int64]:

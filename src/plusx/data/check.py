@@ -1,4 +1,4 @@
-"""What is wrong with a set of pictures before a network learns it: unreadable, twice there, leaking, odd, uneven."""
+"""What is wrong with a set of images before a network learns it: unreadable, twice there, leaking, odd, uneven."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KINDS = {
     "cmyk": "stored as CMYK; converted without its colour profile",
     "16-bit": "16 bits a channel; read as 8",
     "rotated": "turned by its EXIF orientation; plusx turns it, other tools may not",
-    "imbalance": f"a class with less than a {_UNEVEN}th of the largest one's pictures",
+    "imbalance": f"a class with less than a {_UNEVEN}th of the largest one's images",
 }
 """What `check` looks for, the worst first."""
 
@@ -35,7 +35,7 @@ Side = Literal["train", "val"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found: its kind, the pictures (files or names in the set), and one line more."""
+    """One thing that was found: its kind, the images (files or names in the set), and one line more."""
 
     kind: str
     paths: tuple[str, ...]
@@ -44,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Balance:
-    """How many pictures a class has in each part."""
+    """How many images a class has in each part."""
 
     name: str
     train: int
@@ -76,7 +76,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _Look:
-    """A picture: where it belongs, a hash of its upright pixels, its shorter side, how it is stored."""
+    """An image: where it belongs, a hash of its upright pixels, its shorter side, how it is stored."""
 
     side: Side
     path: str
@@ -95,10 +95,10 @@ def check(
     cache: bool = True,
     progress: Progress | None = None,
 ) -> Report:
-    """Decodes every picture of both parts once, and compares. `tiny_px` None: a quarter of the median shorter side.
+    """Decodes every image of both parts once, and compares. `tiny_px` None: a quarter of the median shorter side.
 
     duplicates: equal pixels in one class and part; conflicts: in two classes; leaks: in train and val (each group of equal
-    pictures is one finding, under the worst of these). Raises DataError for what cannot be trained on at all.
+    images is one finding, under the worst of these). Raises DataError for what cannot be trained on at all.
     """
     splits = open_data(where, val_split=val_split, seed=seed, cache=cache, progress=progress)
     looks: list[_Look] = []
@@ -130,16 +130,16 @@ def check(
 def _look(side: Side, data: Data, i: int) -> _Look | Finding:
     path = data.path(i)
     try:
-        if data.pictures is not None:
-            picture, odd = with_mode(data.pictures[i], "RGB"), ()
+        if data.images is not None:
+            image, odd = with_mode(data.images[i], "RGB"), ()
         else:
             raw = data.encoded(i)
-            picture, odd = decode(raw, "RGB"), traits(raw)
+            image, odd = decode(raw, "RGB"), traits(raw)
     except DataError as error:
         return Finding("unreadable", (path,), str(error))
-    shape = "x".join(map(str, picture.shape)).encode()
-    digest = hashlib.blake2b(shape + b"\0" + picture.tobytes(), digest_size=16).digest()
-    return _Look(side, path, int(data.labels[i]), digest, min(picture.shape[:2]), odd)
+    shape = "x".join(map(str, image.shape)).encode()
+    digest = hashlib.blake2b(shape + b"\0" + image.tobytes(), digest_size=16).digest()
+    return _Look(side, path, int(data.labels[i]), digest, min(image.shape[:2]), odd)
 
 
 def _equal(looks: Sequence[_Look], classes: Sequence[str]) -> list[Finding]:
@@ -167,7 +167,7 @@ def _equal(looks: Sequence[_Look], classes: Sequence[str]) -> list[Finding]:
 def _uneven(balance: Sequence[Balance]) -> list[Finding]:
     most = max(row.train for row in balance)
     return [
-        Finding("imbalance", (), f"class {row.name} has {row.train} training pictures, the largest {most}")
+        Finding("imbalance", (), f"class {row.name} has {row.train} training images, the largest {most}")
         for row in balance
         if row.train * _UNEVEN < most
     ]

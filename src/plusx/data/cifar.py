@@ -52,8 +52,8 @@ def open_cifar(folder: Path) -> Parts:
         def part() -> Part:
             found = [read(folder / file, count) for file in files]
             labels = [label for _, some in found for label in some]
-            pictures = np.concatenate([pixels for pixels, _ in found])
-            return memory_part(name.split()[0], str(folder), which, pictures, labels, classes)
+            images = np.concatenate([pixels for pixels, _ in found])
+            return memory_part(name.split()[0], str(folder), which, images, labels, classes)
 
         return Source(str(folder), classes, part) if (folder / files[0]).is_file() else None
 
@@ -87,7 +87,7 @@ def _read_pickle(path: Path, count: int) -> tuple[NDArray[np.uint8], list[int]]:
     if not isinstance(pixels, np.ndarray) or pixels.shape[1:] != (_PIXELS,) or not isinstance(labels, list):
         raise DataError(f"{path} is no batch of CIFAR-{count}; expected data (n, {_PIXELS}) and a list of labels")
     if len(labels) != len(pixels) or not len(labels):
-        raise DataError(f"{path} has {len(pixels)} pictures and {len(labels)} labels; fetch it again")
+        raise DataError(f"{path} has {len(pixels)} images and {len(labels)} labels; fetch it again")
     return _upright(pixels), _labels(labels, count, path)
 
 

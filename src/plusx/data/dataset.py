@@ -1,4 +1,4 @@
-"""What the rest of plusx sees of data: labels, names, and a way to read picture i."""
+"""What the rest of plusx sees of data: labels, names, and a way to read image i."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Mode = Literal["RGB", "L"]
 
 @dataclass(frozen=True)
 class Skipped:
-    """A picture that was left out, and why (one line)."""
+    """An image that was left out, and why (one line)."""
 
     path: str
     reason: str
@@ -27,10 +27,10 @@ class Skipped:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """One set of labelled pictures.
+    """One set of labelled images.
 
-    `labels` int64 (n,) index `classes`; `channels` is 1 when every picture is grey, else 3; `fingerprint` (sha256 hex)
-    changes when names, sizes, labels or, in memory, pixels change. `pictures` is uint8 (n, h, w, c) when everything
+    `labels` int64 (n,) index `classes`; `channels` is 1 when every image is grey, else 3; `fingerprint` (sha256 hex)
+    changes when names, sizes, labels or, in memory, pixels change. `images` is uint8 (n, h, w, c) when everything
     lies in memory, else None and `root` / names[i] is the file, or with `packed` a name for it and the bytes lie in
     a larger file. Plain data: it may be pickled into a worker.
     """
@@ -41,7 +41,7 @@ class Data:
     labels: NDArray[np.int64]
     names: Sequence[str]
     fingerprint: str
-    pictures: NDArray[np.uint8] | None = None
+    images: NDArray[np.uint8] | None = None
     root: Path | None = None
     skipped: tuple[Skipped, ...] = ()
     packed: Packed | None = None
@@ -57,18 +57,18 @@ class Data:
         return "L" if self.channels == 1 else "RGB"
 
     def path(self, i: int) -> str:
-        """Where picture i lies, for messages: the file, or its name in the set."""
+        """Where image i lies, for messages: the file, or its name in the set."""
         return str(self.root / self.names[i]) if self.root is not None else self.names[i]
 
     def read(self, i: int, mode: Mode | None = None, at_least_px: int | None = None) -> NDArray[np.uint8]:
-        """Picture i as uint8 (h, w, c), c = 1 for mode L and 3 for RGB; mode None is this set's own.
+        """Image i as uint8 (h, w, c), c = 1 for mode L and 3 for RGB; mode None is this set's own.
 
         JPEG files may come scaled by 1/2, 1/4 or 1/8, both sides ≥ at_least_px (see images.decode).
         Raises DataError when the file cannot be read any more.
         """
         mode = mode or self.mode
-        if self.pictures is not None:
-            return with_mode(self.pictures[i], mode)
+        if self.images is not None:
+            return with_mode(self.images[i], mode)
         from plusx.images import decode
 
         try:
@@ -77,7 +77,7 @@ class Data:
             raise DataError(f"{self.path(i)}: {error}") from error
 
     def encoded(self, i: int) -> bytes:
-        """The bytes of picture i as its file has them; there are none in memory. Raises DataError, without the name."""
+        """The bytes of image i as its file has them; there are none in memory. Raises DataError, without the name."""
         from plusx.images.decode import read_file
 
         if self.packed is not None:
@@ -90,13 +90,13 @@ class Data:
         """The same set with only `indices`, in that order; its fingerprint is of the part."""
         names = tuple(self.names[int(i)] for i in indices)
         labels = self.labels[indices]
-        pictures = None if self.pictures is None else np.ascontiguousarray(self.pictures[indices])
+        images = None if self.images is None else np.ascontiguousarray(self.images[indices])
         packed = None if self.packed is None else self.packed.take(indices)
         mark = fingerprint(self.fingerprint, names, labels)
-        return replace(self, labels=labels, names=names, pictures=pictures, packed=packed, fingerprint=mark)
+        return replace(self, labels=labels, names=names, images=images, packed=packed, fingerprint=mark)
 
     def counts(self) -> NDArray[np.int64]:
-        """How many pictures each class has: int64 (classes,)."""
+        """How many images each class has: int64 (classes,)."""
         return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
 
 
@@ -110,14 +110,14 @@ class Splits:
     size_px: int | None = None
 
 
-def with_mode(picture: NDArray[np.uint8], mode: Mode) -> NDArray[np.uint8]:
+def with_mode(image: NDArray[np.uint8], mode: Mode) -> NDArray[np.uint8]:
     """uint8 (…, h, w, c) with c = 1 for L, 3 for RGB. Luma is Pillow's (ITU-R 601-2, 16-bit fixed point)."""
-    c = picture.shape[-1]
+    c = image.shape[-1]
     if c == (1 if mode == "L" else 3):
-        return picture
+        return image
     if mode == "RGB":
-        return np.repeat(picture, 3, axis=-1)
-    luma = picture.astype(np.uint32) @ np.array([19595, 38470, 7471], dtype=np.uint32) + 0x8000
+        return np.repeat(image, 3, axis=-1)
+    luma = image.astype(np.uint32) @ np.array([19595, 38470, 7471], dtype=np.uint32) + 0x8000
     return (luma >> 16).astype(np.uint8)[..., None]
 
 
@@ -138,9 +138,9 @@ def fingerprint(*parts: bytes | str | Iterable[str] | NDArray[np.generic]) -> st
 
 
 def held_out(names: Sequence[str], labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
-    """Which pictures belong to validation: bool (n,), stratified, round(share · n) of each class, at least one of two.
+    """Which images belong to validation: bool (n,), stratified, round(share · n) of each class, at least one of two.
 
-    The choice hangs on the hash of a picture's name, so a picture stays on its side when others are added
+    The choice hangs on the hash of an image's name, so an image stays on its side when others are added
     (but for those at the rounding edge).
     """
     key = seed.to_bytes(16, "little", signed=True)

@@ -13,21 +13,21 @@ from plusx.data.idx import parse_idx
 from plusx.data.order import order
 
 CLASSES = tuple("0123456789")
-_HELD_OUT = 0.2  # of each class, rounded to the nearest picture
+_HELD_OUT = 0.2  # of each class, rounded to the nearest image
 
 
 @cache
 def digits() -> Splits:
     """The fixed stratified 80/20 split: 1,438 for training and 359 held out, whatever the seed of a run."""
     raw = gzip.decompress(files("plusx.data").joinpath("digits.gz").read_bytes())
-    pictures_at = 8 + 1797
-    labels = parse_idx(raw[:pictures_at], "digits.gz").astype(np.int64)
-    pictures = parse_idx(raw[pictures_at:], "digits.gz")[..., None]
+    images_at = 8 + 1797
+    labels = parse_idx(raw[:images_at], "digits.gz").astype(np.int64)
+    images = parse_idx(raw[images_at:], "digits.gz")[..., None]
     test = np.zeros(len(labels), dtype=bool)
     for label in range(10):
         (members,) = np.nonzero(labels == label)
         shuffled = members[order(len(members), seed=label, epoch=0)]
         test[shuffled[: int(_HELD_OUT * len(members) + 0.5)]] = True
     names = tuple(f"digits/{i:04d}" for i in range(len(labels)))
-    whole = Data("digits", CLASSES, 1, labels, names, fingerprint(pictures, labels), pictures)
+    whole = Data("digits", CLASSES, 1, labels, names, fingerprint(images, labels), images)
     return Splits(whole.subset(np.flatnonzero(~test)), whole.subset(np.flatnonzero(test)), size_px=8)

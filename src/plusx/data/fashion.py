@@ -31,7 +31,7 @@ SHA256 = {
 }
 # sha256 of the training labels' bytes: tells clothes from digits in a folder with the same file names
 FASHION_TRAIN_LABELS = "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7"
-_PARTS = {"train": "train", "t10k": "test"}  # as the files are named, as the pictures are
+_PARTS = {"train": "train", "t10k": "test"}  # as the files are named, as the images are
 _LARGEST_DOWNLOAD = 64 << 20
 
 
@@ -120,13 +120,13 @@ def _paired(folder: Path, part: str, what: str) -> Path:
 
 
 def _part(folder: Path, name: str, labels: NDArray[np.uint8], classes: tuple[str, ...]) -> Part:
-    pictures = read_idx(_paired(folder, name, "images"))
-    if pictures.ndim == 3:
-        pictures = pictures[..., None]
-    if pictures.ndim != 4 or pictures.shape[3] not in (1, 3) or 0 in pictures.shape:
-        raise DataError(f"{name}-images of {folder} have shape {pictures.shape}; expected (n, h, w), none of them 0")
-    if labels.shape != pictures.shape[:1]:
-        raise DataError(f"{name} of {folder} has {len(pictures)} images and {len(labels)} labels; fetch both again")
+    images = read_idx(_paired(folder, name, "images"))
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
+        raise DataError(f"{name}-images of {folder} have shape {images.shape}; expected (n, h, w), none of them 0")
+    if labels.shape != images.shape[:1]:
+        raise DataError(f"{name} of {folder} has {len(images)} images and {len(labels)} labels; fetch both again")
     in_range(int(labels.max()), len(classes), f"{name} in {folder}")
     kind = "fashion-mnist" if classes == FASHION_CLASSES else "idx"
-    return memory_part(kind, str(folder), _PARTS[name], pictures, labels.tolist(), classes)
+    return memory_part(kind, str(folder), _PARTS[name], images, labels.tolist(), classes)

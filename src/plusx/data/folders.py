@@ -1,4 +1,4 @@
-"""Pictures that are files of their own: finding those of class folders, looking at each once."""
+"""Images that are files of their own: finding those of class folders, looking at each once."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def is_folder(item: os.DirEntry[str]) -> bool:
     return _kind(item) == "folder"
 
 
-def holds_pictures(root: Path, name: str) -> bool:
-    """Whether the class folder root/name has a picture; it is not opened."""
+def holds_images(root: Path, name: str) -> bool:
+    """Whether the class folder root/name has an image; it is not opened."""
     return next(_walk(root, name, []), None) is not None
 
 
@@ -75,22 +75,22 @@ def files_part(
 
 
 def _class_part(root: Path, cache: Path | None, progress: Progress | None) -> Part:
-    """The pictures under the class folders of `root`, sorted by name.
+    """The images under the class folders of `root`, sorted by name.
 
-    Raises DataError: no class folders, no pictures, a class folder without pictures or without a readable one.
+    Raises DataError: no class folders, no images, a class folder without images or without a readable one.
     """
     root = root.absolute()
-    classes, loose = class_folders(root), _loose_pictures(root)
+    classes, loose = class_folders(root), _loose_images(root)
     if not classes:
-        seen = f"{len(loose)} pictures lie directly in it" if loose else "it holds no folders and no pictures"
-        raise DataError(f"no class folders in {root} ({seen}); put the pictures of each class into a folder of its own")
+        seen = f"{len(loose)} images lie directly in it" if loose else "it holds no folders and no images"
+        raise DataError(f"no class folders in {root} ({seen}); put the images of each class into a folder of its own")
     skipped = [Skipped(str(root / name), "lies beside the class folders, so it has no class") for name in loose]
     found = {name: list(_walk(root, name, skipped)) for name in classes}
     if not any(found.values()):
         allowed = " ".join(sorted(SUFFIXES))
-        raise DataError(f"no pictures in {root} ({len(classes)} folders looked through); allowed: {allowed}")
+        raise DataError(f"no images in {root} ({len(classes)} folders looked through); allowed: {allowed}")
     if empty := [repr(name) for name in classes if not found[name]]:
-        raise DataError(f"no pictures in class folder {some(empty)} of {root}; fill it or remove it")
+        raise DataError(f"no images in class folder {some(empty)} of {root}; fill it or remove it")
     rows = dict(sorted((name, label) for label in classes for name in found[label]))
     part = files_part(
         "folder", str(root), root, rows, classes, skipped, cache and place(cache, "index", root), progress
@@ -100,15 +100,15 @@ def _class_part(root: Path, cache: Path | None, progress: Progress | None) -> Pa
         if label not in readable:
             first = next(row for row in part.skipped if Path(row.path).relative_to(root).parts[0] == label)
             raise DataError(
-                f"no readable picture in class folder {label!r} of {root} (first: {first.path}: {first.reason});"
+                f"no readable image in class folder {label!r} of {root} (first: {first.path}: {first.reason});"
                 " mend them or remove the folder"
             )
     return part
 
 
-def _loose_pictures(root: Path) -> list[str]:
+def _loose_images(root: Path) -> list[str]:
     with os.scandir(root) as items:
-        return sorted(e.name for e in items if not _is_litter(e.name) and _kind(e) == "file" and _is_picture(e.name))
+        return sorted(e.name for e in items if not _is_litter(e.name) and _kind(e) == "file" and _is_image(e.name))
 
 
 def _kind(item: os.DirEntry[str]) -> str:
@@ -123,12 +123,12 @@ def _is_litter(name: str) -> bool:
     return name.startswith(".") or name in _LITTER
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _walk(root: Path, top: str, skipped: list[Skipped]) -> Iterator[str]:
-    """Names, relative to root, of the pictures under root/top. Each directory is entered once, so links may loop."""
+    """Names, relative to root, of the images under root/top. Each directory is entered once, so links may loop."""
     seen: set[tuple[int, int]] = set()
     todo = [(top, 0)]
     while todo:
@@ -151,7 +151,7 @@ def _walk(root: Path, top: str, skipped: list[Skipped]) -> Iterator[str]:
             if kind == "folder":
                 if depth < _MAX_DEPTH:
                     todo.append((name, depth + 1))
-            elif _is_picture(item.name):
+            elif _is_image(item.name):
                 if kind == "file":
                     yield name
                 else:
@@ -165,7 +165,7 @@ def _walk(root: Path, top: str, skipped: list[Skipped]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One indexed picture: name relative to its root, and what the disk and the decoder said of it."""
+    """One indexed image: name relative to its root, and what the disk and the decoder said of it."""
 
     name: str
     size: int

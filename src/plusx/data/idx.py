@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from plusx.errors import DataError
 
 _UBYTE = 0x08
-_MAX_BYTES = 1 << 31  # 2 GiB of pixels: 2.7 million MNIST pictures; a gzip bomb ends here
+_MAX_BYTES = 1 << 31  # 2 GiB of pixels: 2.7 million MNIST images; a gzip bomb ends here
 _PIECE = 1 << 22
 
 

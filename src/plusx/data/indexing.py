@@ -1,4 +1,4 @@
-"""Looking at every picture once, in threads, and keeping what was seen for the next start."""
+"""Looking at every image once, in threads, and keeping what was seen for the next start."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def place(cache: Path, kind: str, *paths: Path) -> Path:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen: columns as long as there are pictures, and what holds for all of them. Plain values."""
+    """What was seen: columns as long as there are images, and what holds for all of them. Plain values."""
 
     columns: dict[str, list[Any]]
     about: dict[str, Any]

@@ -11,7 +11,7 @@ from pathlib import Path
 from plusx.data.archive import is_header, packing
 from plusx.data.cifar import cifar_folder, open_cifar
 from plusx.data.fashion import is_idx_folder, open_idx
-from plusx.data.folders import class_folders, folder_parts, holds_pictures, is_folder
+from plusx.data.folders import class_folders, folder_parts, holds_images, is_folder
 from plusx.data.indexing import Progress
 from plusx.data.lists import list_part
 from plusx.data.parquet import list_parquet
@@ -100,10 +100,10 @@ def kind_of(path: Path) -> str:
 
 
 def _shards_in(root: Path) -> list[Path]:
-    """Parquet and tar files in a folder and its folders; none where the folders are classes that hold pictures."""
+    """Parquet and tar files in a folder and its folders; none where the folders are classes that hold images."""
     files = [file for file in _files(root) if _SUFFIXES.get(file.suffix.lower()) in _LISTERS]
-    if files and sum(holds_pictures(root, name) for name in class_folders(root)) >= 2:
-        return []  # an archive beside the pictures
+    if files and sum(holds_images(root, name) for name in class_folders(root)) >= 2:
+        return []  # an archive beside the images
     return files
 
 
@@ -120,10 +120,10 @@ def _class_folders_in(folder: Path) -> bool:
 
 
 def _files(root: Path, depth: int = 1) -> Iterator[Path]:
-    """Files whose names end like data. An unreadable folder holds none: who looks for pictures in it will say so."""
+    """Files whose names end like data. An unreadable folder holds none: who looks for images in it will say so."""
     try:
         with os.scandir(root) as listing:
-            # names first: asking a million pictures what they are takes a while
+            # names first: asking a million images what they are takes a while
             items = [
                 e for e in listing if not e.name.startswith(".") and (_is_data(e.name) or (depth and is_folder(e)))
             ]

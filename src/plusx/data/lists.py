@@ -1,4 +1,4 @@
-"""CSV lists: a path and a label a line. Paths are relative to the list; the pictures are files."""
+"""CSV lists: a path and a label a line. Paths are relative to the list; the images are files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_LINES = 50_000_000
 
 
 def list_part(paths: Sequence[Path], cache: Path | None, progress: Progress | None) -> Part:
-    """The pictures of one or several lists; paths are relative to the first one's folder. Raises DataError."""
+    """The images of one or several lists; paths are relative to the first one's folder. Raises DataError."""
     root = paths[0].absolute().parent
     rows: dict[str, str] = {}
     skipped: list[Skipped] = []
@@ -52,7 +52,7 @@ def _read(path: Path, root: Path, rows: dict[str, str], skipped: list[Skipped]) 
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8 (byte {error.start}); save it as such") from error
     except csv.Error as error:
-        raise DataError(f"cannot read {path} as CSV ({error}); one line a picture: path,label") from error
+        raise DataError(f"cannot read {path} as CSV ({error}); one line an image: path,label") from error
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror}); check its permissions") from error
 
@@ -65,7 +65,7 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
             return
         if len(line) == _MAX_LINE and not line.endswith("\n"):
             raise DataError(
-                f"line {number} of {path} is longer than {_MAX_LINE} characters; one line a picture: path,label"
+                f"line {number} of {path} is longer than {_MAX_LINE} characters; one line an image: path,label"
             )
         yield line
     raise DataError(f"{path} has more than {_MAX_LINES} lines; use tar shards for so many")
@@ -89,7 +89,7 @@ def _columns(cells: list[str], path: Path) -> tuple[tuple[int, int], bool]:
         return (0, 1), False
     shown = one_line(", ".join(cells[:4])[:80]) + (", …" if len(cells) > 4 else "")
     raise DataError(
-        f"the first line of {path} has {len(cells)} columns ({shown}); expected a header with path and label, or picture,label"
+        f"the first line of {path} has {len(cells)} columns ({shown}); expected a header with path and label, or image,label"
     )
 
 

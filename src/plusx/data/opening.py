@@ -38,12 +38,12 @@ def open_data(
 
     A folder holds class folders (a stratified share `val_split` is held out, chosen by `seed`), train/ and val, valid,
     validation or test with class folders, IDX or CIFAR files, Parquet files, tar shards, or train.csv; a file is a
-    Parquet file, a tar shard or a CSV list, a pattern ("shards/*.tar") several (docs/data.md). Every picture is decoded
+    Parquet file, a tar shard or a CSV list, a pattern ("shards/*.tar") several (docs/data.md). Every image is decoded
     once, the unreadable are in `skipped`; with `cache` the next start only compares sizes and times.
     `progress(done, total)` may be called from several threads. Raises DataError.
     """
     if not 0 < val_split < 1:
-        raise DataError(f"val_split={val_split}; a share between 0 and 1, so that both parts hold pictures")
+        raise DataError(f"val_split={val_split}; a share between 0 and 1, so that both parts hold images")
     if where == "digits":
         return digits()
     return _parts(where, cache, progress, base_url).splits(val_split, seed)
@@ -62,8 +62,8 @@ def open_eval(
 ) -> Data:
     """Data to evaluate a network of `classes` on; labels index them, whatever order the data have.
 
-    Of data with two parts this is the validation part. Of one part it is every picture, unless `val_split` and `seed`
-    say which share a training run held out. A picture that cannot be read is an error, or with `skip_bad`
+    Of data with two parts this is the validation part. Of one part it is every image, unless `val_split` and `seed`
+    say which share a training run held out. An image that cannot be read is an error, or with `skip_bad`
     a row in `.skipped`. A class that the network lacks is an error; one that the data lack is not. Raises DataError.
     """
     if where == "digits":
@@ -80,11 +80,11 @@ def _parts(where: str | Path, cache: bool, progress: Progress | None, base_url: 
 
 
 def _whole(data: Data, skip_bad: bool) -> Data:
-    """The data, of which no picture may be left out unless `skip_bad`. Raises DataError."""
+    """The data, of which no image may be left out unless `skip_bad`. Raises DataError."""
     if data.skipped and not skip_bad:
         first, n = data.skipped[0], len(data.skipped)
         raise DataError(
-            f"{n} picture{'s' if n > 1 else ''} cannot be evaluated (first: {first.path}: {first.reason}); mend or remove"
+            f"{n} image{'s' if n > 1 else ''} cannot be evaluated (first: {first.path}: {first.reason}); mend or remove"
             f" {'them' if n > 1 else 'it'}, or leave out what is bad with --skip-bad"
         )
     return data

@@ -1,4 +1,4 @@
-"""Pictures that lie inside larger files: which file, where, how long. Any of them is read without the others."""
+"""Images that lie inside larger files: which file, where, how long. Any of them is read without the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from plusx.errors import DataError
 
-MAX_PICTURE_BYTES = 1 << 29  # as for a file of its own, see images.decode
+MAX_IMAGE_BYTES = 1 << 29  # as for a file of its own, see images.decode
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Stamp:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """Picture i is bytes start[i] to start[i] + size[i] of files[file[i]]. All arrays int64 (n,)."""
+    """Image i is bytes start[i] to start[i] + size[i] of files[file[i]]. All arrays int64 (n,)."""
 
     files: tuple[Path, ...]
     stamps: tuple[Stamp, ...]
@@ -40,14 +40,14 @@ class Packed:
         return replace(self, file=self.file[indices], start=self.start[indices], size=self.size[indices])
 
     def read(self, i: int) -> bytes:
-        """The encoded bytes of picture i. Raises DataError when its file is gone or not the indexed one any more.
+        """The encoded bytes of image i. Raises DataError when its file is gone or not the indexed one any more.
 
         The file is opened each time: 10 microseconds, and nothing to share among threads or to pickle.
         """
         at, start, size = int(self.file[i]), int(self.start[i]), int(self.size[i])
         path = self.files[at]
-        if size > MAX_PICTURE_BYTES:
-            raise DataError(f"{size} bytes, more than the cap of {MAX_PICTURE_BYTES}")
+        if size > MAX_IMAGE_BYTES:
+            raise DataError(f"{size} bytes, more than the cap of {MAX_IMAGE_BYTES}")
         try:
             with path.open("rb") as file:
                 if Stamp.of(os.fstat(file.fileno())) != self.stamps[at]:
@@ -62,7 +62,7 @@ class Packed:
 
 
 def joined(parts: list[Packed]) -> Packed:
-    """One Packed over the pictures of several, in their order."""
+    """One Packed over the images of several, in their order."""
     shift = np.cumsum([0, *(len(part.files) for part in parts[:-1])])
     return Packed(
         tuple(path for part in parts for path in part.files),

@@ -1,6 +1,6 @@
-"""Parquet with pictures, as Hugging Face writes it: a column of {bytes, path} or of bytes, and a column of labels.
+"""Parquet with images, as Hugging Face writes it: a column of {bytes, path} or of bytes, and a column of labels.
 
-Rows of a Parquet file cannot be had one by one (a row costs its whole row group), so the encoded pictures are written
+Rows of a Parquet file cannot be had one by one (a row costs its whole row group), so the encoded images are written
 once, in order, into a pack in the cache, and read from there by offset. The extra [parquet] brings pyarrow.
 """
 
@@ -18,33 +18,33 @@ from pathlib import Path
 from typing import Any, Self
 
 from plusx.data.dataset import Skipped
-from plusx.data.packed import MAX_PICTURE_BYTES
+from plusx.data.packed import MAX_IMAGE_BYTES
 from plusx.data.parts import class_names, in_range, is_label, one_line, some
 from plusx.data.shards import Listing, stamp_of
 from plusx.errors import DataError, MissingExtra
 
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "cls", "category", "target", "class_name")
-_PICTURE_NAMES = ("image", "img", "picture", "jpg", "jpeg", "png", "bytes")
+_IMAGE_NAMES = ("image", "img", "picture", "jpg", "jpeg", "png", "bytes")
 _MAX_GROUP = 1 << 33  # bytes of one row group, unpacked, as its footer says
 
 
 def list_parquet(path: Path, cache: Path | None = None) -> Listing:
-    """The labelled pictures of a Parquet file, packed into the cache (cache None: a folder that goes with the process).
+    """The labelled images of a Parquet file, packed into the cache (cache None: a folder that goes with the process).
 
     Raises DataError, and MissingExtra without pyarrow.
     """
     with _Table(path) as table:
-        picture = table.picture_column()
-        label = table.label_column(picture)
+        image = table.image_column()
+        label = table.label_column(image)
         names = table.features.get(label, {}).get("names")
         classes = None if names is None else class_names(names, str(path))
-        return _packed(table, _pack_path(path, cache), picture, label, classes)
+        return _packed(table, _pack_path(path, cache), image, label, classes)
 
 
-def encoded_pictures(path: Path) -> Iterator[bytes | None]:
-    """The pictures of a Parquet file, row by row; None where a row has none. Raises DataError and MissingExtra."""
+def encoded_images(path: Path) -> Iterator[bytes | None]:
+    """The images of a Parquet file, row by row; None where a row has none. Raises DataError and MissingExtra."""
     with _Table(path) as table:
-        for (value,) in table.rows(table.picture_column()):
+        for (value,) in table.rows(table.image_column()):
             yield _raw(value)
 
 
@@ -83,7 +83,7 @@ class _Table:
     def rows(self, *columns: str) -> Iterator[tuple[Any, ...]]:
         """The values of some columns, row by row.
 
-        One at a time: a dictionary page lets a small file say a large picture a million times.
+        One at a time: a dictionary page lets a small file say a large image a million times.
         """
         with self._reading():
             batches = self.file.iter_batches(1, columns=list(columns))
@@ -95,16 +95,16 @@ class _Table:
                 return
             yield from zip(*values, strict=True)
 
-    def picture_column(self) -> str:
+    def image_column(self) -> str:
         fit = [field.name for field in self.schema if self._holds_bytes(field.type)]
         said = [name for name in fit if self.features.get(name, {}).get("_type") == "Image"]
-        named = [name for name in _PICTURE_NAMES if name in fit]
+        named = [name for name in _IMAGE_NAMES if name in fit]
         if chosen := said or named or fit:
             return chosen[0]
-        raise DataError(f"no column of pictures in {self.path} (columns: {self._columns()}); one must hold their bytes")
+        raise DataError(f"no column of images in {self.path} (columns: {self._columns()}); one must hold their bytes")
 
-    def label_column(self, picture: str) -> str:
-        fit = [field.name for field in self.schema if field.name != picture and self._holds_labels(field.type)]
+    def label_column(self, image: str) -> str:
+        fit = [field.name for field in self.schema if field.name != image and self._holds_labels(field.type)]
         said = [name for name in fit if self.features.get(name, {}).get("_type") == "ClassLabel"]
         for candidates in ([n for n in _LABEL_NAMES if n in said], said, [n for n in _LABEL_NAMES if n in fit]):
             if candidates:
@@ -162,18 +162,18 @@ def _pack_path(path: Path, cache: Path | None) -> Path:
     return folder / f"{hashlib.sha256(key).hexdigest()[:24]}.pack"
 
 
-def _packed(table: _Table, pack: Path, picture: str, label: str, classes: tuple[str, ...] | None) -> Listing:
+def _packed(table: _Table, pack: Path, image: str, label: str, classes: tuple[str, ...] | None) -> Listing:
     out = Listing(pack, [], [], [], [], [], classes)
     aside = pack.with_name(f"{pack.name}.{os.getpid()}")
     at = 0
     try:
         pack.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as target:
-            for row, (value, mark) in enumerate(table.rows(picture, label)):
+            for row, (value, mark) in enumerate(table.rows(image, label)):
                 raw = _raw(value)
                 why = _why_not(value, raw, mark)
                 if why is not None or raw is None:
-                    out.skipped.append(Skipped(str(row), why or "no picture"))
+                    out.skipped.append(Skipped(str(row), why or "no image"))
                     continue
                 out.add(str(row), _class(mark, classes, f"{table.path}, row {row}"), at, len(raw))
                 at += target.write(raw)
@@ -207,9 +207,9 @@ def _class(mark: Any, classes: tuple[str, ...] | None, where: str) -> str:
 def _why_not(value: Any, raw: bytes | None, label: Any) -> str | None:
     if raw is None:
         has_path = isinstance(value, dict) and value.get("path")
-        return "only a path, not the picture itself" if has_path else "no picture"
-    if len(raw) > MAX_PICTURE_BYTES:
-        return f"{len(raw)} bytes, more than the cap of {MAX_PICTURE_BYTES}"
+        return "only a path, not the image itself" if has_path else "no image"
+    if len(raw) > MAX_IMAGE_BYTES:
+        return f"{len(raw)} bytes, more than the cap of {MAX_IMAGE_BYTES}"
     if label is None:
         return "no label"
     if isinstance(label, str) and not is_label(label):

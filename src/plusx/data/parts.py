@@ -1,4 +1,4 @@
-"""From labelled pictures of any format to training and validation data: classes agreed on, a share held out."""
+"""From labelled images of any format to training and validation data: classes agreed on, a share held out."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class Part:
     sizes: NDArray[np.int64]
     channels: int
     classes: tuple[str, ...] | None = None
-    pictures: NDArray[np.uint8] | None = None
+    images: NDArray[np.uint8] | None = None
     packed: Packed | None = None
     root: Path | None = None
     skipped: tuple[Skipped, ...] = ()
 
     def filled(self) -> Part:
-        """This part, which has pictures. Raises DataError."""
+        """This part, which has images. Raises DataError."""
         if self.names:
             return self
         first = f" (first left out: {_line(self.skipped[0])})" if self.skipped else ""
-        raise DataError(f"no readable labelled picture in {self.where}{first}; check that this is the data you mean")
+        raise DataError(f"no readable labelled image in {self.where}{first}; check that this is the data you mean")
 
     def known_classes(self) -> tuple[str, ...]:
         """The declared classes, else the labels that occur, sorted: as numbers if all are numbers."""
@@ -62,11 +62,9 @@ class Part:
         """Data whose labels index `classes`, which hold every label; what was left out is not in it."""
         index = {name: i for i, name in enumerate(classes)}
         labels = np.array([index[label] for label in self.labels], dtype=np.int64)
-        what = self.sizes if self.pictures is None else self.pictures
+        what = self.sizes if self.images is None else self.images
         mark = fingerprint(self.names, what, labels, classes)
-        return Data(
-            self.kind, classes, channels, labels, self.names, mark, self.pictures, self.root, packed=self.packed
-        )
+        return Data(self.kind, classes, channels, labels, self.names, mark, self.images, self.root, packed=self.packed)
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class Parts:
         if self.train.classes:
             _several(self.train.classes, self.train.where)
         if self.val is not None and self.train.classes is not None and self.val.classes is not None:
-            self._agree(self.train.classes, self.val.classes)  # before the pictures are looked at, which takes a while
+            self._agree(self.train.classes, self.val.classes)  # before the images are looked at, which takes a while
         part = self.train.read().filled()
         _several(set(part.labels), self.train.where)
         classes, size_px = part.known_classes(), int(np.median(part.sides))
@@ -102,19 +100,17 @@ class Parts:
         val = self.val.read()
         if not val.names:
             first = f" (first left out: {_line(val.skipped[0])})" if val.skipped else ""
-            raise DataError(f"the validation part is empty ({val.where}){first}; give it pictures, or remove it")
+            raise DataError(f"the validation part is empty ({val.where}){first}; give it images, or remove it")
         self._agree(classes, val.known_classes())
-        if part.pictures is not None and val.pictures is not None and part.pictures.shape[1:] != val.pictures.shape[1:]:
-            sizes = " and ".join(
-                "x".join(map(str, p.pictures.shape[1:])) for p in (part, val) if p.pictures is not None
-            )
-            raise DataError(f"pictures of train and val of {self.where} differ in size ({sizes}); they must not")
+        if part.images is not None and val.images is not None and part.images.shape[1:] != val.images.shape[1:]:
+            sizes = " and ".join("x".join(map(str, p.images.shape[1:])) for p in (part, val) if p.images is not None)
+            raise DataError(f"images of train and val of {self.where} differ in size ({sizes}); they must not")
         channels = max(part.channels, val.channels)
         data = (each.data(classes, channels) for each in (part, val))
         return Splits(*data, skipped=(*part.skipped, *val.skipped), size_px=size_px)
 
     def evaluated(self, val_split: float | None, seed: int) -> Data:
-        """The part to evaluate on: val, else the share that `val_split` and `seed` held out, else every picture.
+        """The part to evaluate on: val, else the share that `val_split` and `seed` held out, else every image.
 
         What was left out is in its `skipped`. Raises DataError.
         """
@@ -123,7 +119,7 @@ class Parts:
             return replace(splits.val, skipped=splits.skipped)
         source = self.val or self.train
         if source is None:
-            raise DataError(f"no pictures in {self.where}; check that this is the data you mean")
+            raise DataError(f"no images in {self.where}; check that this is the data you mean")
         part = source.read().filled()
         return replace(part.data(part.known_classes(), part.channels), skipped=part.skipped)
 
@@ -131,14 +127,14 @@ class Parts:
         out = held_out(whole.names, whole.labels, val_split, seed)
         if not out.any():
             raise DataError(
-                f"no class of {self.where} has two pictures, so none can be held out; add pictures, or a val part"
+                f"no class of {self.where} has two images, so none can be held out; add images, or a val part"
             )
         train, val = (whole.subset(np.flatnonzero(side)) for side in (~out, out))
         return Splits(train, val, part.skipped, int(np.median(part.sides)))
 
     def _agree(self, train: Sequence[str], val: Sequence[str]) -> None:
         if not val:
-            raise DataError(f"the validation part of {self.where} is empty; give it pictures, or remove it")
+            raise DataError(f"the validation part of {self.where} is empty; give it images, or remove it")
         if set(train) != set(val):
             only = {"train": set(train) - set(val), "val": set(val) - set(train)}
             words = "; ".join(f"only in {part}: {some(sorted(names))}" for part, names in only.items() if names)
@@ -146,13 +142,13 @@ class Parts:
 
 
 def memory_part(
-    kind: str, where: str, which: str, pictures: NDArray[np.uint8], labels: Sequence[int], classes: tuple[str, ...]
+    kind: str, where: str, which: str, images: NDArray[np.uint8], labels: Sequence[int], classes: tuple[str, ...]
 ) -> Part:
-    """A part whose pictures, uint8 (n, h, w, c), lie in memory; they are named by number. Labels index `classes`."""
-    n, sides = len(labels), min(pictures.shape[1:3])
+    """A part whose images, uint8 (n, h, w, c), lie in memory; they are named by number. Labels index `classes`."""
+    n, sides = len(labels), min(images.shape[1:3])
     return Part(
         kind, where, tuple(f"{which}/{i:05d}" for i in range(n)), [classes[label] for label in labels],
-        np.full(n, sides, np.int64), np.zeros(n, np.int64), pictures.shape[3], classes, pictures,
+        np.full(n, sides, np.int64), np.zeros(n, np.int64), images.shape[3], classes, images,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""One set of pictures out of several shards: each is listed, its pictures looked at once, what was seen is kept."""
+"""One set of images out of several shards: each is listed, its images looked at once, what was seen is kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from plusx.images import Probe, probe
 
 @dataclass(frozen=True)
 class Listing:
-    """What a shard says of its pictures before they are looked at. Bytes lie in `file`, the shard or its pack."""
+    """What a shard says of its images before they are looked at. Bytes lie in `file`, the shard or its pack."""
 
     file: Path
     names: list[str]
@@ -51,7 +51,7 @@ def stamp_of(path: Path) -> Stamp:
 def shard_part(
     kind: str, paths: Sequence[Path], lister: Lister, cache: Path | None, progress: Progress | None, where: str
 ) -> Part:
-    """The pictures of shards, in the order of shards and of what lies in them. Raises DataError."""
+    """The images of shards, in the order of shards and of what lies in them. Raises DataError."""
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     names: list[str] = []
     columns: dict[str, list[Any]] = {"labels": [], "sizes": [], "sides": []}
@@ -97,7 +97,7 @@ def _in_one(file: Path, starts: Sequence[int], sizes: Sequence[int]) -> Packed:
 
 
 def _look(listing: Listing, stamp: Stamp, progress: Progress | None) -> Seen:
-    """Every picture of a listing, decoded once (small)."""
+    """Every image of a listing, decoded once (small)."""
     packed = _in_one(listing.file, listing.starts, listing.sizes)
 
     def one(i: int) -> Probe | str:

@@ -24,12 +24,12 @@ _CONTROL = {chr(i) for i in range(32)} | {"\x7f"}
 @dataclass
 class _Sample:
     key: str
-    pictures: list[tuple[str, int, int]] = field(default_factory=list)
+    images: list[tuple[str, int, int]] = field(default_factory=list)
     labels: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def list_tar(path: Path, cache: Path | None = None) -> Listing:
-    """The labelled pictures of a tar file. Raises DataError for what is no tar, is packed, or is cut short."""
+    """The labelled images of a tar file. Raises DataError for what is no tar, is packed, or is cut short."""
     out = Listing(path, [], [], [], [], [])
     try:
         with open_stream(path) as stream:
@@ -43,11 +43,11 @@ def list_tar(path: Path, cache: Path | None = None) -> Listing:
 
 
 def _add(out: Listing, sample: _Sample, stream: Stream) -> None:
-    if not sample.pictures:
+    if not sample.images:
         if sample.labels:
-            out.skipped.append(Skipped(one_line(sample.key), "a label without a picture"))
+            out.skipped.append(Skipped(one_line(sample.key), "a label without an image"))
         return
-    name, start, size = sample.pictures[0]  # what follows is a mask, a depth map, a thumbnail
+    name, start, size = sample.images[0]  # what follows is a mask, a depth map, a thumbnail
     try:
         out.add(one_line(name), _label(sample, stream), start, size)
     except DataError as error:
@@ -99,7 +99,7 @@ def _samples(stream: Stream, skipped: list[Skipped]) -> Iterator[_Sample]:
             sample = _Sample(key)
         ending = ending.lower()
         if os.path.splitext(base)[1].lower() in SUFFIXES:
-            sample.pictures.append((name.removeprefix("./"), start, size))
+            sample.images.append((name.removeprefix("./"), start, size))
         elif ending in _LABELS:
             sample.labels[ending] = (start, size)
     yield sample

@@ -76,12 +76,12 @@ def bench(
     if len(set(names)) < len(names):
         raise SpecError(f"--against {' '.join(others)}, compares {names[0]} with itself; name another engine:precision")
     engines = {name: _open(bundle, plan) for name, plan in zip(names, plans, strict=True)}
-    pictures = noise(
+    images = noise(
         bundle.preprocessing.crop_px or 224, bundle.preprocessing.channels, max(plan.batch for plan in plans)
     )
-    found = interleave({name: _rate(engine, pictures, seconds) for name, engine in engines.items()}, rounds)
+    found = interleave({name: _rate(engine, images, seconds) for name, engine in engines.items()}, rounds)
     single = {name: _open(bundle, replace(plan, workers=1, batch=1)) for name, plan in zip(names, plans, strict=True)}
-    waits = interleave({name: _wait(engine, pictures, seconds) for name, engine in single.items()}, rounds)
+    waits = interleave({name: _wait(engine, images, seconds) for name, engine in single.items()}, rounds)
     macs = _macs(bundle)
     lines = []
     for name, plan in zip(names, plans, strict=True):
@@ -125,12 +125,12 @@ def _open(bundle: Bundle, plan: Plan) -> Engine:
     return TorchEngine(bundle, replace(plan, workers=1), torch.device("cpu"))
 
 
-def _rate(engine: Engine, pictures: np.ndarray, seconds: float) -> Callable[[], float]:
-    return lambda: images_per_s(engine, pictures, seconds)
+def _rate(engine: Engine, images: np.ndarray, seconds: float) -> Callable[[], float]:
+    return lambda: images_per_s(engine, images, seconds)
 
 
-def _wait(engine: Engine, pictures: np.ndarray, seconds: float) -> Callable[[], list[float]]:
-    return lambda: latencies_ms(engine, pictures, seconds)
+def _wait(engine: Engine, images: np.ndarray, seconds: float) -> Callable[[], list[float]]:
+    return lambda: latencies_ms(engine, images, seconds)
 
 
 def _macs(bundle: Bundle) -> int | None:
@@ -138,13 +138,13 @@ def _macs(bundle: Bundle) -> int | None:
 
 
 def _start(bundle: Bundle, plan: Plan, times: int = 3) -> tuple[float, float]:
-    """Seconds and MB of a new process that names one picture; the first, which fills the cache, does not count."""
+    """Seconds and MB of a new process that names one image; the first, which fills the cache, does not count."""
     from PIL import Image
 
     with tempfile.TemporaryDirectory(prefix="plusx-bench-") as scratch:
-        picture = Path(scratch) / "noise.jpg"
-        Image.fromarray(noise(480, 3, 1)[0]).save(picture, quality=90)
-        words = [sys.executable, "-m", "plusx", "predict", str(bundle.path), str(picture), "--engine", plan.engine,
+        image = Path(scratch) / "noise.jpg"
+        Image.fromarray(noise(480, 3, 1)[0]).save(image, quality=90)
+        words = [sys.executable, "-m", "plusx", "predict", str(bundle.path), str(image), "--engine", plan.engine,
                  "--precision", plan.precision, "--threads", str(plan.threads)]  # fmt: skip
         runs = [process(words) for _ in range(times + 1)][1:]
     return statistics.median(r.seconds for r in runs), max(r.peak_mb for r in runs)

@@ -15,9 +15,9 @@ from plusx.bundles import Bundle, open_bundle
 from plusx.bundles.durable import write_dir
 from plusx.bundles.engines import ENGINE_FILE, ENGINE_SCHEMA, put_engine
 from plusx.deploy.layouts import LAYOUTS, laid_out
-from plusx.deploy.pictures import Pictures, calibration_pictures, proof_pictures
 from plusx.deploy.proof import LEAST_AGREEMENT, Proof, check
 from plusx.deploy.proof import compare as compare_networks
+from plusx.deploy.proof_images import Images, calibration_images, proof_images
 from plusx.deploy.reference import Reference
 from plusx.deploy.targets import TARGETS, Source, Target
 from plusx.errors import BundleError, GateError, SpecError, unknown
@@ -32,7 +32,7 @@ Size = tuple[int, int] | None
 class Order:
     """What to export. `to` openvino, onnx or torch-export; `size` (h, w) of the input, None what the bundle crops to.
 
-    `dynamic` leaves height and width open. `data` and `calibrate` are where real pictures are; None: the run's own.
+    `dynamic` leaves height and width open. `data` and `calibrate` are where real images are; None: the run's own.
     `accept_drop` is the share of fp32's top-1 that bf16 or int8 may lose.
     """
 
@@ -44,7 +44,7 @@ class Order:
     data: str | None = None
     calibrate: str | None = None
     accept_drop: float = round(1 - LEAST_AGREEMENT, 6)
-    most_pictures: int = 512
+    most_images: int = 512
     most_calibration: int = 300
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ def export(source: str | Path, order: Order, out: str | Path | None = None, say:
     bundle, target = open_bundle(source), TARGETS[order.to]
     _check_place(order, out)
     made = _sized(bundle, order)
-    real = proof_pictures(made, order.data, order.most_pictures)
+    real = proof_images(made, order.data, order.most_images)
     reference = Reference(made)
     with tempfile.TemporaryDirectory(prefix="plusx-export-") as scratch:
         folder = Path(scratch)
@@ -102,15 +102,15 @@ def export(source: str | Path, order: Order, out: str | Path | None = None, say:
 
 
 def _write_and_prove(
-    target: Target, recipe: Source, folder: Path, order: Order, reference: Reference, real: Pictures, say: Say
+    target: Target, recipe: Source, folder: Path, order: Order, reference: Reference, real: Images, say: Say
 ) -> Proof:
     """The written export and its proof; int8 gets a second chance, with its worst layers left in float."""
 
-    def calibrate() -> Pictures:
-        return calibration_pictures(recipe.bundle, order.calibrate or order.data, order.most_calibration)
+    def calibrate() -> Images:
+        return calibration_images(recipe.bundle, order.calibrate or order.data, order.most_calibration)
 
-    pictures = calibrate() if order.precision == "int8" else None
-    target.write(recipe, folder, pictures)
+    images = calibrate() if order.precision == "int8" else None
+    target.write(recipe, folder, images)
     proof = compare_networks(reference, target.read(folder, order.precision), real, order.precision)
     try:
         check(proof, order.accept_drop)
@@ -119,12 +119,12 @@ def _write_and_prove(
             order.precision != "int8"
             or target.rescue is None
             or real.labels is None
-            or pictures is None
+            or images is None
             or not proof.alive
         ):
             raise
         say(f"int8 keeps {proof.kept:.2%} of fp32's top-1, too little: looking for layers to leave in float")
-        target.rescue(recipe, folder, pictures, real, order.accept_drop)
+        target.rescue(recipe, folder, images, real, order.accept_drop)
         proof = compare_networks(reference, target.read(folder, order.precision), real, order.precision)
         check(proof, order.accept_drop)
     return proof
@@ -162,7 +162,7 @@ def _about(bundle: Bundle, order: Order, proof: Proof) -> dict[str, Any]:
     """engine.json, and what goes into the network's own metadata."""
     return {
         "engine": order.to, "precision": order.precision, "spec": str(ResNetSpec.from_dict(bundle.spec)),
-        "input": {"name": "pictures", "type": "uint8", "layout": "NHWC", "channels": list(bundle.preprocessing.mode)},
+        "input": {"name": "images", "type": "uint8", "layout": "NHWC", "channels": list(bundle.preprocessing.mode)},
         "output": {"name": "answers", "type": "float32"}, "classes": list(bundle.classes),
         "preprocessing_before": {"resize_px": bundle.preprocessing.resize_px, "crop_px": bundle.preprocessing.crop_px,
                                  "interpolation": bundle.preprocessing.interpolation, "mode": bundle.preprocessing.mode},

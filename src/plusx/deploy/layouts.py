@@ -53,7 +53,7 @@ def triton_config(name: str, order: Order, about: Mapping[str, Any]) -> str:
         f'backend: "{"openvino" if openvino else "onnxruntime"}"',
         f'default_model_filename: "{"model.xml" if openvino else "model.onnx"}"',
         f"max_batch_size: {MAX_BATCH}",
-        f'input [ {{ name: "pictures" data_type: TYPE_UINT8 dims: [ {edge}, {edge}, {channels} ] }} ]',
+        f'input [ {{ name: "images" data_type: TYPE_UINT8 dims: [ {edge}, {edge}, {channels} ] }} ]',
         f'output [ {{ name: "answers" data_type: TYPE_FP32 dims: [ {len(about["classes"])} ] label_filename: "labels.txt" }} ]',
         "instance_group [ { count: 1 kind: KIND_CPU } ]",
         f"dynamic_batching {{ max_queue_delay_microseconds: {_DELAY_US} }}",

@@ -1,4 +1,4 @@
-"""Whether an exported network computes what the trained one does, on real pictures."""
+"""Whether an exported network computes what the trained one does, on real images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.deploy.pictures import Pictures
+from plusx.deploy.proof_images import Images
 from plusx.errors import GateError
 from plusx.runtime.predicting import softmax
 
@@ -29,10 +29,10 @@ class Proof:
     """What was compared and found. Shares are of 1; margins are differences of the two likeliest classes' probabilities.
 
     `difference`: largest, relative to the largest answer. `agreement`: share with the same first class. `reference_top1`
-    and `top1` are of labelled pictures only. `widest_flip`: the largest margin of the reference where the answer changed.
+    and `top1` are of labelled images only. `widest_flip`: the largest margin of the reference where the answer changed.
     """
 
-    pictures: str
+    images: str
     n: int
     precision: str
     difference: float
@@ -55,25 +55,25 @@ class Proof:
 
     def __str__(self) -> str:
         if self.precision == "fp32":
-            return f"{self.n} pictures of {self.pictures}: largest difference {self.difference:.1e} of the largest answer, {self.agreement:.2%} agree"
-        text = f"{self.n} pictures of {self.pictures}: {self.agreement:.2%} agree, difference {self.difference:.1e}"
+            return f"{self.n} images of {self.images}: largest difference {self.difference:.1e} of the largest answer, {self.agreement:.2%} agree"
+        text = f"{self.n} images of {self.images}: {self.agreement:.2%} agree, difference {self.difference:.1e}"
         if self.top1 is not None and self.reference_top1 is not None:
             text += f", top-1 {self.top1:.2%} (fp32 {self.reference_top1:.2%})"
         return f"{text}, median margin {self.median_margin:.2f}, widest flip {self.widest_flip:.2f}"
 
 
-def compare(reference: Network, other: Network, pictures: Pictures, precision: str) -> Proof:
-    """Run both over the pictures and say how they differ."""
-    return judge(answers(reference, pictures), answers(other, pictures), pictures, precision)
+def compare(reference: Network, other: Network, images: Images, precision: str) -> Proof:
+    """Run both over the images and say how they differ."""
+    return judge(answers(reference, images), answers(other, images), images, precision)
 
 
-def answers(network: Network, pictures: Pictures) -> Logits:
-    """Answers to every picture, in batches; the last is smaller, so a batch that is not dynamic shows."""
-    starts = range(0, len(pictures), _BATCH)
-    return np.concatenate([np.asarray(network(pictures.pixels[at : at + _BATCH])) for at in starts])
+def answers(network: Network, images: Images) -> Logits:
+    """Answers to every image, in batches; the last is smaller, so a batch that is not dynamic shows."""
+    starts = range(0, len(images), _BATCH)
+    return np.concatenate([np.asarray(network(images.pixels[at : at + _BATCH])) for at in starts])
 
 
-def judge(want: Logits, got: Logits, pictures: Pictures, precision: str) -> Proof:
+def judge(want: Logits, got: Logits, images: Images, precision: str) -> Proof:
     if want.shape != got.shape:
         raise GateError(
             f"the exported network answers {got.shape} where the trained one answers {want.shape}; report this"
@@ -84,9 +84,9 @@ def judge(want: Logits, got: Logits, pictures: Pictures, precision: str) -> Proo
     first, second = flat_want.argmax(axis=1), flat_got.argmax(axis=1)
     margins = _margins(flat_want)
     flips = margins[first != second]
-    labels = pictures.labels
+    labels = images.labels
     return Proof(
-        pictures.name, len(want), precision, difference if difference == difference else float("inf"),
+        images.name, len(want), precision, difference if difference == difference else float("inf"),
         float((first == second).mean()), float(np.median(margins)), float(flips.max()) if len(flips) else 0.0,
         None if labels is None else float((first == labels).mean()),
         None if labels is None else float((second == labels).mean()),
@@ -98,7 +98,7 @@ def check(proof: Proof, accept_drop: float = 1 - LEAST_AGREEMENT) -> None:
     """Raise GateError, saying by how much, when a proof does not hold."""
     if not proof.alive:
         raise GateError(
-            "the trained network says the same of every picture (or nothing finite), so nothing can be proven; train it first"
+            "the trained network says the same of every image (or nothing finite), so nothing can be proven; train it first"
         )
     if proof.precision == "fp32":
         if proof.difference > MOST_DIFFERENCE:
@@ -109,7 +109,7 @@ def check(proof: Proof, accept_drop: float = 1 - LEAST_AGREEMENT) -> None:
     if proof.kept < 1 - accept_drop - 1e-9:
         what = "top-1" if proof.top1 is not None else "answers"
         raise GateError(
-            f"{proof.precision} keeps {proof.kept:.2%} of fp32's {what} on {proof.n} pictures, {1 - accept_drop:.2%} is required; "
+            f"{proof.precision} keeps {proof.kept:.2%} of fp32's {what} on {proof.n} images, {1 - accept_drop:.2%} is required; "
             f"use fp32{' or bf16' if proof.precision == 'int8' else ''}, or allow it with --accept-drop {_up(1 - proof.kept)}"
         )
 

@@ -1,4 +1,4 @@
-"""int8 by NNCF: ranges from real pictures, biases corrected; the worst layers left in float when asked."""
+"""int8 by NNCF: ranges from real images, biases corrected; the worst layers left in float when asked."""
 
 from __future__ import annotations
 
@@ -13,52 +13,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.deploy.pictures import Pictures
+from plusx.deploy.proof_images import Images
 from plusx.images import Preprocessing, normalise
 from plusx.runtime.quiet import missing, onnxruntime, openvino, silence
 
 
-def quantised(model: Any, calibration: Pictures, pre: Preprocessing) -> Any:
-    """An openvino.Model (?, c, h, w) with its convolutions in int8, calibrated on the pictures. Raises MissingExtra."""
+def quantised(model: Any, calibration: Images, pre: Preprocessing) -> Any:
+    """An openvino.Model (?, c, h, w) with its convolutions in int8, calibrated on the images. Raises MissingExtra."""
     with _quiet():
         return _nncf().quantize(model, _dataset(calibration, lambda p: normalise(p, pre)), subset_size=len(calibration))
 
 
-def quantised_onnx(model: Any, calibration: Pictures) -> Any:
-    """An onnx.ModelProto that takes uint8 pictures, with its convolutions in int8. Raises MissingExtra."""
+def quantised_onnx(model: Any, calibration: Images) -> Any:
+    """An onnx.ModelProto that takes uint8 images, with its convolutions in int8. Raises MissingExtra."""
     with _quiet():
-        return _nncf().quantize(model, _dataset(calibration, lambda p: {"pictures": p}), subset_size=len(calibration))
+        return _nncf().quantize(model, _dataset(calibration, lambda p: {"images": p}), subset_size=len(calibration))
 
 
-def with_accuracy_control(
-    model: Any, calibration: Pictures, real: Pictures, pre: Preprocessing, max_drop: float
-) -> Any:
+def with_accuracy_control(model: Any, calibration: Images, real: Images, pre: Preprocessing, max_drop: float) -> Any:
     """As `quantised`, but layers go back to float until top-1 on `real` is within `max_drop` (relative) of float's."""
 
-    def answer(compiled: Any, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return compiled([normalise(picture, pre)])[0]
+    def answer(compiled: Any, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return compiled([normalise(image, pre)])[0]
 
     return _controlled(model, calibration, real, lambda p: normalise(p, pre), answer, max_drop)
 
 
-def with_accuracy_control_onnx(model: Any, calibration: Pictures, real: Pictures, max_drop: float) -> Any:
-    """The same for an onnx.ModelProto that takes uint8 pictures."""
+def with_accuracy_control_onnx(model: Any, calibration: Images, real: Images, max_drop: float) -> Any:
+    """The same for an onnx.ModelProto that takes uint8 images."""
     ort, sessions = onnxruntime(), {}
 
-    def answer(candidate: Any, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def answer(candidate: Any, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         if id(candidate) not in sessions:
             sessions.clear()
             options = ort.SessionOptions()
             options.log_severity_level = 3
             raw = candidate.SerializeToString()
             sessions[id(candidate)] = ort.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
-        return sessions[id(candidate)].run(["answers"], {"pictures": picture})[0]
+        return sessions[id(candidate)].run(["answers"], {"images": image})[0]
 
-    return _controlled(model, calibration, real, lambda p: {"pictures": p}, answer, max_drop)
+    return _controlled(model, calibration, real, lambda p: {"images": p}, answer, max_drop)
 
 
 def _controlled(
-    model: Any, calibration: Pictures, real: Pictures, prepare: Callable[[NDArray[np.uint8]], Any],
+    model: Any, calibration: Images, real: Images, prepare: Callable[[NDArray[np.uint8]], Any],
     answer: Callable[[Any, NDArray[np.uint8]], NDArray[np.float32]], max_drop: float,
 ) -> Any:  # fmt: skip
     nncf, labels = _nncf(), real.labels
@@ -90,9 +88,9 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _dataset(pictures: Pictures, prepare: Callable[[NDArray[np.uint8]], Any]) -> Any:
-    """One picture at a time, prepared when it is asked for: memory stays that of one."""
-    return _nncf().Dataset(range(len(pictures)), lambda i: prepare(pictures.pixels[i : i + 1]))
+def _dataset(images: Images, prepare: Callable[[NDArray[np.uint8]], Any]) -> Any:
+    """One image at a time, prepared when it is asked for: memory stays that of one."""
+    return _nncf().Dataset(range(len(images)), lambda i: prepare(images.pixels[i : i + 1]))
 
 
 def _nncf() -> ModuleType:

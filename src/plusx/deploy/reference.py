@@ -29,9 +29,9 @@ class Reference:
     def __init__(self, bundle: Bundle) -> None:
         self.net, self.pre = network_of(bundle), bundle.preprocessing
 
-    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return self.net(torch.from_numpy(normalise(pictures, self.pre))).numpy()
+            return self.net(torch.from_numpy(normalise(images, self.pre))).numpy()
 
 
 def folded(net: ResNet) -> ResNet:
@@ -51,10 +51,10 @@ class Served(nn.Module):
     def __init__(self, net: nn.Module, pre: Preprocessing, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.net, self.dtype = net.to(dtype), dtype
-        # (x · scale - mean) / std as (x - mean / scale) / (std / scale): exact for the integers that pictures are
+        # (x · scale - mean) / std as (x - mean / scale) / (std / scale): exact for the integers that images are
         self.register_buffer("mean", torch.tensor([m / pre.scale for m in pre.mean])[None, :, None, None])
         self.register_buffer("std", torch.tensor([s / pre.scale for s in pre.std])[None, :, None, None])
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        x = pictures.permute(0, 3, 1, 2).to(torch.float32)
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.permute(0, 3, 1, 2).to(torch.float32)
         return self.net(((x - self.mean) / self.std).to(self.dtype)).to(torch.float32)

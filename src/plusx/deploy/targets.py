@@ -9,8 +9,8 @@ from typing import Any
 
 from plusx.bundles import Bundle
 from plusx.deploy import to_onnx, to_openvino, to_torch
-from plusx.deploy.pictures import Pictures
 from plusx.deploy.proof import Network
+from plusx.deploy.proof_images import Images
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Target:
 
     precisions: tuple[str, ...]
     layouts: tuple[str, ...]
-    write: Callable[[Source, Path, Pictures | None], None]
+    write: Callable[[Source, Path, Images | None], None]
     read: Callable[[Path, str], Network]
     describe: Callable[[Path, Mapping[str, Any]], None]
-    rescue: Callable[[Source, Path, Pictures, Pictures, float], None] | None = None
+    rescue: Callable[[Source, Path, Images, Images, float], None] | None = None
     why_not: str = ""
 
 

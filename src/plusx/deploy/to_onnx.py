@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from plusx.deploy import quantise
-from plusx.deploy.pictures import Pictures
+from plusx.deploy.proof_images import Images
 from plusx.deploy.reference import Served, folded, network_of
 from plusx.deploy.to_torch import dynamic_axes, example
 from plusx.runtime.quiet import missing, onnxruntime
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 MODEL = "model.onnx"
 
 
-def write(source: Source, folder: Path, calibration: Pictures | None) -> None:
+def write(source: Source, folder: Path, calibration: Images | None) -> None:
     model = exported(source)
     if calibration is not None:
         model = quantise.quantised_onnx(model, calibration)
     _onnx().save(model, folder / MODEL)
 
 
-def rescue(source: Source, folder: Path, calibration: Pictures, real: Pictures, accept_drop: float) -> None:
+def rescue(source: Source, folder: Path, calibration: Images, real: Images, accept_drop: float) -> None:
     _onnx().save(quantise.with_accuracy_control_onnx(exported(source), calibration, real, accept_drop), folder / MODEL)
 
 
 def exported(source: Source) -> Any:
-    """The onnx.ModelProto: uint8 "pictures" to "answers", the batch open."""
+    """The onnx.ModelProto: uint8 "images" to "answers", the batch open."""
     _onnx()
     served = Served(folded(network_of(source.bundle)), source.bundle.preprocessing).eval()
-    names: dict[str, Any] = {"input_names": ["pictures"], "output_names": ["answers"]}
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": ["answers"]}
     try:
         with _quiet():
             program = torch.onnx.export(
                 served,
                 (example(source),),
                 dynamo=True,
-                dynamic_shapes={"pictures": dynamic_axes(source)},
+                dynamic_shapes={"images": dynamic_axes(source)},
                 verbose=False,
                 **names,
             )
@@ -67,8 +67,8 @@ def read(folder: Path, precision: str) -> Network:
     options.log_severity_level = 3
     session = ort.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
 
-    def run(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(session.run(["answers"], {"pictures": np.ascontiguousarray(pictures)})[0])
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.asarray(session.run(["answers"], {"images": np.ascontiguousarray(images)})[0])
 
     return run
 

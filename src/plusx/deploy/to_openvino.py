@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.deploy import quantise
-from plusx.deploy.pictures import Pictures
+from plusx.deploy.proof_images import Images
 from plusx.graph import lower
 from plusx.runtime.lowering import network
 from plusx.runtime.preparing import fold_preprocessing
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MODEL = "model.xml"
 
 
-def write(source: Source, folder: Path, calibration: Pictures | None) -> None:
+def write(source: Source, folder: Path, calibration: Images | None) -> None:
     """bf16 is the same file as fp32, computed otherwise; int8 is quantised before the preprocessing is folded in."""
     model = float_model(source)
     if calibration is not None:
@@ -33,7 +33,7 @@ def write(source: Source, folder: Path, calibration: Pictures | None) -> None:
     _save(fold_preprocessing(model, source.bundle.preprocessing), folder)
 
 
-def rescue(source: Source, folder: Path, calibration: Pictures, real: Pictures, accept_drop: float) -> None:
+def rescue(source: Source, folder: Path, calibration: Images, real: Images, accept_drop: float) -> None:
     model = quantise.with_accuracy_control(
         float_model(source), calibration, real, source.bundle.preprocessing, accept_drop
     )
@@ -52,8 +52,8 @@ def read(folder: Path, precision: str) -> Network:
     settings = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
     compiled = ov.Core().compile_model(str(folder / MODEL), "CPU", settings)
 
-    def run(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.array(compiled([np.ascontiguousarray(pictures)])[0])
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.array(compiled([np.ascontiguousarray(images)])[0])
 
     return run
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from plusx.deploy.pictures import Pictures
+from plusx.deploy.proof_images import Images
 from plusx.deploy.reference import Served, folded, network_of
 
 if TYPE_CHECKING:
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 MODEL = "model.pt2"
 _ANY_SIZE = 96
-"""Side of the example picture where height and width stay open."""
+"""Side of the example image where height and width stay open."""
 
 
-def write(source: Source, folder: Path, calibration: Pictures | None) -> None:
+def write(source: Source, folder: Path, calibration: Images | None) -> None:
     dtype = torch.bfloat16 if source.precision == "bf16" else torch.float32
     served = Served(folded(network_of(source.bundle)), source.bundle.preprocessing, dtype).eval()
     with torch.no_grad():
-        program = torch.export.export(served, (example(source),), dynamic_shapes={"pictures": dynamic_axes(source)})
+        program = torch.export.export(served, (example(source),), dynamic_shapes={"images": dynamic_axes(source)})
     torch.export.save(program, folder / MODEL)
 
 
 def read(folder: Path, precision: str) -> Network:
     module = torch.export.load(folder / MODEL).module()
 
-    def run(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return module(torch.from_numpy(np.ascontiguousarray(pictures))).numpy()
+            return module(torch.from_numpy(np.ascontiguousarray(images))).numpy()
 
     return run
 
@@ -49,7 +49,7 @@ def describe(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def example(source: Source) -> torch.Tensor:
-    """Two black pictures: a batch of one would be taken for a constant."""
+    """Two black images: a batch of one would be taken for a constant."""
     h, w = source.size or (_ANY_SIZE, _ANY_SIZE)
     return torch.zeros((2, h, w, source.bundle.preprocessing.channels), dtype=torch.uint8)
 

@@ -30,9 +30,9 @@ class TorchEngine:
         if plan.precision == "bf16":
             self.net = self.net.to(memory_format=torch.channels_last)
 
-    def infer(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode(), autocast(self.device, self.plan.precision):
-            return self.net(torch.from_numpy(normalise(pictures, self.pre)).to(self.device)).float().cpu().numpy()
+            return self.net(torch.from_numpy(normalise(images, self.pre)).to(self.device)).float().cpu().numpy()
 
 
 def torch_plan(bundle: Bundle, precision: str = "auto", threads: int | None = None) -> Plan:

@@ -1,9 +1,9 @@
-"""The one decode: bytes of a picture → uint8 array. Nothing else in plusx opens pictures.
+"""The one decode: bytes of an image → uint8 array. Nothing else in plusx opens images.
 
 Formats are allow-listed, pixels capped, nothing is read from what is not a regular file. EXIF orientation is applied.
 Alpha is laid over white (what a viewer shows; the colours under transparent pixels are arbitrary). 16-bit grey becomes
 round(v / 257); 16-bit colour PNG keeps its high bytes (Pillow). Palettes and CMYK are converted. Of animated and
-multi-page files the first picture counts. A grey JPEG, or a JPEG asked for as L, is its luminance plane.
+multi-page files the first image counts. A grey JPEG, or a JPEG asked for as L, is its luminance plane.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
 )
-# pictures to the eye that are not read: worth a row with its reason, where a README is not
+# images to the eye that are not read: worth a row with its reason, where a README is not
 OTHER_SUFFIXES = frozenset((".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".svg", ".raw", ".cr2", ".nef", ".dng"))
 MAX_PIXELS = 89_478_485  # Pillow's own MAX_IMAGE_PIXELS: a quarter of a gigabyte of RGB
 MAX_FILE_BYTES = 1 << 29
@@ -38,7 +38,7 @@ _GREY_MODES = ("1", "L", "LA", *_WIDE_MODES)
 ORIENTATION_TAG = 0x0112
 _JPEG = ("JPEG", "MPO")  # MPO: several JPEGs in one file, as cameras write them; Pillow finds it out by itself
 # what Pillow's plugins raise for hostile bytes, found by mutating files
-BAD_PICTURE = (
+BAD_IMAGE = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     SyntaxError, TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
@@ -47,7 +47,7 @@ _WARNINGS = threading.Lock()  # catch_warnings changes the whole process
 
 @dataclass(frozen=True)
 class Probe:
-    """What one small decode says of a picture: its size upright, and whether it is grey."""
+    """What one small decode says of an image: its size upright, and whether it is grey."""
 
     width: int
     height: int
@@ -63,21 +63,21 @@ def decode(
     Raises DataError with one line: the path if there is one, and the reason.
     """
     if mode not in ("RGB", "L"):
-        raise DataError(f"picture mode {mode!r}; allowed: RGB, L")
+        raise DataError(f"image mode {mode!r}; allowed: RGB, L")
     at_least_px = None if exact else at_least_px
     try:
         raw = source if isinstance(source, bytes) else read_file(source)
         if raw[:3] == b"\xff\xd8\xff":
-            picture = decode_fast(raw, mode, at_least_px, MAX_PIXELS)
-            if picture is not None:
-                return oriented(picture, orientation(raw))
+            image = decode_fast(raw, mode, at_least_px, MAX_PIXELS)
+            if image is not None:
+                return oriented(image, orientation(raw))
         return decode_with_pillow(raw, mode, at_least_px)
     except DataError as error:
         raise error if isinstance(source, bytes) else DataError(f"{source}: {error}") from error
 
 
 def probe(source: bytes | Path) -> Probe:
-    """Size and greyness of a picture, decoded (small) to be sure that it can be. Raises DataError, as decode."""
+    """Size and greyness of an image, decoded (small) to be sure that it can be. Raises DataError, as decode."""
     try:
         raw = source if isinstance(source, bytes) else read_file(source)
         with opened(raw) as image:
@@ -85,7 +85,7 @@ def probe(source: bytes | Path) -> Probe:
             jpeg = image.format in _JPEG
             try:
                 grey = _is_grey(image)
-            except BAD_PICTURE as error:
+            except BAD_IMAGE as error:
                 raise DataError(_reason(image.format, error)) from error
         small = decode(raw, "L" if grey else "RGB", at_least_px=1)
         if not jpeg:
@@ -125,10 +125,10 @@ def decode_with_pillow(raw: bytes, mode: str, at_least_px: int | None = None) ->
             image.load()
             # TIFF is turned by Pillow while loading, and then says 1
             turn = orientation(raw) if jpeg else image.getexif().get(ORIENTATION_TAG, 1)
-            picture = _converted(image, mode)
-        except BAD_PICTURE as error:
+            image = _converted(image, mode)
+        except BAD_IMAGE as error:
             raise DataError(_reason(image.format, error)) from error
-    return oriented(picture, turn if isinstance(turn, int) and 1 <= turn <= 8 else 1)
+    return oriented(image, turn if isinstance(turn, int) and 1 <= turn <= 8 else 1)
 
 
 def opened(raw: bytes) -> Image.Image:
@@ -141,11 +141,11 @@ def opened(raw: bytes) -> Image.Image:
             image = Image.open(io.BytesIO(raw), formats=FORMATS)
     except UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
-        raise DataError(f"not a picture plusx reads ({raw[:8].hex()}…); allowed: {known}") from error
+        raise DataError(f"not an image plusx reads ({raw[:8].hex()}…); allowed: {known}") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"more pixels than the cap of {MAX_PIXELS}; make it smaller") from error
-    except BAD_PICTURE as error:
-        raise DataError(_reason("picture", error)) from error
+    except BAD_IMAGE as error:
+        raise DataError(_reason("image", error)) from error
     check_pixels(*image.size, MAX_PIXELS)
     return image
 

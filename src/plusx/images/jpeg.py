@@ -33,7 +33,7 @@ def scale_for(width: int, height: int, at_least_px: int | None) -> int:
 def decode_fast(raw: bytes, mode: str, at_least_px: int | None, max_pixels: int) -> NDArray[np.uint8] | None:
     """uint8 (h, w, c) without orientation applied, or None when Pillow should judge this file.
 
-    Raises DataError for a picture over the cap, or one whose data are cut or damaged.
+    Raises DataError for an image over the cap, or one whose data are cut or damaged.
     """
     simplejpeg = _simplejpeg()
     try:
@@ -46,21 +46,21 @@ def decode_fast(raw: bytes, mode: str, at_least_px: int | None, max_pixels: int)
     scale = scale_for(width, height, at_least_px)
     sizes = {} if scale == 1 else {"min_width": -(-width // scale), "min_height": -(-height // scale)}
     try:
-        picture = simplejpeg.decode_jpeg(raw, "GRAY" if mode == "L" else "RGB", **sizes)
+        image = simplejpeg.decode_jpeg(raw, "GRAY" if mode == "L" else "RGB", **sizes)
     except ValueError as error:
         reason = str(error)
         if any(word in reason.lower() for word in _DAMAGE):
             raise DataError(f"damaged JPEG ({reason.rstrip('.')})") from error
         return None
-    return picture
+    return image
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
-    """Raise DataError when a picture is empty or larger than the cap."""
+    """Raise DataError when an image is empty or larger than the cap."""
     if width * height > max_pixels:
         raise DataError(f"{width} x {height} pixels, more than the cap of {max_pixels}; make it smaller")
     if width < 1 or height < 1:
-        raise DataError(f"{width} x {height} pixels; a picture needs one")
+        raise DataError(f"{width} x {height} pixels; an image needs one")
 
 
 def orientation(raw: bytes) -> int:
@@ -101,15 +101,15 @@ def _orientation_in_tiff(tiff: bytes) -> int:
     return 1
 
 
-def oriented(picture: NDArray[np.uint8], value: int) -> NDArray[np.uint8]:
+def oriented(image: NDArray[np.uint8], value: int) -> NDArray[np.uint8]:
     """(h, w, c) turned upright for EXIF orientation `value`; 5 to 8 exchange height and width."""
     if value in (5, 6, 7, 8):
-        picture = picture.transpose(1, 0, 2)
+        image = image.transpose(1, 0, 2)
     if value in (3, 4, 7, 8):
-        picture = picture[::-1]
+        image = image[::-1]
     if value in (2, 3, 6, 7):
-        picture = picture[:, ::-1]
-    return picture if value == 1 else np.ascontiguousarray(picture)
+        image = image[:, ::-1]
+    return image if value == 1 else np.ascontiguousarray(image)
 
 
 @cache

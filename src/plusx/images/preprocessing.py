@@ -1,4 +1,4 @@
-"""From a decoded picture to the numbers a network takes: resize, crop, normalise."""
+"""From a decoded image to the numbers a network takes: resize, crop, normalise."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pictures become input: `mode`, shorter side `resize_px`, centre `crop_px`, then (x · scale - mean) / std.
+    """How images become input: `mode`, shorter side `resize_px`, centre `crop_px`, then (x · scale - mean) / std.
 
-    resize_px None leaves the size, crop_px None crops nothing (then the pictures of a batch must be equal in size).
+    resize_px None leaves the size, crop_px None crops nothing (then the images of a batch must be equal in size).
     mean and std have one value a channel. Raises DataError for values that cannot be.
     """
 
@@ -67,41 +67,41 @@ class Preprocessing:
         return cls(mean=mean, std=std, **known)
 
 
-def resize_crop(picture: NDArray[np.uint8], pre: Preprocessing) -> NDArray[np.uint8]:
+def resize_crop(image: NDArray[np.uint8], pre: Preprocessing) -> NDArray[np.uint8]:
     """uint8 (h, w, c) → (crop, crop, c): shorter side to resize_px, then the centre; one antialiased pass over both.
 
     Sizes are torchvision's: the longer side is int(resize_px · longer / shorter); the crop starts at
-    round((side - crop) / 2), halves to even. A crop larger than the picture is filled with black, as there.
+    round((side - crop) / 2), halves to even. A crop larger than the image is filled with black, as there.
     """
-    h, w = picture.shape[:2]
+    h, w = image.shape[:2]
     if pre.resize_px is not None:
         to_h, to_w = _shorter_to(h, w, pre.resize_px)
         if pre.crop_px is not None and pre.crop_px <= min(to_h, to_w):
             # only the part that is kept is resampled: the same filter taps, a fraction of the work
-            return _resized_centre(picture, (to_h, to_w), pre.crop_px, pre.interpolation)
-        picture = resize_box(picture, (0, 0, w, h), (to_h, to_w), pre.interpolation)
-    return picture if pre.crop_px is None else centre_crop(picture, pre.crop_px)
+            return _resized_centre(image, (to_h, to_w), pre.crop_px, pre.interpolation)
+        image = resize_box(image, (0, 0, w, h), (to_h, to_w), pre.interpolation)
+    return image if pre.crop_px is None else centre_crop(image, pre.crop_px)
 
 
 def resize_box(
-    picture: NDArray[np.uint8], box: Box, size: tuple[int, int], interpolation: Interpolation = "bilinear"
+    image: NDArray[np.uint8], box: Box, size: tuple[int, int], interpolation: Interpolation = "bilinear"
 ) -> NDArray[np.uint8]:
     """The part `box` = (left, top, right, bottom) of uint8 (h, w, c), resized to `size` = (h, w), Pillow's filters."""
     from PIL import Image
 
-    h, w, c = picture.shape
+    h, w, c = image.shape
     if tuple(box) == (0, 0, w, h) and size == (h, w):
-        return picture
+        return image
     kernel = Image.Resampling.BICUBIC if interpolation == "bicubic" else Image.Resampling.BILINEAR
     left = top = 0
     if interpolation == "bilinear":
-        # Pillow copies what it is given: of wide pictures, and of random crops, most would be for nothing. A part may be
+        # Pillow copies what it is given: of wide images, and of random crops, most would be for nothing. A part may be
         # taken rows first where the whole is taken columns first: one level for bilinear, but bicubic clips in between
         (left, right), (top, bottom) = _reached(box[0], box[2], size[1], w), _reached(box[1], box[3], size[0], h)
-        picture = picture[top:bottom, left:right]
-    image = Image.fromarray(picture[..., 0] if c == 1 else picture)
+        image = image[top:bottom, left:right]
+    pil_image = Image.fromarray(image[..., 0] if c == 1 else image)
     inner = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
-    return _as_array(image.resize((size[1], size[0]), kernel, box=inner))
+    return _as_array(pil_image.resize((size[1], size[0]), kernel, box=inner))
 
 
 def _reached(low: float, high: float, to: int, side: int) -> tuple[int, int]:
@@ -110,16 +110,16 @@ def _reached(low: float, high: float, to: int, side: int) -> tuple[int, int]:
     return max(0, math.floor(low - far)), min(side, math.ceil(high + far))
 
 
-def centre_crop(picture: NDArray[np.uint8], crop_px: int) -> NDArray[np.uint8]:
+def centre_crop(image: NDArray[np.uint8], crop_px: int) -> NDArray[np.uint8]:
     """The centre (crop, crop, c) of uint8 (h, w, c); what is missing is black."""
-    h, w = picture.shape[:2]
+    h, w = image.shape[:2]
     if h < crop_px or w < crop_px:
         pad_h, pad_w = max(crop_px - h, 0), max(crop_px - w, 0)
         padding = ((pad_h // 2, pad_h - pad_h // 2), (pad_w // 2, pad_w - pad_w // 2), (0, 0))
-        picture = np.pad(picture, padding)
-        h, w = picture.shape[:2]
+        image = np.pad(image, padding)
+        h, w = image.shape[:2]
     top, left = _crop_start(h, crop_px), _crop_start(w, crop_px)
-    return picture[top : top + crop_px, left : left + crop_px]
+    return image[top : top + crop_px, left : left + crop_px]
 
 
 def normalise(batch: NDArray[np.uint8], pre: Preprocessing) -> NDArray[np.float32]:
@@ -128,7 +128,7 @@ def normalise(batch: NDArray[np.uint8], pre: Preprocessing) -> NDArray[np.float3
     Each of the 256 values a channel can have is computed once, in float64, and rounded once.
     """
     if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[-1] != pre.channels:
-        raise DataError(f"pictures are {batch.dtype} {batch.shape}; expected uint8 (n, h, w, {pre.channels})")
+        raise DataError(f"images are {batch.dtype} {batch.shape}; expected uint8 (n, h, w, {pre.channels})")
     n, h, w, c = batch.shape
     out = np.empty((n, c, h, w), dtype=np.float32)
     values = np.arange(256, dtype=np.float64) * pre.scale
@@ -150,14 +150,14 @@ def _crop_start(side: int, crop_px: int) -> int:
 
 
 def _resized_centre(
-    picture: NDArray[np.uint8], to: tuple[int, int], crop_px: int, interpolation: Interpolation
+    image: NDArray[np.uint8], to: tuple[int, int], crop_px: int, interpolation: Interpolation
 ) -> NDArray[np.uint8]:
-    h, w = picture.shape[:2]
+    h, w = image.shape[:2]
     to_h, to_w = to
     top, left = _crop_start(to_h, crop_px), _crop_start(to_w, crop_px)
     y, x = h / to_h, w / to_w
     box = (left * x, top * y, min((left + crop_px) * x, w), min((top + crop_px) * y, h))
-    return resize_box(picture, box, (crop_px, crop_px), interpolation)
+    return resize_box(image, box, (crop_px, crop_px), interpolation)
 
 
 def _as_array(image: object) -> NDArray[np.uint8]:

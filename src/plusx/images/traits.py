@@ -1,21 +1,21 @@
-"""How a picture is stored, where that tends to surprise: CMYK, 16 bits, a turn left to the viewer."""
+"""How an image is stored, where that tends to surprise: CMYK, 16 bits, a turn left to the viewer."""
 
 from __future__ import annotations
 
 from PIL import Image
 
-from plusx.images.decode import BAD_PICTURE, ORIENTATION_TAG, opened
+from plusx.images.decode import BAD_IMAGE, ORIENTATION_TAG, opened
 
 _WIDE = ("I", "I;", "F")
 
 
 def traits(raw: bytes) -> tuple[str, ...]:
-    """Which of cmyk, 16-bit, rotated are true of an encoded picture that images.decode can read."""
+    """Which of cmyk, 16-bit, rotated are true of an encoded image that images.decode can read."""
     with opened(raw) as image:
         wide = image.mode.startswith(_WIDE) or _wide_colour(image)
         try:
             turn = image.getexif().get(ORIENTATION_TAG, 1)
-        except BAD_PICTURE:  # nonsense in EXIF turns nothing
+        except BAD_IMAGE:  # nonsense in EXIF turns nothing
             turn = 1
         rotated = isinstance(turn, int) and 2 <= turn <= 8
         said = (("cmyk", image.mode == "CMYK"), ("16-bit", wide), ("rotated", rotated))

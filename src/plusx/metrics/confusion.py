@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Confused(NamedTuple):
-    """How many `times` pictures of class `true` were named `answer`, and their share of the class."""
+    """How many `times` images of class `true` were named `answer`, and their share of the class."""
 
     true: str
     answer: str

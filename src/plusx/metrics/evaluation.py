@@ -14,7 +14,7 @@ from plusx.errors import DataError, RunError
 
 BINS = 15  # Guo et al. 2017 (arXiv 1706.04599), section 5
 _UNIT = 1 << 24  # losses and confidences are summed in units of 2^-24
-_MAX_NLL = 1e6  # of one picture; keeps 2^63 out of reach for 5 · 10^5 hopeless pictures
+_MAX_NLL = 1e6  # of one image; keeps 2^63 out of reach for 5 · 10^5 hopeless images
 _Z95 = 1.959963984540054
 
 
@@ -36,7 +36,7 @@ def wilson(hits: int, n: int, z: float = _Z95) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How many pictures of a class there were, and how many were named right."""
+    """How many images of a class there were, and how many were named right."""
 
     name: str
     n: int
@@ -44,13 +44,13 @@ class ClassScore:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % Wilson interval of the share named right; None without pictures."""
+        """The 95 % Wilson interval of the share named right; None without images."""
         return wilson(self.correct, self.n)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation says, shares of 1; None where there is nothing to tell (no pictures, top-5 of ≤ 5 classes).
+    """What an evaluation says, shares of 1; None where there is nothing to tell (no images, top-5 of ≤ 5 classes).
 
     `nll` is the mean negative log-likelihood in nats, `ece` the expected calibration error over 15 bins, `confusion`
     int64 (classes, classes): row = true class, column = answer. `interval` is top-1's 95 % Wilson interval.
@@ -96,7 +96,7 @@ class Counters:
         k = len(self.classes)
         if k < 1:
             raise DataError("no classes to evaluate; at least 1")
-        # confusion k·k | top-5 hits, NLL | per bin: pictures, hits, confidence
+        # confusion k·k | top-5 hits, NLL | per bin: images, hits, confidence
         self.vector = np.zeros(k * k + 2 + 3 * BINS, dtype=np.int64)
         self._confusion = self.vector[: k * k].reshape(k, k)
         self._sums = self.vector[k * k : k * k + 2]
@@ -121,7 +121,7 @@ class Counters:
             raise DataError(f"label {int(truth.max() if truth.max() >= k else truth.min())} is not one of {k} classes")
         bad = int((~np.isfinite(scores)).any(axis=1).sum())
         if bad:
-            count = f"{bad} of {len(truth)} pictures"
+            count = f"{bad} of {len(truth)} images"
             raise RunError(f"the network's answers are not finite ({count}); take an earlier checkpoint")
         answer = scores.argmax(axis=1)
         np.add.at(self._confusion, (truth, answer), 1)

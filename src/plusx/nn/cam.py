@@ -47,7 +47,7 @@ class Cam:
         return self.info.start + cell[0] * self.info.stride, self.info.start + cell[1] * self.info.stride
 
     def field(self, cell: tuple[int, int]) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom) of a cell's local field in pixels, which may reach beyond the picture."""
+        """(left, top, right, bottom) of a cell's local field in pixels, which may reach beyond the image."""
         y, x = self.centre(cell)
         half = self.info.rf / 2
         return x - half, y - half, x + half, y + half
@@ -60,7 +60,7 @@ def _centred(side: int, cells: int, info: MapInfo) -> NDArray[np.float64]:
 
 
 def grad_cam(net: ResNet, x: Tensor, at: str | None = None, class_index: int | None = None) -> Cam:
-    """Grad-CAM of one picture (1, c, h, w) at a place, by default the last map, for a class, by default the likeliest.
+    """Grad-CAM of one image (1, c, h, w) at a place, by default the last map, for a class, by default the likeliest.
 
     heat = relu(Σ over channels of map · mean gradient of the class's logit) (arXiv 1610.02391, equations 1 and 2), in eval
     mode, on activations used once. Raises SpecError, GeometryError.
@@ -71,7 +71,7 @@ def grad_cam(net: ResNet, x: Tensor, at: str | None = None, class_index: int | N
             f"{net.spec} names no classes, and a heat map explains one; give a network with fc (new_head makes one)"
         )
     if x.ndim != 4 or x.shape[0] != 1:
-        raise GeometryError(f"an input of {list(x.shape)}; one picture at a time, (1, {net.spec.in_channels}, h, w)")
+        raise GeometryError(f"an input of {list(x.shape)}; one image at a time, (1, {net.spec.in_channels}, h, w)")
     if class_index is not None and not 0 <= class_index < classes:
         raise SpecError(f"class {class_index} of a network with {classes}; give 0 to {classes - 1}")
     at = check_place(lower(net.spec), net.stage_names[-1] if at is None else at)

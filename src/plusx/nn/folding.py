@@ -32,7 +32,7 @@ def fold_norm(net: ResNet) -> ResNet:
         )
     if spec.norm.startswith("group"):
         raise SpecError(
-            f"norm={spec.norm} takes its statistics from each picture and cannot be folded; only batch and frozen can"
+            f"norm={spec.norm} takes its statistics from each image and cannot be folded; only batch and frozen can"
         )
     folded: dict[str, Tensor] = {}
     for conv, norm in _pairs(net):

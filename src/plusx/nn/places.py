@@ -17,7 +17,7 @@ from plusx.nn.resnet import ResNet
 class MapInfo(NamedTuple):
     """One map of a network: channels, pixels from cell to cell, side of a cell's field, centre of cell 0 (0.5 = pixel 0's).
 
-    `whole` names what makes each cell see the whole picture (a gate, a group norm), or is None: `rf` is local then.
+    `whole` names what makes each cell see the whole image (a gate, a group norm), or is None: `rf` is local then.
     """
 
     channels: int
@@ -27,7 +27,7 @@ class MapInfo(NamedTuple):
     whole: str | None = None
 
     def __str__(self) -> str:
-        seen = f"field {self.rf} px" + (f" (the whole picture by {self.whole})" if self.whole else "")
+        seen = f"field {self.rf} px" + (f" (the whole image by {self.whole})" if self.whole else "")
         return f"{self.channels} channels, stride {self.stride}, {seen}, first cell at {self.start:g} px"
 
 

@@ -76,7 +76,7 @@ def dilate(net: ResNet, output_stride: int) -> ResNet:
 
 
 def adapt_input(net: ResNet, channels: int) -> ResNet:
-    """The network for pictures of `channels` channels; its first convolution is summed for one, else repeated and scaled.
+    """The network for images of `channels` channels; its first convolution is summed for one, else repeated and scaled.
 
     One channel: the sum over the old ones, so that grey copies of it would give the same. n: old channel i mod c, times
     c / n (timm models/_manipulate.py adapt_input_conv and segmentation_models.pytorch patch_first_conv, for c = 3).

@@ -1,4 +1,4 @@
-"""Feature vectors of pictures: a network cut where asked, its map averaged over the picture."""
+"""Feature vectors of images: a network cut where asked, its map averaged over the image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from plusx.specs import ResNetSpec
 
 @dataclass(frozen=True)
 class Embedding:
-    """float32 (channels,) of one picture, or why there is none."""
+    """float32 (channels,) of one image, or why there is none."""
 
     path: str
     error: str | None
@@ -29,7 +29,7 @@ class Embedding:
 
 
 class Embedder:
-    """Vectors of pictures; `width` is how long they are. Made by `embedder`."""
+    """Vectors of images; `width` is how long they are. Made by `embedder`."""
 
     def __init__(self, pipeline: Pipeline, width: int) -> None:
         self.pipeline, self.width = pipeline, width

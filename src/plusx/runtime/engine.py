@@ -1,4 +1,4 @@
-"""What every engine is to the pipeline: pictures in, answers out, from several threads at once."""
+"""What every engine is to the pipeline: images in, answers out, from several threads at once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Engine(Protocol):
 
     plan: Plan
 
-    def infer(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answers (n, …) to uint8 pictures (n, h, w, c); n ≤ plan.batch."""
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Answers (n, …) to uint8 images (n, h, w, c); n ≤ plan.batch."""
         ...
 
 
@@ -41,7 +41,7 @@ def open_engine(bundle: Bundle, plan: Plan, graph: Graph | None = None) -> Engin
     raise SpecError(f"engine={plan.engine}, is not one of runtime's; allowed: openvino, onnxruntime")
 
 
-def padded(pictures: NDArray[np.uint8], batch: int) -> NDArray[np.uint8]:
-    """The pictures filled up to a whole batch with the last one: an engine compiled for one size computes one way."""
-    missing = batch - len(pictures)
-    return pictures if missing <= 0 else np.concatenate([pictures, np.repeat(pictures[-1:], missing, axis=0)])
+def padded(images: NDArray[np.uint8], batch: int) -> NDArray[np.uint8]:
+    """The images filled up to a whole batch with the last one: an engine compiled for one size computes one way."""
+    missing = batch - len(images)
+    return images if missing <= 0 else np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.data.archive import members, open_stream
-from plusx.data.parquet import encoded_pictures
+from plusx.data.parquet import encoded_images
 from plusx.errors import DataError
 from plusx.images import MAX_FILE_BYTES, OTHER_SUFFIXES, SUFFIXES
 
@@ -24,7 +24,7 @@ Source = Path | bytes | NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One picture to look at: its name in the rows, and what to decode; `source` None where `error` says why not."""
+    """One image to look at: its name in the rows, and what to decode; `source` None where `error` says why not."""
 
     name: str
     source: Source | None
@@ -32,28 +32,28 @@ class Item:
 
 
 def find(paths: Iterable[str]) -> Iterator[Item]:
-    """The pictures of every path, as they are found. A name that is nothing becomes an item, and so a row, of its own.
+    """The images of every path, as they are found. A name that is nothing becomes an item, and so a row, of its own.
 
-    Raises DataError, when it comes to it, for a folder without pictures, a pattern without match, a PATH that is empty.
+    Raises DataError, when it comes to it, for a folder without images, a pattern without match, a PATH that is empty.
     """
     for text in paths:
         if text == "-":
             yield from (Item(line, Path(line)) for line in _lines())
         elif not text:
-            raise DataError("PATH is empty (''); name a picture, a folder or a pattern")
+            raise DataError("PATH is empty (''); name an image, a folder or a pattern")
         else:
             yield from _one(text)
 
 
 def is_countable(paths: Iterable[str]) -> bool:
-    """Whether the pictures can be counted beforehand at no cost: no stdin, no archive to unpack."""
+    """Whether the images can be counted beforehand at no cost: no stdin, no archive to unpack."""
     return not any(text == "-" or text.lower().endswith((*TARS, ".parquet")) for text in paths)
 
 
 def _one(text: str) -> Iterator[Item]:
     path = Path(text)
     if path.is_dir():
-        yield from _nonempty(_folder(path), f"no pictures in {text}; formats by suffix: {', '.join(sorted(SUFFIXES))}")
+        yield from _nonempty(_folder(path), f"no images in {text}; formats by suffix: {', '.join(sorted(SUFFIXES))}")
     elif not os.path.lexists(path) and glob.has_magic(text):
         matches = sorted(glob.iglob(text, recursive=True))
         yield from _nonempty(
@@ -96,7 +96,7 @@ def _file(path: Path) -> Item:
 
 
 def _folder(root: Path, depth: int = 0, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Item]:
-    """Pictures below `root`, depth first, by name. Links are followed, but never into a folder that one is already in."""
+    """Images below `root`, depth first, by name. Links are followed, but never into a folder that one is already in."""
     try:
         about = os.stat(root)
         with os.scandir(root) as listing:
@@ -123,7 +123,7 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
 
 
 def _tar(path: Path) -> Iterator[Item]:
-    """Pictures of a tar archive in the order they lie in it; nothing is unpacked to disk."""
+    """Images of a tar archive in the order they lie in it; nothing is unpacked to disk."""
     try:
         with open_stream(path) as stream:
             for name, _, size in members(stream):
@@ -138,9 +138,9 @@ def _tar(path: Path) -> Iterator[Item]:
 
 
 def _parquet(path: Path) -> Iterator[Item]:
-    """Pictures of a Parquet file, named by row."""
+    """Images of a Parquet file, named by row."""
     try:
-        for row, raw in enumerate(encoded_pictures(path)):
+        for row, raw in enumerate(encoded_images(path)):
             yield Item(f"{path}/{row}", raw or b"")
     except DataError as error:
         yield Item(str(path), None, str(error))

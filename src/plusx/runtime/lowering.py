@@ -12,13 +12,13 @@ from plusx.graph import Block, Graph, Op
 from plusx.runtime.quiet import openvino, opset
 from plusx.runtime.tensors import NORM_EPS, Array, Tensors, paired
 
-INPUT, OUTPUT = "pictures", "answers"
+INPUT, OUTPUT = "images", "answers"
 Node = Any
 """An OpenVINO node; the binding has no types of its own."""
 
 
 def network(graph: Graph, weights: Mapping[str, NDArray[np.generic]], size: tuple[int, int] | None) -> Any:
-    """The openvino.Model of `graph`: float32 "pictures" (?, c, h, w) → "answers", norms folded where they can be.
+    """The openvino.Model of `graph`: float32 "images" (?, c, h, w) → "answers", norms folded where they can be.
 
     `size` None leaves height and width open. "answers" are logits (n, classes), pooled features (n, c), or a cut
     network's map (n, c, h, w). Raises WeightsError, MissingExtra.
@@ -26,12 +26,12 @@ def network(graph: Graph, weights: Mapping[str, NDArray[np.generic]], size: tupl
     ov = openvino()
     height, width = size or (-1, -1)
     channels = graph.stem[0].c_in
-    pictures = opset().parameter(ov.PartialShape([-1, channels, height, width]), np.float32, name=INPUT)
-    pictures.output(0).tensor.set_names({INPUT})
-    answers = Lowering(weights).whole(graph, pictures)
+    images = opset().parameter(ov.PartialShape([-1, channels, height, width]), np.float32, name=INPUT)
+    images.output(0).tensor.set_names({INPUT})
+    answers = Lowering(weights).whole(graph, images)
     result = opset().result(answers)
     result.output(0).tensor.set_names({OUTPUT})
-    return ov.Model([result], [pictures], "plusx")
+    return ov.Model([result], [images], "plusx")
 
 
 def _ints(values: list[int]) -> NDArray[np.int64]:

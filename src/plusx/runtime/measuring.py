@@ -1,4 +1,4 @@
-"""How fast an engine is: images a second, milliseconds a picture, and what a process costs from its start."""
+"""How fast an engine is: images a second, milliseconds an image, and what a process costs from its start."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ STAT = Path("/proc/stat")
 
 
 def noise(side: int, channels: int, n: int, seed: int = 0) -> NDArray[np.uint8]:
-    """uint8 (n, side, side, channels): what is on a picture does not change how long a network takes."""
+    """uint8 (n, side, side, channels): what is on an image does not change how long a network takes."""
     return np.random.default_rng(seed).integers(0, 256, (n, side, side, channels), dtype=np.uint8)
 
 
-def images_per_s(engine: Engine, pictures: NDArray[np.uint8], seconds: float) -> float:
+def images_per_s(engine: Engine, images: NDArray[np.uint8], seconds: float) -> float:
     """Throughput with every worker of the plan busy for `seconds`."""
     plan = engine.plan
-    batch = pictures[: plan.batch]
+    batch = images[: plan.batch]
     stop = time.perf_counter() + seconds
     counts = [0] * plan.workers
 
@@ -55,10 +55,10 @@ def images_per_s(engine: Engine, pictures: NDArray[np.uint8], seconds: float) ->
     return sum(counts) / (time.perf_counter() - begun)
 
 
-def latencies_ms(engine: Engine, pictures: NDArray[np.uint8], seconds: float) -> list[float]:
-    """Milliseconds of single calls with one picture, one after another, for `seconds`; at least ten."""
+def latencies_ms(engine: Engine, images: NDArray[np.uint8], seconds: float) -> list[float]:
+    """Milliseconds of single calls with one image, one after another, for `seconds`; at least ten."""
     times: list[float] = []
-    one, stop = pictures[:1], time.perf_counter() + seconds
+    one, stop = images[:1], time.perf_counter() + seconds
     while time.perf_counter() < stop or len(times) < 10:
         begun = time.perf_counter()
         engine.infer(one)

@@ -1,6 +1,6 @@
-"""Pictures through decoding and a network, in order, with bounded memory.
+"""Images through decoding and a network, in order, with bounded memory.
 
-Each of `workers` threads takes pictures, decodes them and then waits while the engine computes them on the worker's
+Each of `workers` threads takes images, decodes them and then waits while the engine computes them on the worker's
 share of the cores. So at any moment as many threads are busy as there are cores, whichever of the two takes longer;
 splitting the cores between decoders and engine would leave one side waiting for the other.
 """
@@ -21,7 +21,7 @@ from plusx.runtime.engine import Engine
 from plusx.runtime.inputs import Item, Source
 
 AHEAD = 4
-"""Groups a worker may be ahead of what was taken: enough to hide one slow picture, few enough to hold little memory."""
+"""Groups a worker may be ahead of what was taken: enough to hide one slow image, few enough to hold little memory."""
 Answer = NDArray[np.float32]
 Row = tuple[str, str | None, Answer | None]
 """Name, why there is no answer (or None), answer (or None)."""
@@ -34,7 +34,7 @@ class Pipeline:
         self.engine, self.pre, self.exact_decode = engine, pre, exact_decode
 
     def run(self, items: Iterable[Item]) -> Iterator[Row]:
-        """One row an item, in order. A picture that cannot be read is a row with its reason; the rest goes on."""
+        """One row an item, in order. An image that cannot be read is a row with its reason; the rest goes on."""
         plan, source = self.engine.plan, iter(items)
         waiting: deque[Future[list[Row]]] = deque()
         pool = ThreadPoolExecutor(plan.workers, thread_name_prefix="plusx")
@@ -50,7 +50,7 @@ class Pipeline:
 
     def _work(self, group: list[Item]) -> list[Row]:
         read = [self._read(item) for item in group]
-        good = [picture for picture in read if not isinstance(picture, str)]
+        good = [image for image in read if not isinstance(image, str)]
         answers = iter(self.engine.infer(np.stack(good)) if good else ())
         return [
             (item.name, found, None) if isinstance(found, str) else _judged(item.name, next(answers))
@@ -58,9 +58,9 @@ class Pipeline:
         ]
 
     def _read(self, item: Item) -> NDArray[np.uint8] | str:
-        """A picture at the network's size, or the reason why not."""
+        """An image at the network's size, or the reason why not."""
         if item.source is None:
-            return item.error or "no picture"
+            return item.error or "no image"
         try:
             return resize_crop(self._pixels(item.source), self.pre)
         except DataError as error:

@@ -24,7 +24,7 @@ _MODULES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torc
 
 @dataclass(frozen=True)
 class Plan:
-    """`workers` threads, each decoding a picture and then having it computed; `threads` cores in all, `batch` a call."""
+    """`workers` threads, each decoding an image and then having it computed; `threads` cores in all, `batch` a call."""
 
     engine: str
     precision: str
@@ -106,7 +106,7 @@ def best_proven(bundle: Bundle, engine: str) -> str:
 
 
 def usual_batch(bundle: Bundle, precision: str = "fp32") -> int:
-    """Pictures a call: 1 for real networks, more where a call would cost as much as the network.
+    """Images a call: 1 for real networks, more where a call would cost as much as the network.
 
     In int8 at least 2: products are so quick that fetching weights shows. ResNet-50 on two Zen 4 cores, images/s at 1, 2, 4 and
     6 a call: int8 89, 93, 90, 88; bf16 52, 50, 48, 46; fp32 the same.

@@ -1,4 +1,4 @@
-"""Naming pictures without torch."""
+"""Naming images without torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from plusx.runtime.inputs import Item, Source
 from plusx.runtime.pipeline import Pipeline
 from plusx.runtime.plan import choose
 
-Picture = str | Source
+Image = str | Source
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a network said of one picture: classes with probabilities, likeliest first; or why there is none."""
+    """What a network said of one image: classes with probabilities, likeliest first; or why there is none."""
 
     path: str
     error: str | None
@@ -29,16 +29,16 @@ class Prediction:
 
 
 class Predictor:
-    """A network ready to name pictures: `predictor(["a.jpg", "b.png"])`. Made by `plusx.predictor`."""
+    """A network ready to name images: `predictor(["a.jpg", "b.png"])`. Made by `plusx.predictor`."""
 
     def __init__(self, bundle: Bundle, pipeline: Pipeline, top: int) -> None:
         self.bundle, self.pipeline, self.top = bundle, pipeline, top
         self.plan = pipeline.engine.plan
 
-    def __call__(self, pictures: Picture | Iterable[Picture]) -> list[Prediction]:
-        """One Prediction a picture, in order: a path, the bytes of a file, or a uint8 array (h, w, c)."""
-        one = isinstance(pictures, str | Path | bytes | np.ndarray)
-        return list(self.stream(_items([pictures] if one else pictures)))  # type: ignore[list-item]
+    def __call__(self, images: Image | Iterable[Image]) -> list[Prediction]:
+        """One Prediction an image, in order: a path, the bytes of a file, or a uint8 array (h, w, c)."""
+        one = isinstance(images, str | Path | bytes | np.ndarray)
+        return list(self.stream(_items([images] if one else images)))  # type: ignore[list-item]
 
     def stream(self, items: Iterable[Item]) -> Iterator[Prediction]:
         """As a call, for items as they come and with bounded memory: see `plusx.runtime.find`."""
@@ -46,7 +46,7 @@ class Predictor:
             yield Prediction(name, error) if answer is None else Prediction(name, None, self._top(answer))
 
     def warm_up(self) -> Predictor:
-        """Compute once on every worker's behalf, so that the first picture is as quick as the next."""
+        """Compute once on every worker's behalf, so that the first image is as quick as the next."""
         side = self.bundle.preprocessing.crop_px or 64
         blank = np.zeros((side, side, self.bundle.preprocessing.channels), dtype=np.uint8)
         self([blank] * (self.plan.workers * self.plan.batch))
@@ -90,7 +90,7 @@ def unwarmed(
     exact_decode: bool,
     count: int | None = None,
 ) -> Predictor:
-    """`predictor` without its first computation; `count` pictures, if so few, get all cores between them."""
+    """`predictor` without its first computation; `count` images, if so few, get all cores between them."""
     if top < 1:
         raise DataError(f"top={top}, must be at least 1")
     bundle = source if isinstance(source, Bundle) else open_bundle(source)
@@ -118,11 +118,11 @@ def likeliest(shares: NDArray[np.float64], k: int) -> Sequence[int]:
     return [int(i) for i in np.argsort(-shares, kind="stable")[:k]]
 
 
-def _items(pictures: Iterable[Picture]) -> Iterator[Item]:
-    for i, picture in enumerate(pictures):
-        if isinstance(picture, str | Path):
-            yield Item(str(picture), Path(picture))
-        elif isinstance(picture, bytes | np.ndarray):
-            yield Item(f"#{i}", picture)
+def _items(images: Iterable[Image]) -> Iterator[Item]:
+    for i, image in enumerate(images):
+        if isinstance(image, str | Path):
+            yield Item(str(image), Path(image))
+        elif isinstance(image, bytes | np.ndarray):
+            yield Item(f"#{i}", image)
         else:
-            yield Item(f"#{i}", None, f"a {type(picture).__name__} is no picture; give a path, bytes or a uint8 array")
+            yield Item(f"#{i}", None, f"a {type(image).__name__} is no image; give a path, bytes or a uint8 array")

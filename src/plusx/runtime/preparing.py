@@ -9,7 +9,7 @@ from plusx.runtime.quiet import openvino
 
 
 def fold_preprocessing(model: Any, pre: Preprocessing) -> Any:
-    """The same network taking the uint8 pictures that `plusx.images.resize_crop` gives: (n, h, w, c)."""
+    """The same network taking the uint8 images that `plusx.images.resize_crop` gives: (n, h, w, c)."""
     openvino()
     from openvino import Layout, Type
     from openvino.preprocess import PrePostProcessor

@@ -17,7 +17,7 @@ from plusx.runtime.predicting import Prediction
 
 FORMATS = ("csv", "jsonl")
 _NEAR = 1e-5
-"""By how much probabilities of the same network and picture may differ between two starts (CSV keeps six digits)."""
+"""By how much probabilities of the same network and image may differ between two starts (CSV keeps six digits)."""
 
 
 def header(columns: int) -> str:
@@ -75,7 +75,7 @@ class Resumed:
 def resume(path: Path, form: str, items: Iterable[Item], columns: int) -> Resumed:
     """Cut a half-written file to its whole rows and skip their items.
 
-    The last whole row is compared with what is computed now (`same`), so another network or other pictures are found
+    The last whole row is compared with what is computed now (`same`), so another network or other images are found
     out. Raises DataError when the file's rows are not of these items.
     """
     waiting = iter(items)

@@ -1,4 +1,4 @@
-"""Copying pictures into a folder a class."""
+"""Copying images into a folder a class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNSURE, UNREAD = "_unsure", "_not_read"
 
 
 class Sorter:
-    """Copies each picture into `root`/CLASS; without a class into _unsure, unreadable ones into _not_read."""
+    """Copies each image into `root`/CLASS; without a class into _unsure, unreadable ones into _not_read."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
@@ -25,7 +25,7 @@ class Sorter:
             raise DataError(f"--sort-into {root}, cannot be made ({error.strerror}); choose another place") from error
 
     def __call__(self, row: Prediction) -> None:
-        """A picture that vanished since, or a full disk, is remembered in `failed`; the rest goes on."""
+        """An image that vanished since, or a full disk, is remembered in `failed`; the rest goes on."""
         path = Path(row.path)
         kind = UNREAD if row.error is not None else folder_name(row.top[0][0]) if row.top else UNSURE
         try:
@@ -40,7 +40,7 @@ class Sorter:
 
 
 def free_name(wanted: Path, source: Path) -> Path | None:
-    """`wanted`, or with -2, -3, … when other pictures have the name; None when this very picture is there."""
+    """`wanted`, or with -2, -3, … when other images have the name; None when this very image is there."""
     number, target = 1, wanted
     while os.path.lexists(target):
         if target.is_file() and filecmp.cmp(source, target, shallow=False):

@@ -81,12 +81,12 @@ def candidates(bundle: Bundle, purpose: str, cores: int) -> Iterator[Plan]:
 
 
 def measured(engine: Engine, bundle: Bundle, purpose: str, seconds: float) -> float:
-    pictures = noise(bundle.preprocessing.crop_px or 224, bundle.preprocessing.channels, engine.plan.batch)
+    images = noise(bundle.preprocessing.crop_px or 224, bundle.preprocessing.channels, engine.plan.batch)
     if purpose == "latency":
-        latencies_ms(engine, pictures, 0)
-        return statistics.median(latencies_ms(engine, pictures, seconds))
-    images_per_s(engine, pictures, seconds / 4)
-    return images_per_s(engine, pictures, seconds)
+        latencies_ms(engine, images, 0)
+        return statistics.median(latencies_ms(engine, images, seconds))
+    images_per_s(engine, images, seconds / 4)
+    return images_per_s(engine, images, seconds)
 
 
 def final(bundle: Bundle, plans: list[Plan], purpose: str, seconds: float) -> tuple[Plan, float]:

@@ -19,7 +19,7 @@ _GROUP = 512
 
 
 class Npy:
-    """FILE.npy, float32 (n, width), a row of NaN for a picture that cannot be read; FILE.csv: path, error of each row."""
+    """FILE.npy, float32 (n, width), a row of NaN for an image that cannot be read; FILE.csv: path, error of each row."""
 
     def __init__(self, path: Path, width: int) -> None:
         self.width, self.n = width, 0
@@ -58,7 +58,7 @@ class Npy:
 
 
 class Parquet:
-    """FILE.parquet: path, error, vector (list of float32; null for a picture that cannot be read)."""
+    """FILE.parquet: path, error, vector (list of float32; null for an image that cannot be read)."""
 
     def __init__(self, path: Path, width: int) -> None:
         try:

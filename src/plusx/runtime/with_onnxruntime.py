@@ -34,7 +34,7 @@ class ONNXRuntime:
             raise BundleError(f"{path} cannot be loaded ({str(error).splitlines()[0]}); export it anew") from error
         self._input = self._session.get_inputs()[0].name
 
-    def infer(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        whole = np.ascontiguousarray(padded(pictures, self.plan.batch))
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        whole = np.ascontiguousarray(padded(images, self.plan.batch))
         answers = self._session.run(None, {self._input: whole})[0]
-        return np.asarray(answers, dtype=np.float32)[: len(pictures)]
+        return np.asarray(answers, dtype=np.float32)[: len(images)]

@@ -43,32 +43,32 @@ class OpenVINO:
         self._static = self._compiled.input().get_partial_shape().is_static
         self._mine = threading.local()
 
-    def infer(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         request = getattr(self._mine, "request", None)
         if request is None:
             request = self._mine.request = self._compiled.create_infer_request()
         try:
             if self._static:
-                self._fill(request, pictures)
+                self._fill(request, images)
                 request.infer()
             else:
-                request.infer([np.ascontiguousarray(padded(pictures, self.plan.batch))], share_inputs=True)
+                request.infer([np.ascontiguousarray(padded(images, self.plan.batch))], share_inputs=True)
         except RuntimeError as error:
             raise RunError(f"OpenVINO failed ({_first_line(error)}); try --engine onnxruntime or torch") from error
-        return np.array(request.get_output_tensor().data[: len(pictures)], dtype=np.float32)
+        return np.array(request.get_output_tensor().data[: len(images)], dtype=np.float32)
 
-    def _fill(self, request: Any, pictures: NDArray[np.uint8]) -> None:
+    def _fill(self, request: Any, images: NDArray[np.uint8]) -> None:
         """Into the request's own memory: handing over another array each time costs 3 % of a ResNet-50 in int8.
 
-        What is left of the batch holds the last picture, as `padded` does it.
+        What is left of the batch holds the last image, as `padded` does it.
         """
         given = getattr(self._mine, "given", None)
         if given is None:
             given = self._mine.given = request.get_input_tensor().data
-        if pictures.shape[1:] != given.shape[1:]:
-            raise DataError(f"pictures are {pictures.shape[1:]}; the network takes {given.shape[1:]}")
-        given[: len(pictures)] = pictures
-        given[len(pictures) :] = pictures[-1:]
+        if images.shape[1:] != given.shape[1:]:
+            raise DataError(f"images are {images.shape[1:]}; the network takes {given.shape[1:]}")
+        given[: len(images)] = images
+        given[len(images) :] = images[-1:]
 
 
 def configuration(plan: Plan) -> dict[str, Any]:

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 DEPTH = 3
-"""Groups that may be in work at once: enough to hide one slow picture, few enough to hold little memory."""
+"""Groups that may be in work at once: enough to hide one slow image, few enough to hold little memory."""
 
 
 def ahead(

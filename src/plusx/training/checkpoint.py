@@ -84,7 +84,7 @@ def restore(parent: Path, trainer: Trainer, say: Callable[[str], None]) -> Path 
     for what, now in circumstances(trainer).items():
         if state.get(what) != now:
             say(
-                f"{_CIRCUMSTANCES[what]} was {state.get(what)}, is {now}: every picture is still seen once an epoch, "
+                f"{_CIRCUMSTANCES[what]} was {state.get(what)}, is {now}: every image is still seen once an epoch, "
                 f"but sums may round otherwise"
             )
     return path

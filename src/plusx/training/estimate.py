@@ -22,13 +22,13 @@ MOST_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Seconds a training step and an evaluated picture take."""
+    """Seconds a training step and an evaluated image take."""
 
     step: float
-    picture: float
+    image: float
 
     def epoch(self, plan: Plan, n_val: int) -> float:
-        return plan.steps_per_epoch * self.step + n_val * self.picture
+        return plan.steps_per_epoch * self.step + n_val * self.image
 
     def rest(self, plan: Plan, n_val: int, step: int) -> float:
         """Seconds from step `step` to the end of the plan."""
@@ -48,7 +48,7 @@ def measure(trainer: Trainer, feed: Feed, val: Data, stopped: Callable[[], bool]
     for batch in feed.batches(0, min(STEPS, feed.plan.steps)):
         if stopped():
             return None
-        probe.learn(batch.pictures, batch.labels, batch.names)
+        probe.learn(batch.images, batch.labels, batch.names)
         times.append(time.monotonic())
         if world.any(times[-1] - times[0] > MOST_SECONDS):
             break

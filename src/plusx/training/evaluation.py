@@ -43,11 +43,11 @@ def judge(
     seen: Callable[[int], None] = _nobody,
     world: World = ALONE,
 ) -> Evaluation | None:
-    """The Evaluation of `network`, in evaluation mode, on every picture of `data` once; None if `stopped` said so.
+    """The Evaluation of `network`, in evaluation mode, on every image of `data` once; None if `stopped` said so.
 
-    Several processes take turns at the batches, each picture is one process's, and the counts are summed: the same
-    numbers as of one process, to the digit. `seen` hears how many pictures are done here. Raises DataError for a
-    picture that cannot be read.
+    Several processes take turns at the batches, each image is one process's, and the counts are summed: the same
+    numbers as of one process, to the digit. `seen` hears how many images are done here. Raises DataError for a
+    image that cannot be read.
     """
     counters = Counters(data.classes)
     whole = world.together(lambda: _count(counters, network, data, pre, device, workers, stopped, seen, world))
@@ -72,25 +72,25 @@ def _count(
     done, lows = 0, range(0, len(data), BATCH)[world.rank :: world.size]
     spans = [range(low, min(low + BATCH, len(data))) for low in lows]
 
-    def picture(i: int) -> NDArray[np.uint8]:
+    def image(i: int) -> NDArray[np.uint8]:
         return resize_crop(data.read(i, pre.mode, pre.decode_px), pre)
 
-    workers = 0 if data.pictures is not None else workers
-    for span, pictures in ahead(((span, list(span)) for span in spans), picture, workers):
+    workers = 0 if data.images is not None else workers
+    for span, images in ahead(((span, list(span)) for span in spans), image, workers):
         if stopped():
             return False
-        counters.add(logits(network, np.stack(pictures), pre, device), data.labels[span.start : span.stop])
-        done += len(pictures)
+        counters.add(logits(network, np.stack(images), pre, device), data.labels[span.start : span.stop])
+        done += len(images)
         seen(done)
     return True
 
 
 def logits(
-    network: nn.Module, pictures: NDArray[np.uint8], pre: Preprocessing, device: torch.device
+    network: nn.Module, images: NDArray[np.uint8], pre: Preprocessing, device: torch.device
 ) -> NDArray[np.float32]:
     """float32 (n, classes) for uint8 (n, h, w, c) of the network's size."""
     with torch.inference_mode():
-        return network(torch.from_numpy(normalise(pictures, pre)).to(device)).float().cpu().numpy()
+        return network(torch.from_numpy(normalise(images, pre)).to(device)).float().cpu().numpy()
 
 
 def load_network(source: str | Path, device: torch.device, weights: str = "best") -> tuple[ResNet, Bundle]:
@@ -117,7 +117,7 @@ def evaluate(
     """The Evaluation of a bundle or run on `data`; on the run's own, what the training reported, to the digit.
 
     `weights`: best (the bundle's), or last or ema of the run's newest checkpoint. A path means what it does for `fit`; of
-    the run's own pictures only the held-out share counts (`open_held_out`). `threads` None: as many as the training had,
+    the run's own images only the held-out share counts (`open_held_out`). `threads` None: as many as the training had,
     for sums may round otherwise. Under torchrun the processes share the work, and each has the whole answer. Raises
     BundleError, DataError, SpecError.
     """

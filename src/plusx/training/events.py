@@ -66,7 +66,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A picture that could not be used and was left out."""
+    """An image that could not be used and was left out."""
 
     step: int
     path: str

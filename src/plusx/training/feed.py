@@ -24,9 +24,9 @@ _ASPECT = 3 / 4
 
 @dataclass(frozen=True)
 class Batch:
-    """float32 (n, c, h, w), int64 (n,), the pictures' names, and those that could not be read."""
+    """float32 (n, c, h, w), int64 (n,), the images' names, and those that could not be read."""
 
-    pictures: NDArray[np.float32]
+    images: NDArray[np.float32]
     labels: NDArray[np.int64]
     names: Sequence[str]
     skipped: tuple[Skipped, ...] = ()
@@ -34,7 +34,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Place:
-    """A sample: the picture that stands at a place of an epoch's order."""
+    """A sample: the image that stands at a place of an epoch's order."""
 
     epoch: int
     place: int
@@ -58,8 +58,8 @@ class Feed:
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches `start` to `stop` - 1, prepared ahead by the workers if there are any."""
-        workers = 0 if self.data.pictures is not None else self.workers
-        for places, found in ahead(self._places(start, stop), self._picture, workers):
+        workers = 0 if self.data.images is not None else self.workers
+        for places, found in ahead(self._places(start, stop), self._image, workers):
             yield self._finish(places, found)
 
     def _places(self, start: int, stop: int) -> Iterator[tuple[list[_Place], list[_Place]]]:
@@ -71,7 +71,7 @@ class Feed:
             places = [_Place(epoch, place, int(chosen[place])) for place in range(*self.world.share(low, high))]
             yield places, places
 
-    def _picture(self, at: _Place) -> NDArray[np.uint8] | Skipped:
+    def _image(self, at: _Place) -> NDArray[np.uint8] | Skipped:
         """uint8 (size, size, c); what can be done to a whole batch at once waits for `_finish`."""
         pre = self._pre(at.epoch)
         size = pre.crop_px
@@ -80,16 +80,16 @@ class Feed:
                 return resize_crop(self.data.read(at.index, pre.mode, pre.decode_px), pre)
             # the smallest box that may be drawn still has `size` pixels a side, so no pixels are made up
             at_least = math.ceil(size / math.sqrt(self.recipe.area * _ASPECT))
-            picture = self.data.read(at.index, pre.mode, at_least)
-            h, w = picture.shape[:2]
+            image = self.data.read(at.index, pre.mode, at_least)
+            h, w = image.shape[:2]
             box = crop_boxes(self.seed, at.epoch, at.place, h, w, scale=(self.recipe.area, 1.0))[0]
             left, top, right, bottom = (float(side) for side in box)
-            return resize_box(picture, (left, top, right, bottom), (size, size), pre.interpolation)
+            return resize_box(image, (left, top, right, bottom), (size, size), pre.interpolation)
         except DataError as error:
             return Skipped(self.data.path(at.index), str(error))
 
     def _pre(self, epoch: int) -> Preprocessing:
-        """What a picture of this epoch goes through: the evaluation's, at the epoch's size."""
+        """What an image of this epoch goes through: the evaluation's, at the epoch's size."""
         pre, full = self.pre, self.pre.crop_px
         if self.recipe.size_from is None or full is None:
             return pre
@@ -107,15 +107,15 @@ class Feed:
         labels = self.data.labels[[place.index for place in places]]
         if not arrays:
             return Batch(np.empty((0, self.pre.channels, 1, 1), np.float32), labels, names, skipped)
-        pictures, recipe = np.stack(arrays), self.recipe
+        images, recipe = np.stack(arrays), self.recipe
         at = self.seed, places[0].epoch, np.array([place.place for place in places])
         if recipe.crop == "shift" and recipe.shift:
-            pictures = shift(pictures, shifts(*at, recipe.shift), recipe.shift)
+            images = shift(images, shifts(*at, recipe.shift), recipe.shift)
         if recipe.flip:
-            pictures = flip(pictures, flips(*at))
+            images = flip(images, flips(*at))
         if recipe.policy != "none":
-            pictures = apply_policy(recipe.policy, pictures, *at)
+            images = apply_policy(recipe.policy, images, *at)
         if recipe.erase:
             fill = np.round(np.array(self.pre.mean) / self.pre.scale)
-            pictures = erase(pictures, erase_boxes(*at, *pictures.shape[1:3], share=recipe.erase), fill)
-        return Batch(normalise(pictures, self.pre), labels, names, skipped)
+            images = erase(images, erase_boxes(*at, *images.shape[1:3], share=recipe.erase), fill)
+        return Batch(normalise(images, self.pre), labels, names, skipped)

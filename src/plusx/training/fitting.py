@@ -105,7 +105,7 @@ def resume(
 
 
 def _opened(world: World, data: str | Path | Splits, val_split: float, seed: int, hands: Hands) -> Splits:
-    """The data; of several processes the first looks at every picture, the others find what it kept in the cache."""
+    """The data; of several processes the first looks at every image, the others find what it kept in the cache."""
     if isinstance(data, Splits):
         return data
     indexing = hands.indexing if world.first else None
@@ -123,11 +123,11 @@ def _require_same_data(found: Run, splits: Splits) -> None:
         then = found.data[part]
         if now.fingerprint == then["fingerprint"]:
             continue
-        differ = [f"{then['n']} pictures then, {len(now)} now"] if then["n"] != len(now) else []
+        differ = [f"{then['n']} images then, {len(now)} now"] if then["n"] != len(now) else []
         if had != have:
             gone, new = sorted(set(had) - set(have)), sorted(set(have) - set(had))
             differ += [f"class {word} {', '.join(some[:3])}" for word, some in (("lost", gone), ("added", new)) if some]
-        what = "; ".join(differ) or f"{len(now)} pictures as then, with other names, sizes or labels"
+        what = "; ".join(differ) or f"{len(now)} images as then, with other names, sizes or labels"
         raise BundleError(
             f"{part} data of {found.path} ({what}), have changed since the run began; put them back, or train anew with "
             f"--weights {found.path}"

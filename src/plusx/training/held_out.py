@@ -1,4 +1,4 @@
-"""Which pictures to evaluate a trained network on, so that it is not asked for what it has learnt by heart."""
+"""Which images to evaluate a trained network on, so that it is not asked for what it has learnt by heart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def open_held_out(
     """Data to evaluate `bundle` on, and whether it is the share that its own training held out.
 
     That share is taken when `where` is the folder of the run, or its share has the fingerprint of the run's: else a
-    network would be praised for its training pictures. Raises DataError.
+    network would be praised for its training images. Raises DataError.
     """
     made = bundle.provenance.get("data", {})
     share, seed = made.get("val_split"), bundle.provenance.get("seed")

@@ -126,18 +126,18 @@ class Loop:
         step = trainer.progress.step
         rate = learning_rate(trainer.recipe, trainer.plan, step)
         try:
-            learnt = trainer.learn(batch.pictures, batch.labels, batch.names)
+            learnt = trainer.learn(batch.images, batch.labels, batch.names)
         except (RuntimeError, MemoryError) as error:  # torch says it in a RuntimeError on CPUs, in a subclass on GPUs
             if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
                 raise
             parts = 2 * trainer.recipe.accumulate
             raise RunError(
-                f"out of memory at step {step + 1} with {len(batch.labels)} pictures; accumulate={parts} needs less"
+                f"out of memory at step {step + 1} with {len(batch.labels)} images; accumulate={parts} needs less"
             ) from error
         now = time.monotonic()
         trainer.progress.seconds = now - self.begun
         epoch, low, high = trainer.plan.span(step)
-        if learnt.n < high - low:  # all processes know that one of them could not read a picture
+        if learnt.n < high - low:  # all processes know that one of them could not read an image
             lost = trainer.world.gather(batch.skipped)
             yield from (Skipped(step + 1, row.path, row.reason) for some in lost for row in some)
         yield Step(step + 1, epoch + 1, rate, learnt.loss, learnt.n, learnt.correct, now - begun)
@@ -149,7 +149,7 @@ class Loop:
         if found is None:
             return None
         if found.top1 is None or found.nll is None:
-            raise DataError("the validation share is empty, must hold a picture")
+            raise DataError("the validation share is empty, must hold an image")
         progress.evaluated += 1
         epoch, best, seen = progress.evaluated, progress.best, max(1, progress.seen)
         better = best is None or (found.top1, -found.nll) > (best["top1"], -best["nll"])

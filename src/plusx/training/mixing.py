@@ -14,9 +14,9 @@ from plusx.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Mixed:
-    """Pictures float32 (n, c, h, w), the labels of both pictures in each, and the first one's share."""
+    """Images float32 (n, c, h, w), the labels of both images in each, and the first one's share."""
 
-    pictures: NDArray[np.float32]
+    images: NDArray[np.float32]
     labels: NDArray[np.int64]
     others: NDArray[np.int64]
     share: float
@@ -28,32 +28,32 @@ class Mixed:
 
 
 def mix(
-    pictures: NDArray[np.float32], labels: NDArray[np.int64], recipe: Recipe, seed: int, step: int, rank: int
+    images: NDArray[np.float32], labels: NDArray[np.int64], recipe: Recipe, seed: int, step: int, rank: int
 ) -> Mixed:
-    """The batch, each picture mixed with the one before it. What is drawn depends on (seed, step, rank) alone.
+    """The batch, each image mixed with the one before it. What is drawn depends on (seed, step, rank) alone.
 
     The share is drawn once a batch from Beta(alpha, alpha). With both keys set, every step tosses a coin for one of them.
     """
     if not (recipe.mixup or recipe.cutmix) or len(labels) < 2:
-        return Mixed(pictures, labels, labels, 1.0)
+        return Mixed(images, labels, labels, 1.0)
     draw = np.random.Generator(np.random.Philox(int(hashed(seed, step, rank, K_FREE)[0])))
     cut = bool(recipe.cutmix) and (not recipe.mixup or draw.random() < 0.5)
     alpha = recipe.cutmix if cut else recipe.mixup
     share = float(draw.beta(alpha, alpha))
-    others = np.roll(pictures, 1, axis=0)
+    others = np.roll(images, 1, axis=0)
     if cut:
-        h, w = pictures.shape[2:]
+        h, w = images.shape[2:]
         left, top, right, bottom = box(share, h, w, draw.random(), draw.random())
-        pictures = pictures.copy()
-        pictures[..., top:bottom, left:right] = others[..., top:bottom, left:right]
+        images = images.copy()
+        images[..., top:bottom, left:right] = others[..., top:bottom, left:right]
         share = 1 - (right - left) * (bottom - top) / (h * w)
     else:
-        pictures = (share * pictures + (1 - share) * others).astype(np.float32)
-    return Mixed(pictures, labels, np.roll(labels, 1), share)
+        images = (share * images + (1 - share) * others).astype(np.float32)
+    return Mixed(images, labels, np.roll(labels, 1), share)
 
 
 def box(share: float, h: int, w: int, x: float, y: float) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of about 1 - share of the area, its centre at (x · w, y · h), cut to the picture.
+    """(left, top, right, bottom) of about 1 - share of the area, its centre at (x · w, y · h), cut to the image.
 
     >>> box(0.75, 8, 8, 0.5, 0.5), box(0.75, 8, 8, 0.0, 0.0)
     ((2, 2, 6, 6), (0, 0, 2, 2))

@@ -1,4 +1,4 @@
-"""Where a step stands: the one integer `step` decides the epoch, the pictures and the learning rate."""
+"""Where a step stands: the one integer `step` decides the epoch, the images and the learning rate."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from plusx.training.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`n` pictures an epoch in batches of at most `batch`, for `epochs` epochs.
+    """`n` images an epoch in batches of at most `batch`, for `epochs` epochs.
 
-    An epoch is cut into batches whose sizes differ by at most one, so no picture is dropped or seen twice and no
-    batch has a single picture (unless n = 1).
+    An epoch is cut into batches whose sizes differ by at most one, so no image is dropped or seen twice and no
+    batch has a single image (unless n = 1).
 
     >>> plan = Plan(n=10, batch=4, epochs=2)
     >>> [plan.span(step) for step in range(plan.steps)]
@@ -39,7 +39,7 @@ class Plan:
 
 
 def training_size(recipe: Recipe, epoch: int) -> int:
-    """Side in pixels of the pictures of epoch `epoch` (from 0): linear from size_from to size, in whole fourteenths.
+    """Side in pixels of the images of epoch `epoch` (from 0): linear from size_from to size, in whole fourteenths.
 
     A fourteenth of 224 is 16 pixels, which every network here halves without a rest until its last stage. The recipe
     is settled: its size is a number.

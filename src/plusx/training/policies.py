@@ -21,7 +21,7 @@ K_POLICY = K_FREE + 1
 POLICIES: tuple[str, ...] = tuple(word for word in get_args(Policy) if word != "none")
 
 
-def apply_policy(name: str, pictures: NDArray[np.uint8], seed: int, epoch: int, places: ArrayLike) -> NDArray[np.uint8]:
+def apply_policy(name: str, images: NDArray[np.uint8], seed: int, epoch: int, places: ArrayLike) -> NDArray[np.uint8]:
     """uint8 (n, h, w, c), each changed by the policy as (seed, epoch, place) has it.
 
     transforms.v2 draws from torch's global generator, so the trainer's thread calls this, not the workers; the
@@ -29,10 +29,10 @@ def apply_policy(name: str, pictures: NDArray[np.uint8], seed: int, epoch: int, 
     """
     change = _policy(name)
     counters = hashed(seed, epoch, places, K_POLICY)
-    out = np.empty_like(pictures)
-    for i, picture in enumerate(pictures):
+    out = np.empty_like(images)
+    for i, image in enumerate(images):
         with counted(seed, int(counters[i])):
-            changed = change(torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))))
+            changed = change(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))))
         out[i] = changed.numpy().transpose(1, 2, 0)
     return out
 

@@ -28,7 +28,7 @@ class Recipe:
     name: str
     epochs: int = 30
     batch: int = 32
-    """Pictures a step; the epoch is cut into batches that differ by at most one picture and never exceed this."""
+    """Images a step; the epoch is cut into batches that differ by at most one image and never exceed this."""
     accumulate: int = 1
     """Parts a batch is computed in, to save memory; the gradient is that of the whole batch."""
     lr: float = 0.05
@@ -44,29 +44,29 @@ class Recipe:
     ema: float = 0.0
     """Decay a step of the averaged weights that are then evaluated and kept; 0 = none."""
     size: int | None = None
-    """Side of a training picture; None: what the data says (digits 8, Fashion-MNIST 28), else 224."""
+    """Side of a training image; None: what the data says (digits 8, Fashion-MNIST 28), else 224."""
     size_from: int | None = None
     """Side in the first epoch, growing to `size`: early epochs cost less. None: `size` from the start."""
     grow: float = 0.75
     """Share of the epochs after which the full size is reached, where size_from is given."""
     crop: Literal["auto", "area", "shift", "none"] = "auto"
-    """area: a random box of the picture, resized; shift: moved by up to `shift` pixels; none: the centre.
+    """area: a random box of the image, resized; shift: moved by up to `shift` pixels; none: the centre.
     auto: shift for sets that lie in memory (digits, IDX), area for photos."""
     area: float = 0.35
-    """Smallest share of the picture's area that crop=area draws."""
+    """Smallest share of the image's area that crop=area draws."""
     shift: int | None = None
     """Pixels; None: an eighth of the size."""
     flip: bool = True
     policy: Policy = "none"
     """A policy of torchvision's transforms.v2, as it comes, before anything is erased."""
     erase: float = 0.0
-    """Probability that a box of a training picture is erased."""
+    """Probability that a box of a training image is erased."""
     mixup: float = 0.0
-    """Alpha of mixup, two pictures averaged; 0 = none."""
+    """Alpha of mixup, two images averaged; 0 = none."""
     cutmix: float = 0.0
-    """Alpha of CutMix, a box of one picture in another; 0 = none. With mixup as well, a coin is tossed every step."""
+    """Alpha of CutMix, a box of one image in another; 0 = none. With mixup as well, a coin is tossed every step."""
     class_weights: ClassWeights = "none"
-    """balanced: the loss of a picture is weighted by n / (classes · n of its class), so rare classes count as much."""
+    """balanced: the loss of an image is weighted by n / (classes · n of its class), so rare classes count as much."""
     eval_crop: float = 0.875
     """Centre crop / resized shorter side when a photo is evaluated."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
@@ -85,7 +85,7 @@ class Recipe:
         if self.batch // self.accumulate < 2:
             raise SpecError(
                 f"recipe {self.name}: accumulate={self.accumulate}, cuts batch={self.batch} into parts of fewer than "
-                f"2 pictures; at most {self.batch // 2}"
+                f"2 images; at most {self.batch // 2}"
             )
 
     def __str__(self) -> str:
@@ -119,7 +119,7 @@ class Recipe:
 
 _RULES: dict[str, tuple[Any, str]] = {
     "epochs": (lambda v: v >= 1, "must be at least 1"),
-    "batch": (lambda v: v >= 2, "must be at least 2: batch norm cannot learn from one picture"),
+    "batch": (lambda v: v >= 2, "must be at least 2: batch norm cannot learn from one image"),
     "accumulate": (lambda v: v >= 1, "must be at least 1"),
     "lr": (lambda v: 0 < v < float("inf"), "must be above 0"),
     "lr_end": (lambda v: 0 <= v <= 1, "must lie in 0..1 (a share of lr)"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from plusx.bundles.report import write_report
 from plusx.bundles.run import RUN_FILE
+from plusx.i18n import preferred
+from plusx.reports.run_report import write_report
 from plusx.training.events import Evaluated, Event, Finished
-from plusx.wording import preferred
 
 SECONDS = 60.0
 

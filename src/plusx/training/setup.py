@@ -81,10 +81,10 @@ def prepare(
     notes += size_notes
     size = recipe.size or PHOTO_PX
     if size < 64 and spec.stem != "3x3":
-        notes.append(f"pictures of {size} pixels lose most of their detail in stem={spec.stem}; stem=3x3 fits better")
+        notes.append(f"images of {size} pixels lose most of their detail in stem={spec.stem}; stem=3x3 fits better")
     if splits.skipped:
         count, first = len(splits.skipped), splits.skipped[0]
-        what = "1 picture cannot be used and is" if count == 1 else f"{count} pictures cannot be used and are"
+        what = "1 image cannot be used and is" if count == 1 else f"{count} images cannot be used and are"
         notes.append(f"{what} left out, see skipped.csv; {first.path}: {first.reason}")
     return Setup(spec, recipe, preprocessing(recipe, splits.train), array, tuple(notes))
 
@@ -106,7 +106,7 @@ def complete(network: str | ResNetSpec | Graph, data: Data) -> ResNetSpec:
 def settle(recipe: Recipe, splits: Splits) -> tuple[Recipe, list[str]]:
     """The recipe with size, crop and shift decided by the data where it says auto."""
     notes: list[str] = []
-    data, small = splits.train, splits.train.pictures is not None
+    data, small = splits.train, splits.train.images is not None
     size = recipe.size
     if size is None:
         size = PHOTO_PX
@@ -114,25 +114,25 @@ def settle(recipe: Recipe, splits: Splits) -> tuple[Recipe, list[str]]:
             size = splits.size_px
             if not small:
                 notes.append(
-                    f"half of the pictures are at most {size} pixels: training at size={size}; write --recipe '{recipe.name} size={PHOTO_PX}' to enlarge them"
+                    f"half of the images are at most {size} pixels: training at size={size}; write --recipe '{recipe.name} size={PHOTO_PX}' to enlarge them"
                 )
     crop = recipe.crop if recipe.crop != "auto" else ("shift" if small else "area")
     shift = recipe.shift if recipe.shift is not None else max(1, size // 8)
     if recipe.size_from is not None and recipe.size_from > size:
         raise SpecError(f"recipe {recipe.name}: size_from={recipe.size_from}, must be at most size={size}")
     if len(data) < 2:
-        raise DataError(f"{len(data)} training pictures, must be at least 2; add some or lower --val-split")
+        raise DataError(f"{len(data)} training images, must be at least 2; add some or lower --val-split")
     return recipe.replace(size=size, crop=crop, shift=shift), notes
 
 
 def preprocessing(recipe: Recipe, data: Data) -> Preprocessing:
-    """What an evaluated picture goes through. Sets in memory have their own mean and deviation, photos ImageNet's."""
+    """What an evaluated image goes through. Sets in memory have their own mean and deviation, photos ImageNet's."""
     size = recipe.size or PHOTO_PX
     mean, std = IMAGENET if data.channels == 3 else GREY
     resize = round(size / recipe.eval_crop)
-    if data.pictures is not None:
+    if data.images is not None:
         resize = size
-        pixels = data.pictures.reshape(-1, data.channels)
+        pixels = data.images.reshape(-1, data.channels)
         mean = tuple(round(float(v) / 255, 4) for v in pixels.mean(axis=0, dtype=np.float64))
         std = tuple(max(1e-3, round(float(v) / 255, 4)) for v in pixels.std(axis=0, dtype=np.float64))
     return Preprocessing(data.mode, resize, size, recipe.interpolation, 1 / 255, mean, std)

@@ -95,7 +95,7 @@ def stands(row: dict[str, Any], started: Started) -> bool:
 
 
 class SkippedFile:
-    """skipped.csv: path and reason of every picture left out, each once. `rows` were known before the run began."""
+    """skipped.csv: path and reason of every image left out, each once. `rows` were known before the run began."""
 
     def __init__(self, path: Path, rows: Iterable[tuple[str, str]]) -> None:
         self.path = path

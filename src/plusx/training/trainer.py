@@ -36,7 +36,7 @@ class Progress:
     evaluated: int = 0
     """Epochs evaluated."""
     seen: int = 0
-    """Pictures, right answers and summed loss of this epoch so far."""
+    """Images, right answers and summed loss of this epoch so far."""
     correct: int = 0
     loss_sum: float = 0.0
     best: dict[str, Any] | None = None
@@ -48,7 +48,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """One step, over all processes: mean loss of its `n` pictures, and how many were named right meanwhile."""
+    """One step, over all processes: mean loss of its `n` images, and how many were named right meanwhile."""
 
     loss: float
     n: int
@@ -69,7 +69,7 @@ class Trainer:
     device: torch.device
     precision: str
     class_weights: NDArray[np.float64] | None = None
-    """float64 (classes,), 1 in the mean over the training pictures."""
+    """float64 (classes,), 1 in the mean over the training images."""
     world: World = ALONE
     progress: Progress = field(default_factory=Progress)
 
@@ -80,11 +80,11 @@ class Trainer:
         self.optimiser = sgd(self.network, self.recipe)
         self.average = Average(self.network, self.recipe.ema) if self.recipe.ema else None
 
-    def learn(self, pictures: NDArray[np.float32], labels: NDArray[np.int64], names: Sequence[str]) -> Learnt:
+    def learn(self, images: NDArray[np.float32], labels: NDArray[np.int64], names: Sequence[str]) -> Learnt:
         """Makes step `progress.step` from this process's share of the batch: float32 (n, c, h, w) and int64 (n,).
 
-        The gradient is the mean over all pictures of all processes, in however many parts it is computed. A share
-        whose other pictures could not be read may have one, which is computed twice and counted once, or none. Raises
+        The gradient is the mean over all images of all processes, in however many parts it is computed. A share
+        whose other images could not be read may have one, which is computed twice and counted once, or none. Raises
         RunError in every process, before any weight is changed, when the loss is not finite.
         """
         step, progress = self.progress.step, self.progress
@@ -98,7 +98,7 @@ class Trainer:
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
         with counted(self.seed, step + _OF_RANK * self.world.rank, self.device):
-            own = self._gradients(pictures, labels, n)
+            own = self._gradients(images, labels, n)
         loss_sum, correct = self._agreed(own)
         if not math.isfinite(loss_sum):
             spoilt = self.world.gather([] if math.isfinite(own[0]) else list(names))
@@ -112,15 +112,15 @@ class Trainer:
         progress.correct, progress.loss_sum = progress.correct + correct, progress.loss_sum + loss_sum
         return Learnt(loss_sum / n, n, correct)
 
-    def _gradients(self, pictures: NDArray[np.float32], labels: NDArray[np.int64], n: int) -> tuple[float, int]:
+    def _gradients(self, images: NDArray[np.float32], labels: NDArray[np.int64], n: int) -> tuple[float, int]:
         """Leaves this share's part of the gradient in the parameters; its summed loss and right answers."""
         here, loss_sum, correct = len(labels), 0.0, 0
         if not here:
             return loss_sum, correct
         counts = np.ones(max(2, here))
         if here == 1:  # batch norm cannot learn from one: its twin counts nothing
-            pictures, labels, counts = np.repeat(pictures, 2, axis=0), np.repeat(labels, 2), np.array([1.0, 0.0])
-        mixed = mix(pictures, labels, self.recipe, self.seed, self.progress.step, self.world.rank)
+            images, labels, counts = np.repeat(images, 2, axis=0), np.repeat(labels, 2), np.array([1.0, 0.0])
+        mixed = mix(images, labels, self.recipe, self.seed, self.progress.step, self.world.rank)
         for part in np.array_split(np.arange(len(labels)), min(self.recipe.accumulate, len(labels) // 2)):
             loss, right = self._gradient(mixed, counts, part, n)
             loss_sum, correct = loss_sum + loss, correct + right
@@ -130,7 +130,7 @@ class Trainer:
         self, mixed: Mixed, counts: NDArray[np.float64], part: NDArray[np.int64], n: int
     ) -> tuple[float, int]:
         dtype = next(self.network.parameters()).dtype
-        x = torch.from_numpy(mixed.pictures[part]).to(self.device, dtype, memory_format=memory_format(self.precision))
+        x = torch.from_numpy(mixed.images[part]).to(self.device, dtype, memory_format=memory_format(self.precision))
         with autocast(self.device, self.precision):
             logits = self.network(x)
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
@@ -142,7 +142,7 @@ class Trainer:
         return loss.item(), int((right * counts[part]).sum())
 
     def _loss(self, logits: Tensor, labels: NDArray[np.int64], counts: NDArray[np.float64]) -> Tensor:
-        """Summed cross-entropy, each picture by its class's weight and its count."""
+        """Summed cross-entropy, each image by its class's weight and its count."""
         y = torch.from_numpy(labels).to(self.device)
         each = F.cross_entropy(logits, y, label_smoothing=self.recipe.label_smoothing, reduction="none")
         weights = counts if self.class_weights is None else counts * self.class_weights[labels]
@@ -154,7 +154,7 @@ class Trainer:
             return own
         learning = [p for p in self.network.parameters() if p.requires_grad]
         for p in learning:
-            if p.grad is None:  # a share without a readable picture
+            if p.grad is None:  # a share without a readable image
                 p.grad = torch.zeros_like(p)
         self.world.add([p.grad for p in learning if p.grad is not None])
         norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d) and m.training]

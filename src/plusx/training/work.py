@@ -45,7 +45,7 @@ SHARED_MACS = 500_000_000
 class Hands:
     """How a run is worked on: what may differ between a run and its resumption without changing what it is.
 
-    `threads` None: all cores for networks and pictures worth it, else one; or as many as the resumed run had;
+    `threads` None: all cores for networks and images worth it, else one; or as many as the resumed run had;
     `workers` None: one a core. Processes on one machine share its cores. `stop` ends the run after a step. A checkpoint
     is written when the last is older than `checkpoint_seconds` or `checkpoint_steps`.
     """
@@ -59,7 +59,7 @@ class Hands:
     lang: str | None = None
     """en or zh: the language of report.html; None: PLUSX_LANG."""
     indexing: Callable[[int, int], None] | None = None
-    """Hears how many pictures of how many are indexed; may be called from several threads."""
+    """Hears how many images of how many are indexed; may be called from several threads."""
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:
@@ -240,17 +240,17 @@ def fitting_threads(setup: Setup) -> int | None:
 
 
 def require_shares(plan: Plan, processes: int) -> None:
-    """Raises SpecError unless each process has at least two pictures of every batch: batch norm needs them."""
+    """Raises SpecError unless each process has at least two images of every batch: batch norm needs them."""
     smallest = plan.n // plan.steps_per_epoch
     if smallest < 2 * processes and processes > 1:
         raise SpecError(
-            f"batches of {smallest} pictures (batch={plan.batch}, {plan.n} pictures) among {processes} processes, each "
+            f"batches of {smallest} images (batch={plan.batch}, {plan.n} images) among {processes} processes, each "
             f"needs 2 of every batch; write a larger batch= or start fewer processes"
         )
 
 
 def balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The weight of each class's pictures: n / (classes · n of the class), the mean over all pictures is 1.
+    """The weight of each class's images: n / (classes · n of the class), the mean over all images is 1.
 
     >>> balanced(np.array([30, 10])).round(3).tolist()
     [0.667, 2.0]

@@ -1,7 +1,7 @@
-"""default: small folders of pictures, from random weights; a beginning, not a record.
+"""default: small folders of images, from random weights; a beginning, not a record.
 
-result    accuracy 86.0 % (86.5, 86.0, 85.5), best epoch on the 400 pictures that also chose it
-on        resnet20; 2,000 Fashion-MNIST pictures as PNG, the first 200 a class of its training part; 20 % held out
+result    accuracy 86.0 % (86.5, 86.0, 85.5), best epoch on the 400 images that also chose it
+on        resnet20; 2,000 Fashion-MNIST images as PNG, the first 200 a class of its training part; 20 % held out
 seeds     3 (0, 1, 2), which also choose the held-out share
 seconds   243, 405, 322 by the clock, one thread, on a machine that others kept busy (load 5)
 machine   2-core AMD EPYC (Zen 4, AVX512-BF16), bf16

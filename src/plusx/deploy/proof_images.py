@@ -1,0 +1,111 @@
+"""The real images that an export is calibrated and proven on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from glob import has_magic
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plusx.bundles import Bundle, read_run
+from plusx.data import BUILT_IN, Data, open_data, order
+from plusx.errors import DataError, PlusxError
+from plusx.images import Preprocessing, decode, resize_crop
+from plusx.runtime.inputs import find
+from plusx.training.held_out import open_held_out
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Images:
+    """uint8 (n, h, w, c) at the network's size; `labels` (n,) index the bundle's classes, None where nobody knows them."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+def proof_images(bundle: Bundle, where: str | None, most: int, progress: Progress | None = None) -> Images:
+    """Images to prove on: what the training held out, a data folder's evaluation part, or a folder without labels.
+
+    `where` None is the data of the run that the bundle lies in. Raises DataError when there is none.
+    """
+    where = where or known_data(bundle)
+    try:
+        data, _ = open_held_out(where, bundle, skip_bad=True, progress=progress)
+    except DataError:
+        if where in BUILT_IN or not Path(where).exists() or _has_class_folders(where, bundle):
+            raise
+        return loose_images(bundle, where, most)
+    return _read(data, bundle, most, seed=0)
+
+
+def calibration_images(bundle: Bundle, where: str | None, most: int, progress: Progress | None = None) -> Images:
+    """Images to calibrate int8 on: the training part of the data, or a folder without labels. Raises DataError."""
+    where = where or known_data(bundle)
+    if where not in BUILT_IN and not _has_class_folders(where, bundle):
+        return loose_images(bundle, where, most)
+    made = bundle.provenance.get("data", {})
+    split, seed = made.get("val_split") or 0.2, bundle.provenance.get("seed") or 0
+    return _read(open_data(where, val_split=split, seed=seed, progress=progress).train, bundle, most, seed=1)
+
+
+def known_data(bundle: Bundle) -> str:
+    """The data that the bundle was trained on, where it still lies. Raises DataError."""
+    run = bundle.path.parent
+    if (run / "run.json").is_file():
+        data = read_run(run).data
+        where = data.get("path") or data.get("kind")
+        if where in BUILT_IN or (isinstance(where, str) and (Path(where).exists() or has_magic(where))):
+            return where
+    kind = bundle.provenance.get("data", {}).get("kind")
+    if kind in BUILT_IN:
+        return kind
+    raise DataError(
+        f"{bundle.path} does not say where its images are; name some with --data (a data folder, or any images)"
+    )
+
+
+def loose_images(bundle: Bundle, where: str, most: int) -> Images:
+    """The first `most` readable images of a folder, unlabelled. Raises DataError when fewer than two can be read."""
+    pre, kept = bundle.preprocessing, []
+    for item in find([where]):
+        if len(kept) == most:
+            break
+        try:
+            if isinstance(item.source, Path | bytes):
+                kept.append(resize_crop(decode(item.source, pre.mode, at_least_px=pre.decode_px), pre))
+        except DataError:
+            continue
+    return Images(where, _stack(kept, where), None)
+
+
+def _read(data: Data, bundle: Bundle, most: int, seed: int) -> Images:
+    """At most `most` of the data, chosen by `seed` in an order that has nothing to do with classes."""
+    pre: Preprocessing = bundle.preprocessing
+    chosen = np.sort(order(len(data), seed=seed, epoch=0)[:most])
+    pixels = [resize_crop(data.read(int(i), pre.mode, pre.decode_px), pre) for i in chosen]
+    return Images(data.kind, _stack(pixels, data.kind), data.labels[chosen])
+
+
+def _stack(pixels: list[NDArray[np.uint8]], where: str) -> NDArray[np.uint8]:
+    if len(pixels) < 2:
+        raise DataError(f"{where} has {len(pixels)} readable images; a proof needs at least 2")
+    if len({image.shape for image in pixels}) > 1:
+        raise DataError(f"images of {where} differ in size and the network does not crop them; give images of one size")
+    return np.stack(pixels)
+
+
+def _has_class_folders(where: str, bundle: Bundle) -> bool:
+    try:
+        found = open_data(where).train.classes
+    except PlusxError:
+        return False
+    return bool(set(found) & set(bundle.classes))

@@ -1,0 +1,1 @@
+"""Standalone HTML pages: a network's page, a training run's report. Standard library alone."""

@@ -1,0 +1,51 @@
+"""SVG to PNG and PDF, through vl-convert-python (resvg inside). The one thing here that needs a package."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from plusx.errors import MissingExtra, PlusxError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+FORMATS = ("png", "pdf")
+SHARP, MOST_PX = 2, 30_000
+"""Pixels of a PNG for one of the drawing, and the most along a side."""
+
+
+def converted(svg: str, form: str) -> bytes:
+    """The drawing as PNG (two pixels for one, fewer when it is very tall) or PDF. Raises MissingExtra, PlusxError."""
+    converter = _converter(form)
+    if form == "pdf":
+        return bytes(converter.svg_to_pdf(svg))
+    longest = max(map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]))
+    if longest > MOST_PX:
+        raise PlusxError(f"a PNG of {longest:.0f} pixels would be too tall, {MOST_PX} is the most; write .svg or .pdf")
+    return bytes(converter.svg_to_png(svg, scale=min(SHARP, MOST_PX / longest)))
+
+
+@cache
+def draws_chinese() -> bool:
+    """Whether the converter finds a font with Chinese characters here: one looks other than a character no font has."""
+    converter = _converter("png")
+
+    def look(character: str) -> bytes:
+        text = f'<text x="4" y="30" font-size="24" font-family="sans-serif">{character}</text>'
+        return bytes(
+            converter.svg_to_png(f'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40">{text}</svg>')
+        )
+
+    return look("恒") != look("\U000f0fff")
+
+
+def _converter(form: str) -> Any:
+    try:
+        import vl_convert  # pyright: ignore[reportMissingImports, reportMissingTypeStubs]
+    except ImportError:
+        way_out = "pip install 'plusx[draw]', or write .svg or .html"
+        raise MissingExtra(f"{form} needs vl-convert-python, which is not installed; {way_out}") from None
+    converter: ModuleType = vl_convert
+    return converter

@@ -1,0 +1,1 @@
+"""Networks as text: tables, prose, notation, records. Standard library alone."""

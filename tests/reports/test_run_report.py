@@ -1,0 +1,265 @@
+"""report.html says what the run's files say, needs nothing else, and is written whatever else is broken."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from plusx import spec
+from plusx.bundles import read_run, save_bundle, start_run, write_checkpoint_dir
+from plusx.cli.main import main
+from plusx.errors import BundleError
+from plusx.images import Preprocessing
+from plusx.metrics import Counters
+from plusx.reports.run_report import read_report, write_report
+from plusx.training.events import Checkpointed, Evaluated, Event, Finished
+from plusx.training.report import ReportFile
+
+CJK = re.compile(r"[\u4e00-\u9fff]")
+ENGLISH = re.compile(r"[A-Za-z]+ (?:[a-z]+ )+[a-z]{2,}")  # three plain words in a row
+CLASSES = ("ant", "bee", "<script>alert('x')</script>")
+CONFUSION = np.array([[40, 9, 1], [0, 25, 0], [2, 0, 23]])
+TOP1 = (0.5, 0.7, 0.88, 0.8)
+NLL = (1.1, 0.9, 0.3, 0.4)
+
+
+def make(path: Path) -> Path:
+    """A run of four epochs of ten steps, the third of which is in the bundle; all numbers chosen here."""
+    pre = Preprocessing("RGB", 64, 64, mean=(0.5,) * 3, std=(0.2,) * 3)
+    part = {"n": 100, "fingerprint": "0123456789abcdefXX"}
+    start_run(path, {
+        "command": ["plusx", "train", "resnet18", "--data", "my photos"], "spec": spec("resnet18 classes=3").to_dict(),
+        "network": "resnet18 classes=3", "recipe": {"name": "default", "epochs": 4, "batch": 32, "lr": 0.05, "flip": True},
+        "preprocessing": pre.to_dict(), "seed": 7, "device": "cpu", "precision": "fp32", "threads": 2,
+        "data": {"kind": "folder", "path": "/home/me/photos", "fingerprint": "f", "classes": list(CLASSES), "n": 320,
+                 "train": {"n": 320, "fingerprint": "a"}, "val": part, "val_split": 0.2},
+        "versions": {"plusx": "0.1.0", "torch": "2.14.0"}, "began": "2026-03-01T12:00:00+00:00",
+    })  # fmt: skip
+    counters = Counters(CLASSES)
+    for true, row in enumerate(CONFUSION):
+        for answer, count in enumerate(row):
+            if count:
+                counters.add(np.repeat(np.eye(3)[[answer]], count, axis=0), [true] * count)
+    metrics = {"epoch": 3, **counters.result().to_dict()}
+    save_bundle(path / "bundle", {}, CLASSES, pre, {"w": np.zeros(3, np.float32)}, metrics)
+    rows: list[dict[str, Any]] = [{"event": "started", "step": 0}]
+    for epoch, (top1, nll) in enumerate(zip(TOP1, NLL, strict=True), 1):
+        steps = range(10 * epoch - 9, 10 * epoch + 1)
+        rows += [{"event": "step", "step": s, "epoch": epoch, "lr": 0.05 * (40 - s) / 40, "loss": 2 / s} for s in steps]
+        rows.append({"event": "evaluated", "step": 10 * epoch, "epoch": epoch, "n": 100, "top1": top1, "nll": nll,
+                     "best": top1 == max(TOP1[:epoch]), "train_loss": nll + 0.2, "train_top1": top1 - 0.1})  # fmt: skip
+    (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    best = {"epoch": 3, "step": 30, "top1": 0.88, "nll": 0.3}
+    progress = {"step": 40, "evaluated": 4, "best": best, "kept": best, "seconds": 754.0}
+    write_checkpoint_dir(
+        path / "checkpoints", "step-00000040", {"state.json": json.dumps({"progress": progress}).encode()}
+    )
+    (path / "skipped.csv").write_text("path,reason\n/p/cut.jpg,damaged: ends early\n")
+    return path
+
+
+class Page(HTMLParser):
+    """The page's tags, and the texts that a reader sees; fails on a tag that is not closed in order."""
+
+    VOID = ("meta",)
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip() and self.open[-1] != "style":
+            self.texts.append(data.strip())
+
+
+def written(path: Path, lang: str = "en") -> tuple[str, Page]:
+    text = write_report(path, lang).read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+def test_it_says_what_the_files_say(tmp_path):
+    texts = written(make(tmp_path / "run"))[1].texts
+    for said in (
+        "resnet18 classes=3", "photos, 320 training images", "done: 4 of 4 epochs", "88.00%", "0.05", "12 min 34 s",
+        "figures below: the weights in the bundle, of epoch 3, on the validation images", "kept: epoch 3",
+        "11,178,051",  # torchvision's resnet18 with three classes
+        "2026-03-01 12:00 UTC", "2.14.0", "0123456789abcdef", "/home/me/photos", "/p/cut.jpg", "1 left out",
+        "plusx train resnet18 --data 'my photos'", "cpu", "fp32",
+    ):  # fmt: skip
+        assert said in texts, said
+    assert (
+        "88 of 100; 95 %: 80.2%\u00a0–\u00a093.0%" in texts
+    )  # statsmodels: proportion_confint(88, 100, method="wilson")
+    at = texts.index("ant")
+    assert texts[at : at + 5] == ["ant", "50", "40", "80.0%", "67.0% – 88.8%"]  # the same, of 40 in 50
+    at = texts.index("named as")
+    assert texts[at + 3 : at + 11] == ["ant", "bee", "9", "18.0%", CLASSES[2], "ant", "2", "8.0%"]
+
+
+def test_it_needs_nothing_else_and_runs_nothing(tmp_path):
+    text, page = written(make(tmp_path / "run"))
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "img", "iframe", "object", "base", "form"})
+    for _, attributes in page.tags:
+        assert {"src", "href", "xlink:href", "srcset"}.isdisjoint(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+    assert "url(" not in text and "@import" not in text and "http" not in text
+    assert "<script" not in text and "&lt;script&gt;alert('x')" in text
+    assert "@media(prefers-color-scheme:dark)" in text and len(text) < 60_000
+
+
+def test_points_stand_where_their_values_say(tmp_path):
+    """Dots of both curves: x rises with the epoch, y falls linearly with the value; the ring is on the kept epoch's."""
+    text = written(make(tmp_path / "run"))[0]
+    loss, top1, _ = re.findall(r"<svg.*?</svg>", text, re.S)
+
+    def dots(svg: str, role: str) -> list[tuple[float, float]]:
+        found = re.findall(rf'class="{role} dot" cx="([\d.]+)" cy="([\d.]+)"', svg)
+        return [(float(x), float(y)) for x, y in found]
+
+    for svg, series in (
+        (loss, {"val": NLL, "train": [v + 0.2 for v in NLL]}),
+        (top1, {"val": TOP1, "train": [v - 0.1 for v in TOP1]}),
+    ):
+        places = [*dots(svg, "val"), *dots(svg, "train")]
+        values = [*series["val"], *series["train"]]
+        slope, offset = np.polyfit(values, [y for _, y in places], 1)
+        assert slope < 0 and np.abs(np.polyval([slope, offset], values) - [y for _, y in places]).max() < 0.1
+        assert np.diff([x for x, _ in places[:4]]) == pytest.approx([places[1][0] - places[0][0]] * 3, abs=0.11)
+        ring = re.search(r'class="ring" cx="([\d.]+)" cy="([\d.]+)"', svg)
+        assert ring and (float(ring[1]), float(ring[2])) == places[2]
+    assert "<title>epoch 3, validation: 88.00%</title>" in top1 and "<title>epoch 3, training: 0.5000</title>" in loss
+
+
+def test_chinese_leaves_no_english_sentence(tmp_path):
+    page = written(make(tmp_path / "run"), "zh")[1]
+    assert sum(bool(CJK.search(text)) for text in page.texts) > 40
+    own = {"resnet18 classes=3", "plusx train resnet18 --data 'my photos'", "damaged: ends early"}
+    left = [text for text in page.texts if text not in own and not CJK.search(text) and re.search(r"[a-z]{3}", text)]
+    names = {*CLASSES, "/home/me/photos", "/p/cut.jpg", "0123456789abcdef", "cpu", "fp32", "default", "plusx", "torch"}
+    keys = {"name", "epochs", "batch", "flip", "yes"}  # of the recipe's language
+    assert set(left) <= names | keys
+    assert not [text for text in page.texts if text not in own and ENGLISH.search(text)]
+
+
+BREAKAGES: dict[str, Callable[[Path], object]] = {
+    "no log": lambda r: (r / "metrics.jsonl").unlink(),
+    "odd log": lambda r: (r / "metrics.jsonl").write_text(
+        '{"event":"evaluated","epoch":"x"}\n[1]\n{"event":"evaluated","epoch":0,"step":1,"n":1,"top1":1,"nll":1,'
+        '"train_loss":1,"train_top1":1}\n{"event":"step","step":1,"loss":NaN,"lr":1e999}\n{"event":"step"}\n\xff\n'
+    ),
+    "one step": lambda r: (r / "metrics.jsonl").write_text('{"event":"step","step":1,"loss":2.3,"lr":0}\n'),
+    "no bundle": lambda r: (r / "bundle/bundle.json").unlink(),
+    "odd metrics": lambda r: edit(r / "bundle/bundle.json", metrics={"n": -1, "top1": "x", "per_class": 3, "epoch": []}),
+    "impossible counts": lambda r: edit(
+        r / "bundle/bundle.json", metrics={"n": -2, "correct": 5, "top1": 0.5, "top5": 0.5, "confusion": [[-1]]}
+    ),
+    "half of top-5": lambda r: edit(r / "bundle/bundle.json", metrics={"n": 2, "correct": 1, "top1": 0.5, "top5": 0.5}),
+    "impossible classes": lambda r: edit(
+        r / "bundle/bundle.json", metrics={"per_class": [{"class": "a", "n": 1, "correct": 5}], "confusion": [[1, 2]]}
+    ),
+    "metrics a list": lambda r: edit(r / "bundle/bundle.json", metrics=[]),
+    "odd spec": lambda r: edit(r / "run.json", spec={"block": 7}),
+    "odd recipe": lambda r: edit(r / "run.json", recipe={"lr": [], "name": None}),
+    "odd data": lambda r: edit(r / "run.json", data={"train": 3, "val": {}, "classes": 7}),
+    "odd preprocessing": lambda r: edit(r / "run.json", preprocessing={"crop_px": -5}),
+    "binary skipped": lambda r: (r / "skipped.csv").write_bytes(bytes(range(256)) * 9),
+    "no checkpoint": lambda r: [p.unlink() for p in (r / "checkpoints").glob("*/*")],
+}  # fmt: skip
+
+
+def edit(path: Path, **keys: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+
+
+@pytest.mark.parametrize("what", BREAKAGES)
+def test_it_is_written_whatever_else_is_broken(what, tmp_path):
+    BREAKAGES[what](make(tmp_path / "run"))
+    for lang in ("en", "zh"):
+        assert Page(write_report(tmp_path / "run", lang).read_text(encoding="utf-8")).texts
+
+
+def test_without_run_json_there_is_no_report(tmp_path):
+    with pytest.raises(BundleError, match="no run at"):
+        read_report(tmp_path)
+    edit(make(tmp_path / "run") / "run.json", spec=None, versions=[1])
+    with pytest.raises(BundleError, match="garbles spec, versions; use another copy"):
+        read_report(tmp_path / "run")
+
+
+def test_many_steps_and_classes_make_no_large_page(tmp_path):
+    path = make(tmp_path / "run")
+    with (path / "metrics.jsonl").open("a") as file:
+        file.writelines(f'{{"event":"step","step":{s},"loss":{1 + s % 7},"lr":0.1}}\n' for s in range(41, 50_000))
+    rows = [{"class": f"class {i}", "n": 10, "correct": i % 11 if i % 11 <= 10 else 0} for i in range(5000)]
+    edit(path / "bundle/bundle.json", metrics={"n": 10, "correct": 1, "top1": 0.1, "per_class": rows})
+    text, page = written(path)
+    assert len(text) < 150_000
+    assert "the 120 of 5000 classes with the lowest shares" in page.texts
+    assert any("plusx evaluate --confusion" in said for said in page.texts)
+
+
+# ---- who writes it ----
+
+
+def test_the_sink_writes_at_the_end_and_now_and_then(tmp_path, monkeypatch):
+    path = make(tmp_path / "run")
+    monkeypatch.setenv("PLUSX_LANG", "zh_CN.UTF-8")
+    sink, report = ReportFile(path, seconds=0.0), path / "report.html"
+    evaluated = Evaluated(1, 1, 1, 1.0, 0.1, True, 0.1, 1.0, {}, 1.0)
+    finished = Finished(40, 4, "done", 1.0, path, None, None)
+    events: list[tuple[ReportFile, Event, bool]] = [
+        (sink, Checkpointed(1, path, 0.1, 0.0), False), (sink, evaluated, True),
+        (ReportFile(path, seconds=1e9), evaluated, False), (ReportFile(path, seconds=1e9), finished, True),
+    ]  # fmt: skip
+    for each, event, wanted in events:
+        each(event)
+        assert report.exists() is wanted
+        report.unlink(missing_ok=True)
+    sink(finished)
+    assert 'lang="zh"' in report.read_text(encoding="utf-8")
+    (tmp_path / "none").mkdir()
+    ReportFile(tmp_path / "none")(finished)  # stopped before it began
+    assert list((tmp_path / "none").iterdir()) == []
+
+
+def test_runs_report_writes_it_again(tmp_path, capsys):
+    for name in ("a", "b"):
+        make(tmp_path / "runs" / name)
+    start_run(tmp_path / "runs/c", dict.fromkeys(("command", "spec", "recipe", "data", "seed", "versions")))
+    assert main(["runs", str(tmp_path / "runs"), "--report", "--lang", "zh"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 4
+    assert err.splitlines() == [f"wrote {tmp_path / 'runs' / name / 'report.html'}" for name in ("a", "b")]
+    assert 'lang="zh"' in (tmp_path / "runs/a/report.html").read_text(encoding="utf-8")
+    assert read_run(tmp_path / "runs/a").seed == 7
+
+
+def test_it_needs_no_torch(tmp_path):
+    make(tmp_path / "run")
+    code = f"import sys; from plusx.reports.run_report import write_report; write_report({str(tmp_path / 'run')!r}); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "False"
