@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from plusx.i18n import Message, _
+
 
 class PlusxError(Exception):
     """The base: its text is the one line a user reads. `exit_code` is what the command line returns."""
@@ -22,6 +24,11 @@ class PlusxError(Exception):
     exit_code = 2
     quiet = False
     """Set where another process of the same training says it already."""
+
+    def __init__(self, message: Message | str) -> None:
+        super().__init__(message)
+        self.message = message
+        """The text with its template, for `i18n.translate`."""
 
 
 class SpecError(PlusxError, ValueError):
@@ -69,13 +76,15 @@ def nearest(word: str, allowed: Iterable[str]) -> str | None:
     return best if best is not None and scores[best] >= 0.5 else None
 
 
-def unknown(what: str, word: str, allowed: Iterable[str]) -> str:
+def unknown(what: str, word: str, allowed: Iterable[str]) -> Message:
     """The line for a word that is not in a list: what it is, the nearest, and all that are allowed.
 
     >>> unknown("stem", "depe", ["7x7", "deep"])
     "unknown stem 'depe'; did you mean 'deep'? allowed: 7x7, deep"
     """
     allowed = list(allowed)
+    values = {"what": what, "word": word, "allowed": ", ".join(allowed)}
     near = nearest(word, allowed)
-    hint = f" did you mean {near!r}?" if near else ""
-    return f"unknown {what} {word!r};{hint} allowed: {', '.join(allowed)}"
+    if near:
+        return _("unknown {what} {word!r}; did you mean {near!r}? allowed: {allowed}", near=near, **values)
+    return _("unknown {what} {word!r}; allowed: {allowed}", **values)

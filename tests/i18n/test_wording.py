@@ -12,11 +12,11 @@ from types import MappingProxyType
 import pytest
 
 import plusx
-from plusx import errors, i18n, presets
+from plusx import errors, presets
 from plusx.analysis import analyse
 from plusx.analysis.diff import diff
 from plusx.errors import PlusxError, unknown
-from plusx.i18n import translate, translator
+from plusx.i18n import legacy, translate, translator
 from plusx.text.diff_table import diff_table
 from plusx.text.explain import explain_network
 from plusx.text.explain_part import explain_part
@@ -176,7 +176,7 @@ def test_figures_survive_translation(name):
 def test_catalogue_is_sound():
     """Each hole that a translation uses exists, and nothing is said twice."""
     seen: dict[str, str] = {}
-    for room in i18n.PARTS:
+    for room in legacy.PARTS:
         for english, chinese in importlib.import_module(f"plusx.i18n.zh_{room}").TEXTS.items():
             holes = [int(n) for n in re.findall(r"\{(\d)", chinese)]
             assert set(holes) <= set(range(len(re.findall(r"\{n?\}", english)))), english

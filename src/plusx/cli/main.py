@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     except PlusxError as error:
         if debug:
             raise
-        return error.exit_code if error.quiet else _fail(str(error), error.exit_code, lang)
+        return error.exit_code if error.quiet else _fail(error.message, error.exit_code, lang)
     except BrokenPipeError:  # the reader of our output went away: nothing to say, nobody to say it to
         sys.stdout = open(os.devnull, "w")
         return 0

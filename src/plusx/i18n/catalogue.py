@@ -1,0 +1,66 @@
+"""Translations: gettext catalogues, looked up by the exact English template of a message."""
+
+from __future__ import annotations
+
+import gettext
+import string
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from plusx.i18n.message import Message
+
+LANGUAGES = ("en", "zh")
+LOCALE = Path(__file__).parent / "locale"
+"""zh/ROOM.po are the sources, one file a room; zh/LC_MESSAGES/plusx.mo is made from them by scripts/messages.py."""
+
+
+class _Translated(string.Formatter):
+    """Fills a template; values that are messages are translated first."""
+
+    def __init__(self, lang: str) -> None:
+        self.lang = lang
+
+    def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
+        value = super().get_value(key, args, kwargs)
+        return translate(value, self.lang) if isinstance(value, str) else value
+
+
+def translate(text: str, lang: str) -> str:
+    """The text in a language. What has no translation stays English: a missing entry never hides a result.
+
+    >>> from plusx.i18n import _
+    >>> translate(_("{hours} h {minutes} min", hours=2, minutes=5), "zh")
+    '2 小时 5 分'
+    """
+    if lang == "en" or not text:
+        return str(text)
+    found = catalogue(lang)
+    if not isinstance(text, Message):
+        said = found.gettext(text)
+        return said if said != text else _by_pattern(text, lang)
+    if text.plural is None:
+        template = found.gettext(text.template)
+    else:
+        template = found.ngettext(text.template, text.plural, text.number or 0)
+    if template in (text.template, text.plural) and (said := _by_pattern(str(text), lang)) != text:
+        return said
+    return _Translated(lang).vformat(template, (), text.values) if text.values else template
+
+
+def _by_pattern(text: str, lang: str) -> str:
+    from plusx.i18n.legacy import translate_by_pattern
+
+    return translate_by_pattern(text, lang)
+
+
+def translator(lang: str) -> Callable[[str], str]:
+    """`translate` for one language."""
+    return lambda text: translate(text, lang)
+
+
+@cache
+def catalogue(lang: str) -> gettext.NullTranslations:
+    """The compiled catalogue of a language; an empty one where there is none."""
+    return gettext.translation("plusx", LOCALE, [lang], fallback=True)
