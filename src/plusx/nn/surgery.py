@@ -12,7 +12,7 @@ from plusx.errors import SpecError, WeightsError, unknown
 from plusx.graph import Op, lower
 from plusx.graph.lower import Network
 from plusx.nn.building import fitting
-from plusx.nn.places import check_place, map_info
+from plusx.nn.feature_info import check_place, feature_info
 from plusx.nn.resnet import ResNet
 from plusx.nn.suggest import shapes_of, suggest
 from plusx.nn.transplant import fresh, transplant
@@ -34,7 +34,7 @@ def cut(net: ResNet, until: str) -> ResNet:
     """
     check_place(lower(net.spec), until)
     new = transplant(net, net.spec.replace(until=until, classes=0))
-    log.info("cut at %s: %s", until, map_info(new.spec, until))
+    log.info("cut at %s: %s", until, feature_info(new.spec, until))
     return new
 
 
