@@ -20,7 +20,7 @@ def said(capsys, *words):
     "words, line",
     [
         (["shw", "resnet50"], "plusx: unknown command 'shw'; did you mean 'show'? allowed: show,"),
-        (["show", "resnet5O"], "plusx: unknown preset 'resnet5O'; did you mean 'resnet50'?"),
+        (["show", "resnet5O"], "plusx: There is no preset 'resnet5O'. The nearest are resnet50,"),
         (["show", "resnet50", "stm=deep"], "plusx: unknown key 'stm'; did you mean 'stem'?"),
         (
             ["show", "resnet50", "--formt", "json"],

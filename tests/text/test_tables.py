@@ -84,31 +84,31 @@ def test_the_printed_column_adds_up(name):
 RESNET18 = """\
 resnet18, input 3x224x224
 
-layers  part             what                                 out         jump  field      params           MACs    share
-     1  stem                                                  64x56x56       4     11       9,536    118,013,952    6.5 %
-     1    conv1          Conv 7x7, c64, s2, p3                64x112x112     2      7       9,536    118,013,952    6.5 %
-          maxpool        MaxPool 3x3, c64, s2, p1             64x56x56       4     11
-   2-5  conv2_x = stage 1 = layer1 = res2, 2 blocks           64x56x56       4     43     147,968    462,422,016   25.5 %
-   2-5    2× layer1.0-1  3x3 c64, 3x3 c64 + x                 64x56x56       4     43     147,968    462,422,016   25.5 %
-   6-9  conv3_x = stage 2 = layer2 = res3, 2 blocks           128x28x28      8     99     525,568    411,041,792   22.7 %
-   6-7    layer2.0       3x3 c128 s2, 3x3 c128 + 1x1 c128 s2  128x28x28      8     67     230,144    179,830,784    9.9 %
-   8-9    layer2.1       3x3 c128, 3x3 c128 + x               128x28x28      8     99     295,424    231,211,008   12.7 %
- 10-13  conv4_x = stage 3 = layer3 = res4, 2 blocks           256x14x14     16    211   2,099,712    411,041,792   22.7 %
- 10-11    layer3.0       3x3 c256 s2, 3x3 c256 + 1x1 c256 s2  256x14x14     16    147     919,040    179,830,784    9.9 %
- 12-13    layer3.1       3x3 c256, 3x3 c256 + x               256x14x14     16    211   1,180,672    231,211,008   12.7 %
- 14-17  conv5_x = stage 4 = layer4 = res5, 2 blocks           512x7x7       32    435   8,393,728    411,041,792   22.7 %
- 14-15    layer4.0       3x3 c512 s2, 3x3 c512 + 1x1 c512 s2  512x7x7       32    307   3,673,088    179,830,784    9.9 %
- 16-17    layer4.1       3x3 c512, 3x3 c512 + x               512x7x7       32    435   4,720,640    231,211,008   12.7 %
-    18  head                                                  1000x1x1     224    627     513,000        512,000    0.0 %
-          avgpool        AvgPool global, c512                 512x1x1      224    627
-    18    fc             Linear, c1000, bias                  1000x1x1     224    627     513,000        512,000    0.0 %
+layers  part             what                                 out         stride  field      params           MACs    share
+     1  stem                                                  64x56x56         4     11       9,536    118,013,952    6.5 %
+     1    conv1          Conv 7x7, c64, s2, p3                64x112x112       2      7       9,536    118,013,952    6.5 %
+          maxpool        MaxPool 3x3, c64, s2, p1             64x56x56         4     11
+   2-5  conv2_x = stage 1 = layer1 = res2, 2 blocks           64x56x56         4     43     147,968    462,422,016   25.5 %
+   2-5    2× layer1.0-1  3x3 c64, 3x3 c64 + x                 64x56x56         4     43     147,968    462,422,016   25.5 %
+   6-9  conv3_x = stage 2 = layer2 = res3, 2 blocks           128x28x28        8     99     525,568    411,041,792   22.7 %
+   6-7    layer2.0       3x3 c128 s2, 3x3 c128 + 1x1 c128 s2  128x28x28        8     67     230,144    179,830,784    9.9 %
+   8-9    layer2.1       3x3 c128, 3x3 c128 + x               128x28x28        8     99     295,424    231,211,008   12.7 %
+ 10-13  conv4_x = stage 3 = layer3 = res4, 2 blocks           256x14x14       16    211   2,099,712    411,041,792   22.7 %
+ 10-11    layer3.0       3x3 c256 s2, 3x3 c256 + 1x1 c256 s2  256x14x14       16    147     919,040    179,830,784    9.9 %
+ 12-13    layer3.1       3x3 c256, 3x3 c256 + x               256x14x14       16    211   1,180,672    231,211,008   12.7 %
+ 14-17  conv5_x = stage 4 = layer4 = res5, 2 blocks           512x7x7         32    435   8,393,728    411,041,792   22.7 %
+ 14-15    layer4.0       3x3 c512 s2, 3x3 c512 + 1x1 c512 s2  512x7x7         32    307   3,673,088    179,830,784    9.9 %
+ 16-17    layer4.1       3x3 c512, 3x3 c512 + x               512x7x7         32    435   4,720,640    231,211,008   12.7 %
+    18  head                                                  1000x1x1       224    627     513,000        512,000    0.0 %
+          avgpool        AvgPool global, c512                 512x1x1        224    627
+    18    fc             Linear, c1000, bias                  1000x1x1       224    627     513,000        512,000    0.0 %
 
-    18  total                                                                          11,689,512  1,814,073,344  100.0 %
+    18  total                                                                            11,689,512  1,814,073,344  100.0 %
 
 depth 18 = 1 + 2·(2+2+2+2) + 1 (fc)
 layers: 18 counted, 20 convolutions (3 on shortcuts), 21 with weights (convolutions and fc)
 n×: n equal blocks, each with its own weights; params and MACs of all n, field behind the last
-MACs: multiply-adds of convolutions and linear layers, nothing else; jump and field in pixels of the input
+MACs: multiply-adds of convolutions and linear layers, nothing else; stride and field in pixels of the input
 """
 
 

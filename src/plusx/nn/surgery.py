@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from plusx.errors import SpecError, WeightsError, unknown
 from plusx.graph import Op, lower
+from plusx.graph.kinds import GATES, NORMS
 from plusx.graph.lower import Network
 from plusx.nn.building import fitting
 from plusx.nn.feature_info import check_place, feature_info
@@ -19,8 +20,6 @@ from plusx.nn.transplant import fresh, transplant
 from plusx.specs import ResNetSpec, stage_geometry
 
 log = logging.getLogger("plusx")
-
-GATES = ("se", "eca", "cbam")
 
 
 def cut(net: ResNet, until: str) -> ResNet:
@@ -144,28 +143,20 @@ def add_gates(net: ResNet, gate: str = "se", ratio: str = "1/16") -> ResNet:
         raise SpecError(
             f"{net.spec} has gate={net.spec.gate} already, and a branch has one; start from the network without"
         )
-    spec = net.spec.replace(gate=gate, **({} if gate == "eca" else {"gate_ratio": ratio}))
+    spec = net.spec.replace(gate=gate, **({"gate_ratio": ratio} if GATES[gate].squeezes else {}))
     graph, made = lower(spec), fresh(net, spec, "se")
     for stage in graph.stages:
         for block in stage.blocks:
-            made |= _scaled(net, _end_of_branch(block.branch), 4 if gate == "cbam" else 2)
-            for key in _silent(gate, spec.norm):
-                made[f"{block.name}.se.{key}"].detach().zero_()
+            made |= _scaled(net, _end_of_branch(block.branch), 2 ** GATES[gate].sigmoids)
+            op = next(op for op in block.branch if op.kind == gate)
+            for name in GATES[gate].silent(op.gate):
+                made[f"{op.path}.{name}"].detach().zero_()
     return transplant(net, spec, made)
-
-
-def _silent(gate: str, norm: str) -> tuple[str, ...]:
-    """Tensors of a gate whose zeros make its sigmoid 1/2."""
-    learns = norm == "batch" or norm.startswith(
-        "group"
-    )  # a CBAM in a group-norm net has a batch norm (graph.ops.norm_like)
-    spatial = "spatial.conv.bn.weight" if learns else "spatial.conv.conv.weight"
-    return {"se": ("fc2.weight", "fc2.bias"), "eca": ("conv.weight",), "cbam": ("channel.fc2.weight", spatial)}[gate]
 
 
 def _end_of_branch(branch: tuple[Op, ...]) -> Op:
     """The last op that has a scale: a norm, or a convolution that none follows."""
-    return [op for op in branch if op.kind in ("conv", "batch_norm", "group_norm", "frozen_norm")][-1]
+    return [op for op in branch if op.kind in ("conv", *NORMS)][-1]
 
 
 def _scaled(net: ResNet, op: Op, factor: int) -> dict[str, Tensor]:

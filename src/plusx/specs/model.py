@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
+from plusx.specs.keys import SPEC
+
 
 @dataclass(frozen=True, slots=True)
 class ResNetSpec:
@@ -36,7 +38,7 @@ class ResNetSpec:
     output_stride: int | None = None
     dilate: str = "exact"
     multi_grid: tuple[int, ...] = ()
-    crop: bool = False
+    padding: str = "same"
     norm: str = "batch"
     act: str = "relu"
     drop_path: float = 0.0
@@ -61,9 +63,8 @@ class ResNetSpec:
         'resnet101 gate=se'
         """
         from plusx.specs.rules import resolve
-        from plusx.specs.text import checked_values
 
-        return resolve(self, checked_values(keys))
+        return resolve(self, SPEC.checked(keys))
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, as JSON and TOML can hold it (tuples as lists; absent values left out)."""
@@ -77,9 +78,8 @@ class ResNetSpec:
     def from_dict(cls, values: dict[str, Any]) -> ResNetSpec:
         """A spec from `to_dict`'s output, or from a part of it (the rest is default). Raises SpecError."""
         from plusx.specs.rules import resolve
-        from plusx.specs.text import checked_values
 
-        return resolve(cls(), checked_values(values))
+        return resolve(cls(), SPEC.checked(values))
 
     def _repr_svg_(self) -> str:
         from plusx import draw

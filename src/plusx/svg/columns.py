@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
-from plusx.svg.drawing import GATES, SMALL, Drawing, Run, Unit
+from plusx.graph.kinds import GATES
+from plusx.svg.drawing import SMALL, Drawing, Run, Unit
 from plusx.svg.fonts import text_width
 from plusx.svg.labels import Labels
 from plusx.text.notation import JOINS, op_text

@@ -81,7 +81,7 @@ EN = Labels(
     against="{} against {}",
     details=("stages", "blocks", "ops"),
     fold_hint="Click a stage's name to fold or unfold it.",
-    table=("part", "blocks", "output", "jump", "field", "params", "MACs", "share"),
+    table=("part", "blocks", "output", "stride", "field", "params", "MACs", "share"),
     total="total",
     whole="From {} on every cell sees the whole image; the field given is the local one.",
 )
@@ -116,7 +116,7 @@ ZH = Labels(
     against="{} 对比 {}",
     details=("阶段", "块", "算子"),
     fold_hint="点击阶段名称可折叠或展开。",
-    table=("部分", "块数", "输出", "步距", "感受野", "参数", "MACs", "占比"),
+    table=("部分", "块数", "输出", "步长", "感受野", "参数", "MACs", "占比"),
     total="合计",
     whole="自 {} 起，每个位置都能看到整张图；表中为局部感受野。",
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from plusx.graph.kinds import DROPS, POOLS
 from plusx.svg.blocks import draw_sign
 from plusx.svg.columns import TIMES_FONT, Columns, width
-from plusx.svg.drawing import POOLS, SMALL, Drawing, role
+from plusx.svg.drawing import SMALL, Drawing, role
 from plusx.svg.labels import Labels
 from plusx.svg.pen import Pen
 from plusx.svg.scene import Box, Label, Line, Shape
@@ -77,7 +78,7 @@ def _strips(kinds: set[str], drawings: list[Drawing], labels: Labels) -> Iterato
         yield Entry(labels.norm.format(", ".join(norms)), _strip("norm"))
     if acts:
         yield Entry(labels.activation.format(", ".join(acts)), _strip("act"))
-    if kinds & {"dropout", "drop_path"}:
+    if kinds & set(DROPS):
         yield Entry(labels.dropout, _strip("drop"))
 
 

@@ -9,12 +9,14 @@ from typing import Any
 from plusx.analysis.diff import Change, Delta, Diff, OpChange
 from plusx.analysis.fit import Fit
 from plusx.graph import Op
-from plusx.specs.keys import show_value
+from plusx.specs import SPEC
 from plusx.text.alignment import aligned, markdown_table
 from plusx.text.network_table import Translate, as_is
 from plusx.text.notation import op_text, short_text
 
-LETTERS = {"c_out": "c", "c_in": "c_in ", "kernel": "k", "stride": "s", "padding": "p", "dilation": "d", "groups": "g"}
+LETTERS = {
+    "c_out": "c", "c_in": "c_in ", "kernel": "k", "stride": "s", "padding": "p", "dilation": "d", "groups": "g", "gate.step": "d",
+}  # fmt: skip
 HEADS = ("part", "out", "stride", "field", "params", "MACs")
 FIGURES = {
     "params": "params",
@@ -50,10 +52,7 @@ Table = tuple[list[str], list[list[str]], list[bool]]
 
 
 def _fields(found: Diff, translate: Translate) -> Table:
-    rows = [
-        [key, *("-" if value in (None, ()) and key != "output_stride" else show_value(value) for value in (x, y))]
-        for key, x, y in found.fields
-    ]
+    rows = [[key, *(SPEC.show(key, value) or "-" for value in (x, y))] for key, x, y in found.fields]
     return [translate("key"), translate("before"), translate("after")], rows, [False] * 3
 
 
@@ -148,9 +147,9 @@ def _op(change: OpChange) -> str:
 
 
 def _attribute(name: str, x: Any, y: Any) -> str:
+    letter = LETTERS.get(name, f"{name.removeprefix('gate.')} ")
     if isinstance(x, bool):
-        return f"{'+' if y else '-'} {name}"
-    letter = LETTERS.get(name, f"{name} ")
+        return f"{'+' if y else '-'} {letter.strip()}"
     if name == "kernel":
         return f"{x}x{x} → {y}x{y}"
     return f"{letter}{x:g} → {letter.strip() if len(letter) == 1 else ''}{y:g}"

@@ -9,6 +9,7 @@ from plusx.analysis import Analysis, analyse
 from plusx.analysis.diff import last_field
 from plusx.errors import PlusxError
 from plusx.graph import Block, Graph
+from plusx.graph.kinds import POOLS
 from plusx.specs import ResNetSpec
 from plusx.text.network_table import layer_note
 from plusx.text.notation import GATES
@@ -114,7 +115,7 @@ def _stride_words(analysis: Analysis, what: str) -> Iterator[str]:
 
 def _other_stride(spec: ResNetSpec) -> ResNetSpec | None:
     """The same network with the stride of its bottlenecks at the other place, or None."""
-    if spec.block != "bottleneck" or spec.crop:
+    if spec.block != "bottleneck" or spec.padding == "valid":
         return None
     try:
         return spec.replace(stride_in="3x3" if spec.stride_in == "1x1" else "1x1")
@@ -216,7 +217,7 @@ def shortcut_kind(block: Block) -> str:
         return "zeros fill the new channels (option A), without weights"
     conv = next(op for op in block.shortcut if op.kind == "conv")
     kernel = f"{conv.kernel}x{conv.kernel}"
-    if any(kind.endswith("avg_pool") for kind in kinds):
+    if any(kind in POOLS for kind in kinds):
         return f"an average pool, then a {kernel} convolution, projects it (D)"
     return f"a {kernel} convolution projects it"
 

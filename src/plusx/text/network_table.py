@@ -10,8 +10,8 @@ from plusx.text.entries import Entry, entries
 from plusx.text.notation import GATES, stage_names
 
 Translate = Callable[[str], str]
-RIGHT = ("layers", "jump", "field", "params", "MACs", "share")
-HEADS = ("layers", "part", "what", "out", "jump", "field", "params", "MACs", "share")
+RIGHT = ("layers", "stride", "field", "params", "MACs", "share")
+HEADS = ("layers", "part", "what", "out", "stride", "field", "params", "MACs", "share")
 
 
 def as_is(text: str) -> str:
@@ -66,7 +66,7 @@ def notes(analysis: Analysis, listed: Sequence[Entry]) -> list[str]:
     if any(entry.repeat > 1 for entry in listed):
         found.append("n×: n equal blocks, each with its own weights; params and MACs of all n, field behind the last")
     found.append(
-        "MACs: multiply-adds of convolutions and linear layers, nothing else; jump and field in pixels of the input"
+        "MACs: multiply-adds of convolutions and linear layers, nothing else; stride and field in pixels of the input"
     )
     whole = next((row.whole for row in analysis.rows if row.whole), None)
     if whole:
