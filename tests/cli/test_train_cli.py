@@ -59,7 +59,7 @@ def test_a_folder_of_photos_and_nothing_more(photos: Path, capsys: pytest.Captur
     assert "writes to runs/resnet18-photos-001; 2 epochs will take about" in err
     assert "\x1b" not in out + err and "\r" not in out + err  # a pipe: no colour, no bar
     assert len(re.findall(r"^epoch +\d+/2 .* images/s", err, re.M)) == 2
-    assert "1 image cannot be used and is left out" in err and "cut.jpg" in err
+    assert "1 image cannot be used and is skipped" in err and err.count("cut.jpg") == 1
     head, row = Path("runs/resnet18-photos-001/skipped.csv").read_text().splitlines()
     assert head == "path,reason" and "photos/disc/cut.jpg,damaged" in row
     bundle = open_bundle("runs/resnet18-photos-001")

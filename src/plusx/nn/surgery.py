@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -74,28 +74,50 @@ def dilate(net: ResNet, output_stride: int) -> ResNet:
     return transplant(net, spec.replace(output_stride=output_stride))
 
 
-def adapt_input(net: ResNet, channels: int) -> ResNet:
+def adapt_input(net: ResNet, channels: int, bands: Sequence[int] | None = None) -> ResNet:
     """The network for images of `channels` channels; its first convolution is summed for one, else repeated and scaled.
 
     One channel: the sum over the old ones, so that grey copies of it would give the same. n: old channel i mod c, times
     c / n (timm models/_manipulate.py adapt_input_conv and segmentation_models.pytorch patch_first_conv, for c = 3).
-    Preprocessing is forgotten, unless the number stays.
+    Fewer channels, but not one: `bands` says which old channels the new ones are, counted from 0, and the network answers
+    as it did where all others were zero. Preprocessing is forgotten, unless the number stays. Raises SpecError.
     """
     spec = net.spec.replace(in_channels=channels)
     first = lower(spec).stem[0]
     key = f"{first.path}.weight"
     old = net.get_parameter(key)
     had = old.shape[1]
-    if channels == had:
+    chosen = _chosen_bands(channels, had, bands)
+    if channels == had and chosen is None:
         return transplant(net, spec)
     with torch.no_grad():
-        if channels == 1:
+        if chosen is not None:
+            weight = old[:, chosen]
+        elif channels == 1:
             weight = old.sum(1, keepdim=True)
         else:
             weight = old[:, [i % had for i in range(channels)]] * (had / channels)
     new = transplant(net, spec, {key: nn.Parameter(weight, requires_grad=old.requires_grad)})
     new.preprocessing = None
     return new
+
+
+def _chosen_bands(channels: int, had: int, bands: Sequence[int] | None) -> list[int] | None:
+    """The old channels to keep, or None where none is to be chosen. Raises SpecError."""
+    if bands is None:
+        if 1 < channels < had:
+            first = ", ".join(map(str, range(channels)))
+            raise SpecError(
+                f"{channels} channels cannot stand for {had} until it is said which they are. Choose them with"
+                f" plusx.adapt_input(net, {channels}, bands=({first})), counted from 0"
+            )
+        return None
+    chosen = list(bands)
+    if len(chosen) != channels or len(set(chosen)) != channels or not all(0 <= band < had for band in chosen):
+        raise SpecError(
+            f"bands={tuple(chosen)} must be {channels} different channels of the network's {had}, from 0 to {had - 1}"
+        )
+    return chosen
 
 
 def new_head(net: ResNet, classes: int) -> ResNet:
