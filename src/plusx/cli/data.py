@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from plusx.cli.output import add_output, choose, emit
+from plusx.cli.output import add_output, choose, choose_format, emit
 from plusx.errors import SpecError, unknown
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SUMMARY = "check images before training: unreadable, duplicate, leaking, odd, uneven"
 
 WAYS = ("check",)
+FORMATS = ("table", "json")
 MOST_SHOWN = 5
 """Findings of one kind in the table; --all and json have every one."""
 MOST_CLASSES = 20
@@ -34,20 +35,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="exit 1 when one of these is found, else 0; KIND: a word of the table's first column",
     )
     add("--all", action="store_true", help=f"show every finding, not {MOST_SHOWN} of a kind")
-    add("--format", choices=("table", "json"), default="table")
+    add("--format", choices=FORMATS, help="default: as FILE ends, else table")
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.way not in WAYS:
         raise SpecError(unknown("way of plusx data", args.way, WAYS))
+    form = choose_format(args.format, args.output, FORMATS)
     from plusx.cli.progress import Indexing
     from plusx.data.check import KINDS, check
     from plusx.data.parts import one_line
 
     fatal = [choose("kind of finding", word, ("any", *KINDS)) for word in args.fail_on.split(",") if word]
     report = check(args.where, val_split=args.val_split, seed=args.seed, tiny_px=args.tiny_px, progress=Indexing())
-    if args.format == "json":
+    if form == "json":
         emit(json.dumps({"data": args.where, **report.to_dict()}) + "\n", args.output)
     else:
         # names of files need be no text at all, and a terminal would obey what stands in them

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from plusx.cli.output import counted, wrote
 from plusx.errors import SpecError
 
 SUMMARY = "feature vectors of images"
@@ -39,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
 
     path = Path(args.output)
     if path.suffix not in (".npy", ".parquet"):
-        raise SpecError(f"-o {args.output}, must end in .npy or .parquet")
+        raise SpecError(
+            f"-o {args.output} does not end in .npy or .parquet, the two kinds that are written. Name it so."
+        )
     items = peeked(shard(find(args.paths), args.shard))
     made = embedder(
         args.source, args.at, precision=args.precision, threads=args.threads, exact_decode=args.exact_decode
@@ -50,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
             out.write(row)
             meter.count(row.error is None)
     meter.close()
-    print(f"{args.output}  {meter.n} x {made.width}")
+    beside = f", named in {path.with_suffix('.csv')}" if path.suffix == ".npy" else ""
+    wrote(args.output, f"{counted(meter.n, 'row')} of {made.width} numbers{beside}")
     if meter.good < meter.n:
         print(f"plusx: {meter.n - meter.good} of {meter.n} could not be read; the file says why", file=sys.stderr)
     return 0 if meter.good else NOTHING_WORKED

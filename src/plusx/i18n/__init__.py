@@ -6,15 +6,16 @@ holes, `{0} … {1}`; a hole `{0:t}` is translated in its turn. A text that no e
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib import import_module
 from typing import NamedTuple
 
+from plusx import settings
+
 LANGUAGES = ("en", "zh")
-PARTS = ("errors", "words", "tables", "runs")
+PARTS = ("errors", "words", "tables", "runs", "cli")
 HOLE = re.compile(r"\{(\d)(:t)?\}")
 ENGLISH_HOLE = re.compile(r"(\{n?\})")
 TAKES = {"{}": "(.*?)", "{n}": r"([\d,.]+)"}
@@ -53,7 +54,7 @@ def translator(lang: str) -> Callable[[str], str]:
 
 def preferred() -> str:
     """The language of PLUSX_LANG (`zh_CN.UTF-8` counts as zh), else English."""
-    wanted = os.environ.get("PLUSX_LANG", "")[:2]
+    wanted = settings.language()
     return wanted if wanted in LANGUAGES else "en"
 
 

@@ -139,6 +139,37 @@ _RULES: dict[str, tuple[Any, str]] = {
     "erase": (lambda v: 0 <= v <= 1, "must lie in 0..1"),
     "eval_crop": (lambda v: 0 < v <= 1, "must lie in 0..1, 0 excluded"),
 }
+KEYS: dict[str, str] = {
+    "epochs": "how often every training image is seen",
+    "batch": "images a step",
+    "accumulate": "parts that a batch is computed in, to save memory",
+    "lr": "the highest learning rate, for the batch as written",
+    "lr_end": "the last learning rate, as a share of lr",
+    "warmup": "share of all steps in which the learning rate rises",
+    "momentum": "momentum of SGD",
+    "nesterov": "Nesterov's form of momentum",
+    "weight_decay": "on weights of convolutions and the classifier",
+    "label_smoothing": "share of the target that all classes get alike",
+    "ema": "decay a step of the averaged weights that are kept; 0: none",
+    "size": "side of a training image in pixels; auto: what the data says, else 224",
+    "size_from": "side in the first epoch, growing to size; auto: size from the start",
+    "grow": "share of the epochs after which the full size is reached",
+    "crop": "area: a random box, resized; shift: moved by some pixels; none: the centre; auto: by the data",
+    "area": "smallest share of the image that crop=area draws",
+    "shift": "most pixels that crop=shift moves; auto: an eighth of the size",
+    "flip": "mirror half of the images, left to right",
+    "policy": "random changes of colour and shape: trivialaugment, randaugment, augmix",
+    "erase": "probability that a box of a training image is erased",
+    "mixup": "alpha of mixup, two images averaged; 0: none",
+    "cutmix": "alpha of CutMix, a box of one image in another; 0: none",
+    "class_weights": "balanced: rare classes count as much as common ones",
+    "eval_crop": "centre crop over resized shorter side when a photo is evaluated",
+    "interpolation": "how images are resized: bilinear, bicubic",
+    "precision": "fp32, bf16; auto: bf16 where the processor multiplies it natively",
+    "keep": "which epoch's weights the bundle holds: best, last",
+    "early_stop": "epochs without a new best after which training ends; 0: never",
+}
+"""One line for each key of a recipe, as `plusx recipes` shows it."""
 _KEYS: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(Recipe) if f.name != "name")
 
 
