@@ -19,6 +19,7 @@ from plusx.cli.main import main
 from plusx.training.recipe import Recipe, parse_recipe
 from plusx.training.recipes import NAMES
 from training.tinyrun import write_photos
+from waiting import HANG
 
 TINY = ["resnet18", "depths=1,1", "widths=4,8", "stem=3x3", "stem_width=4"]
 QUICK = ["--threads", "1", "--workers", "1", "--device", "cpu"]
@@ -100,8 +101,13 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
         (["--data", "digits", "--recipe", "digits lr=nan"], "lr=nan, must be above 0"),
         (["--data", "digits", "--recipe", "digits flip=maybe"], "flip=maybe, must be yes or no"),
         (["--data", "digits", "--recipe", "digits crop=shfit"], "did you mean 'shift'?"),
-        (["--data", "digits", "--recipe", "digits batch=1"], "batch=1, must be at least 2"),
-        (["--data", "digits", "--recipe", "digits batch=8 accumulate=5"], "at most 4"),
+        (["--data", "digits", "--recipe", "digits batch=0"], "batch=0, must be at least 1"),
+        (["--data", "digits", "--recipe", "digits batch=1"], "batch=1 is too small for batch norm"),
+        (["norm=frozen", "--data", "digits", "--recipe", "digits batch=8 accumulate=9"], "Write accumulate=8 or less"),
+        (
+            ["--data", "digits", "--recipe", "digits batch=8 accumulate=5"],
+            "Write accumulate=4 or less, or train a network with norm=group",
+        ),
         (["--data", "digits", "--minutes", "0"], "minutes=0, must be above 0"),
         (["--data", "digits", "--device", "tpu"], "must be one of auto, cpu, cuda, mps"),
         (["--data", "digits", "--device", "mps"], "not available here"),
@@ -160,7 +166,7 @@ def test_minutes_shorten_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_resume_takes_nothing_that_makes_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "resnet18", "--resume", "run", "--seed", "1"]) == 2
-    assert "beside NETWORK, --seed" in one_line(capsys)
+    assert "--resume run takes NETWORK, --seed from the run itself. Leave them out." in one_line(capsys)
     assert main(["train", "--resume", "run"]) == 2
     assert "no run at run" in one_line(capsys)
 
@@ -187,7 +193,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number: int, code: int, capfd: pyt
                 process.send_signal(number)
                 break
         rest = process.stderr.read().splitlines()
-        assert process.wait(20) == code
+        assert process.wait(HANG) == code
         assert process.stdout.read() == ""
     assert rest[-1] == "plusx train --resume 'a run'"
     assert len(os.listdir("a run/checkpoints")) >= 1
@@ -232,7 +238,7 @@ def test_a_signal_is_obeyed_within_five_seconds(here: Path, capsys: pytest.Captu
         time.sleep(draw.uniform(0, 1.5))
         begun = time.monotonic()
         child.send_signal(number)
-        assert child.wait(30) == 128 + number
+        assert child.wait(HANG) == 128 + number
         took.append(time.monotonic() - begun)
         assert len(list((out / "checkpoints").glob("step-*"))) >= 1
     with capsys.disabled():

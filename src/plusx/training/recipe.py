@@ -82,10 +82,10 @@ class Recipe:
             value = getattr(self, name)
             if not holds(value):
                 raise SpecError(f"recipe {self.name}: {name}={_show(value)}, {rule}")
-        if self.batch // self.accumulate < 2:
+        if self.accumulate > self.batch:
             raise SpecError(
-                f"recipe {self.name}: accumulate={self.accumulate}, cuts batch={self.batch} into parts of fewer than "
-                f"2 images; at most {self.batch // 2}"
+                f"recipe {self.name}: accumulate={self.accumulate} cuts batch={self.batch} into more parts than it has "
+                f"images. Write accumulate={self.batch} or less."
             )
 
     def __str__(self) -> str:
@@ -119,7 +119,7 @@ class Recipe:
 
 _RULES: dict[str, tuple[Any, str]] = {
     "epochs": (lambda v: v >= 1, "must be at least 1"),
-    "batch": (lambda v: v >= 2, "must be at least 2: batch norm cannot learn from one image"),
+    "batch": (lambda v: v >= 1, "must be at least 1"),
     "accumulate": (lambda v: v >= 1, "must be at least 1"),
     "lr": (lambda v: 0 < v < float("inf"), "must be above 0"),
     "lr_end": (lambda v: 0 <= v <= 1, "must lie in 0..1 (a share of lr)"),
