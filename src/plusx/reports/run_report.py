@@ -87,6 +87,7 @@ def _lines(row: RunRow, metrics: Json) -> Iterator[str]:
         "done": f"done: {row.epochs_done} of {row.epochs} epochs",
         "running": f"running: {row.epochs_done} of {row.epochs} epochs so far",
         "interrupted": f"interrupted after step {row.step}: {row.epochs_done} of {row.epochs} epochs",
+        "failed": f"failed: {row.note}",
         "damaged": f"damaged: {row.note}",
     }[row.state]
     yield far
