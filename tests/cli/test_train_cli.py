@@ -125,7 +125,7 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
         (["norm=frozen", "--data", "digits", "--recipe", "digits batch=8 accumulate=9"], "Write accumulate=8 or less"),
         (
             ["--data", "digits", "--recipe", "digits batch=8 accumulate=5"],
-            "Write accumulate=4 or less, or train a network with norm=group",
+            "Write accumulate=4 or less, or train a network without batch norm",
         ),
         (["--data", "digits", "--minutes", "0"], "minutes=0, must be above 0"),
         (["--data", "digits", "--device", "tpu"], "must be one of auto, cpu, cuda, mps"),

@@ -258,12 +258,12 @@ def require_shares(plan: Plan, processes: int, accumulate: int = 1) -> None:
     if plan.batch < plan.smallest:
         raise SpecError(
             f"batch={plan.batch} is too small for batch norm, which needs {plan.smallest} images to tell a variance. "
-            f"Write batch={plan.smallest} or more, or train a network with norm=group."
+            f"Write batch={plan.smallest} or more, or train a network without batch norm, e.g. norm=group8."
         )
     if plan.batch // accumulate < plan.smallest:
         raise SpecError(
             f"accumulate={accumulate} cuts batch={plan.batch} into parts of one image, and batch norm needs two to tell "
-            f"a variance. Write accumulate={plan.batch // plan.smallest} or less, or train a network with norm=group."
+            f"a variance. Write accumulate={plan.batch // plan.smallest} or less, or train a network without batch norm, e.g. norm=group8."
         )
     smallest = plan.n // plan.steps_per_epoch
     if smallest < plan.smallest * processes and processes > 1:
