@@ -19,9 +19,9 @@ SRC = Path(plusx.__file__).parent
 STDLIB_ROOMS = ("errors", "specs", "graph", "names", "analysis", "text", "svg")
 TORCHLESS_ROOMS = ("images", "data", "metrics", "bundles", "runtime", "weights")
 HEAVY = ("torch", "torchvision", "numpy")
-THIRD_PARTY = (*HEAVY, "PIL", "simplejpeg", "safetensors", "rich", "vl_convert")
-LATE = {"svg/convert.py": {"vl_convert"}}
-"""The one exception: PNG and PDF need [draw], imported in the function that needs it."""
+THIRD_PARTY = (*HEAVY, "PIL", "simplejpeg", "safetensors", "rich", "vl_convert", "wcwidth")
+LATE = {"svg/convert.py": {"vl_convert"}, "text/alignment.py": {"wcwidth"}}
+"""The exceptions, imported in the function that needs them: PNG and PDF need [draw], wide characters need wcwidth."""
 
 CORE = {
     "show": [["resnet50"], ["resnet18", "in_channels=1", "classes=10", "--format", "json"]],

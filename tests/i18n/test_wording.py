@@ -18,10 +18,10 @@ from plusx.analysis.diff import diff
 from plusx.errors import PlusxError, unknown
 from plusx.i18n import legacy, translate, translator
 from plusx.text.diff_table import diff_table
-from plusx.text.explain import explain_network
-from plusx.text.explain_part import explain_part
 from plusx.text.geometry_table import geometry_table
+from plusx.text.network_explanation import explain_network
 from plusx.text.network_table import table
+from plusx.text.part_explanation import explain_part
 
 ROOT = Path(plusx.__file__).parent
 ROOMS = ("specs", "graph", "analysis", "names", "drawing")

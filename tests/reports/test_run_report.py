@@ -105,9 +105,9 @@ def test_it_says_what_the_files_say(tmp_path):
     texts = written(make(tmp_path / "run"))[1].texts
     for said in (
         "resnet18 classes=3", "photos, 320 training images", "done: 4 of 4 epochs", "88.00%", "0.05", "12 min 34 s",
-        "figures below: the weights in the bundle, of epoch 3, on the validation images", "kept: epoch 3",
+        "The figures below are of the weights in the bundle (epoch 3) on the validation images.", "kept: epoch 3",
         "11,178,051",  # torchvision's resnet18 with three classes
-        "2026-03-01 12:00 UTC", "2.14.0", "0123456789abcdef", "/home/me/photos", "/p/cut.jpg", "1 left out",
+        "2026-03-01 12:00 UTC", "2.14.0", "0123456789abcdef", "/home/me/photos", "/p/cut.jpg", "1 image was skipped.",
         "plusx train resnet18 --data 'my photos'", "cpu", "fp32",
     ):  # fmt: skip
         assert said in texts, said
@@ -116,7 +116,7 @@ def test_it_says_what_the_files_say(tmp_path):
     )  # statsmodels: proportion_confint(88, 100, method="wilson")
     at = texts.index("ant")
     assert texts[at : at + 5] == ["ant", "50", "40", "80.0%", "67.0% – 88.8%"]  # the same, of 40 in 50
-    at = texts.index("named as")
+    at = texts.index("predicted as")
     assert texts[at + 3 : at + 11] == ["ant", "bee", "9", "18.0%", CLASSES[2], "ant", "2", "8.0%"]
 
 
@@ -218,7 +218,7 @@ def test_many_steps_and_classes_make_no_large_page(tmp_path):
     edit(path / "bundle/bundle.json", metrics={"n": 10, "correct": 1, "top1": 0.1, "per_class": rows})
     text, page = written(path)
     assert len(text) < 150_000
-    assert "the 120 of 5000 classes with the lowest shares" in page.texts
+    assert "The 120 of 5000 classes with the lowest shares." in page.texts
     assert any("plusx evaluate --confusion" in said for said in page.texts)
 
 

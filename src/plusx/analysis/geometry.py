@@ -10,15 +10,16 @@ from typing import NamedTuple
 
 from plusx.errors import GeometryError
 from plusx.graph import Op
+from plusx.i18n import _
 
 GATES = ("se", "eca", "cbam")
 Size = tuple[int, int]
 
 
 class Geometry(NamedTuple):
-    """Where a map's cells look: its size (h, w), pixels from cell to cell, the field of cell 0, and what widens it.
+    """How the cells of a map lie on the image: its size (h, w), the stride `jump`, and the receptive field of cell 0.
 
-    `whole` names the first op that makes every cell depend on the whole map (a gate, a group norm), or is None.
+    `jump` is the distance of two cells in pixels of the input, `low` and `high` are the edges of the field. `whole` names the first op that makes every cell depend on the whole map (a gate, a group norm), or is None.
     """
 
     size: Size
@@ -43,7 +44,7 @@ def of_input(size: Size) -> Geometry:
 
 
 def after(op: Op, x: Geometry) -> Geometry:
-    """The geometry behind one op. Raises GeometryError where the map vanishes."""
+    """The geometry behind one op. Raises GeometryError where nothing is left of the map."""
     kind = op.kind
     if kind in ("conv", "max_pool", "avg_pool"):
         low, high = _window(op, x, kind)
@@ -55,7 +56,7 @@ def after(op: Op, x: Geometry) -> Geometry:
         return x._replace(high=x.high + op.dilation * x.jump)
     if kind in ("global_avg_pool", "linear"):
         return pooled(x)
-    if kind == "cbam":  # its 7x7 convolution looks around, its squeeze at everything
+    if kind == "cbam":  # the 7x7 convolution widens the field, the squeeze reads the whole map
         reach = (op.kernel // 2) * op.dilation * x.jump
         return x._replace(low=x.low - reach, high=x.high + reach, whole=x.whole or op.name)
     if kind in GATES or kind == "group_norm":
@@ -79,13 +80,16 @@ def _size(op: Op, x: Geometry) -> Size:
         found.append(steps + 1)
     if min(found) < 1:
         raise GeometryError(
-            f"{op.name} gets a map of {x.size[0]}x{x.size[1]} and leaves nothing of it; give a larger input or strides of 1"
-        )
+            _(
+                "A map of {h}x{w} is too small for {op}. Give a larger input or strides of 1.",
+                h=x.size[0], w=x.size[1], op=op.name,
+            )
+        )  # fmt: skip
     return found[0], found[1]
 
 
 def pooled(x: Geometry) -> Geometry:
-    """One cell that has seen every cell of the map: the union of their fields."""
+    """One cell that depends on every cell of the map: the union of their fields."""
     if x.size == (1, 1):
         return x
     cells = max(x.size)
@@ -97,6 +101,12 @@ def joined(name: str, paths: list[Geometry]) -> Geometry:
     first = paths[0]
     for other in paths[1:]:
         if other.size != first.size:
-            raise GeometryError(f"{name} joins maps of {first.size} and {other.size}; give another input size")
+            sizes = [f"{h}x{w}" for h, w in (first.size, other.size)]
+            raise GeometryError(
+                _(
+                    "The paths of {block} give maps of {first} and {second}, which cannot be joined. Give another input size.",
+                    block=name, first=sizes[0], second=sizes[1],
+                )
+            )  # fmt: skip
     whole = next((path.whole for path in paths if path.whole), None)
     return Geometry(first.size, first.jump, min(path.low for path in paths), max(path.high for path in paths), whole)

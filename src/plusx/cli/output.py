@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +22,14 @@ def choose(what: str, word: str, allowed: Sequence[str]) -> str:
     if word not in allowed:
         raise SpecError(unknown(what, word, allowed))
     return word
+
+
+def screen_width(output: str | None = None) -> int | None:
+    """Columns that tables and paragraphs may take: the terminal's, or COLUMNS where it is set; None for a pipe or a file."""
+    columns = os.environ.get("COLUMNS", "")
+    if output is not None or not (sys.stdout.isatty() or (columns.isdecimal() and int(columns) > 0)):
+        return None
+    return shutil.get_terminal_size().columns  # COLUMNS comes before the terminal's own answer
 
 
 def emit(text: str, output: str | None) -> int:

@@ -8,7 +8,7 @@ from plusx import __version__
 from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
-from plusx.cli.output import add_output, choose, emit
+from plusx.cli.output import add_output, choose, emit, screen_width
 from plusx.errors import SpecError
 from plusx.i18n import translator
 from plusx.text.entries import DETAILS
@@ -46,4 +46,6 @@ def run(args: argparse.Namespace) -> int:
         return emit(text, args.output)
     from plusx.text.network_table import markdown, table
 
-    return emit((table if form == "table" else markdown)(analysis, detail, translator(lang)), args.output)
+    if form == "markdown":
+        return emit(markdown(analysis, detail, translator(lang)), args.output)
+    return emit(table(analysis, detail, translator(lang), width=screen_width(args.output)), args.output)

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 LANGUAGES = ("en", "zh")
-PARTS = ("errors", "words", "tables", "runs")
+PARTS = ("errors", "runs")
 HOLE = re.compile(r"\{(\d)(:t)?\}")
 ENGLISH_HOLE = re.compile(r"(\{n?\})")
 TAKES = {"{}": "(.*?)", "{n}": r"([\d,.]+)"}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from plusx.analysis import Row, analyse
+from plusx.analysis import OpRow, analyse
 from plusx.errors import GeometryError, nearest
 from plusx.graph import Graph, lower
 from plusx.graph.lower import Network
@@ -66,7 +66,7 @@ def map_info(network: Network, at: str) -> MapInfo:
             if at in (block.name, stage.name):
                 last = block.ops[-1].name
     row = analyse(graph)[last]
-    assert isinstance(row, Row)  # an op's name, not a stage's
+    assert isinstance(row, OpRow)  # an op's name, not a stage's
     return MapInfo(row.op.c_out, row.jump, row.rf, row.start, row.whole)
 
 

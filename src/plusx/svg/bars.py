@@ -6,9 +6,10 @@ from plusx.analysis.geometry import Size
 from plusx.graph import Op
 from plusx.svg.columns import BAR_FONT, RAIL_FONT, SHORT_FONT, SLANT, SLIM_FONT, Columns
 from plusx.svg.drawing import SMALL, Drawing, Unit, role
-from plusx.svg.labels import count
+from plusx.svg.labels import costs
 from plusx.svg.pen import Pen
 from plusx.svg.scene import Box, Label, Line, Shape
+from plusx.text.alignment import Translate
 from plusx.text.notation import op_text
 
 BAR, GAP = 19, 10
@@ -74,7 +75,7 @@ def _draw_unit(drawing: Drawing, unit: Unit, pen: Pen, columns: Columns, at: Box
         _draw_small(drawing, op, pen, columns, at._replace(y=y))
         y += pitch(columns)
     if unit.main is not None:
-        _draw_main(drawing, unit.main, pen, Box(at.x, y, at.w, BAR), font)
+        _draw_main(drawing, unit.main, pen, Box(at.x, y, at.w, BAR), font, columns.say)
         y += BAR
     for op in unit.after:
         _draw_small(drawing, op, pen, columns, at._replace(y=y))
@@ -98,8 +99,8 @@ def _mark_unit(drawing: Drawing, unit: Unit, pen: Pen, columns: Columns, box: Bo
         y += height
 
 
-def _draw_main(drawing: Drawing, op: Op, pen: Pen, box: Box, font: float) -> None:
-    with pen.part(tooltip(drawing, op), op.name):
+def _draw_main(drawing: Drawing, op: Op, pen: Pen, box: Box, font: float, say: Translate) -> None:
+    with pen.part(tooltip(drawing, op, say), op.name):
         draw_bar(pen, box, op_text(op), role(op), font, dilated=op.dilation > 1)
 
 
@@ -117,7 +118,7 @@ def _draw_small(drawing: Drawing, op: Op, pen: Pen, columns: Columns, at: Box) -
     kind = SMALL[op.kind]
     slim = columns.detail == "ops"
     box = Box(at.x + SLANT, at.y + 1, at.w - 2 * SLANT, pitch(columns) - 1)
-    with pen.part(tooltip(drawing, op), op.name):
+    with pen.part(tooltip(drawing, op, columns.say), op.name):
         pen.add(Shape("rect", f"{kind}bar" if slim else kind, box, 3 if slim else 1))
         if slim:
             pen.add(
@@ -125,9 +126,8 @@ def _draw_small(drawing: Drawing, op: Op, pen: Pen, columns: Columns, at: Box) -
             )
 
 
-def tooltip(drawing: Drawing, op: Op) -> str:
-    """What a pointer over an op says: its name, notation, output and costs."""
+def tooltip(drawing: Drawing, op: Op, say: Translate) -> str:
+    """The text shown for a pointer over an op: its name, notation, output and costs."""
     row = drawing.row(op)
     text = f"{op.name}: {op_text(op)} → {op.c_out} × {row.out[0]}×{row.out[1]}"
-    costs = [f"{count(value)} {name}" for value, name in ((row.params, "params"), (row.macs, "MACs")) if value]
-    return "; ".join([text, *costs])
+    return "; ".join([text, *map(say, costs(row.params, row.macs))])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from plusx.graph import Op
-from plusx.svg.drawing import Drawing, Run, Section
+from plusx.svg.drawing import BlockRun, Drawing, Section
 from plusx.svg.layout import section_names, section_of
 
 
@@ -52,7 +52,7 @@ def _section(one: Drawing, section: Section, other: Drawing, partner: Section) -
             yield from _run(one, run, other, against)
 
 
-def _run(one: Drawing, run: Run, other: Drawing, against: Run) -> Iterator[str]:
+def _run(one: Drawing, run: BlockRun, other: Drawing, against: BlockRun) -> Iterator[str]:
     name = run.block.name
     if len(run.blocks) != len(against.blocks):
         yield f"{name}/times"

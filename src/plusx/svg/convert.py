@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from plusx.errors import MissingExtra, PlusxError
+from plusx.i18n import _
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -23,7 +24,12 @@ def converted(svg: str, form: str) -> bytes:
         return bytes(converter.svg_to_pdf(svg))
     longest = max(map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]))
     if longest > MOST_PX:
-        raise PlusxError(f"a PNG of {longest:.0f} pixels would be too tall, {MOST_PX} is the most; write .svg or .pdf")
+        raise PlusxError(
+            _(
+                "a PNG of {longest:.0f} pixels would be too tall: {most} is the most. Write .svg or .pdf instead.",
+                longest=longest, most=MOST_PX,
+            )
+        )  # fmt: skip
     return bytes(converter.svg_to_png(svg, scale=min(SHARP, MOST_PX / longest)))
 
 
@@ -45,7 +51,11 @@ def _converter(form: str) -> Any:
     try:
         import vl_convert  # pyright: ignore[reportMissingImports, reportMissingTypeStubs]
     except ImportError:
-        way_out = "pip install 'plusx[draw]', or write .svg or .html"
-        raise MissingExtra(f"{form} needs vl-convert-python, which is not installed; {way_out}") from None
+        raise MissingExtra(
+            _(
+                "{form} needs vl-convert-python, which is not installed. Run pip install 'plusx[draw]', or write .svg or .html.",
+                form=form,
+            )
+        ) from None
     converter: ModuleType = vl_convert
     return converter

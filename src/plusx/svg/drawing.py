@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from plusx.analysis import Analysis, Row, StageRow
+from plusx.analysis import Analysis, OpRow, StageRow
 from plusx.analysis.geometry import Size
 from plusx.graph import Block, Op
-from plusx.text.notation import ACTIVATIONS, NORMS, Group, groups
+from plusx.text.notation import ACTIVATIONS, NORMS, BlockGroup, groups
 
 SMALL = {**dict.fromkeys(NORMS, "norm"), **dict.fromkeys(ACTIVATIONS, "act"), "dropout": "drop", "drop_path": "drop"}
 """Ops that are drawn as strips on the op they go with, and what kind of strip."""
@@ -29,7 +29,7 @@ class Unit(NamedTuple):
         return self.before + (() if self.main is None else (self.main,)) + self.after
 
 
-class Run(NamedTuple):
+class BlockRun(NamedTuple):
     """Equal neighbouring blocks drawn as one box; its units are those of the first block."""
 
     blocks: tuple[Block, ...]
@@ -45,7 +45,7 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        return Group(self.blocks).name
+        return BlockGroup(self.blocks).name
 
 
 class Section(NamedTuple):
@@ -53,7 +53,7 @@ class Section(NamedTuple):
 
     name: str
     units: tuple[Unit, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[BlockRun, ...]
 
     @property
     def ops(self) -> tuple[Op, ...]:
@@ -74,9 +74,9 @@ class Drawing:
     sizes: dict[str, Size]
     marks: frozenset[str] = frozenset()
 
-    def row(self, op: Op) -> Row:
+    def row(self, op: Op) -> OpRow:
         found = self.analysis[op.name]
-        assert isinstance(found, Row)
+        assert isinstance(found, OpRow)
         return found
 
     def part(self, name: str) -> StageRow:
@@ -118,11 +118,11 @@ def _more(ops: tuple[Op, ...], op: Op) -> bool:
     return any(later.kind not in SMALL for later in ops[ops.index(op) + 1 :])
 
 
-def _run(blocks: tuple[Block, ...], pre: bool) -> Run:
+def _run(blocks: tuple[Block, ...], pre: bool) -> BlockRun:
     block = blocks[0]
     branch, after = (block.branch, block.after) if block.join else (block.branch + block.after, ())
     before, branch, shortcut, after = (units(part, pre) for part in (block.before, branch, block.shortcut, after))
-    return Run(blocks, before, branch, shortcut, after, shortcut_kind(block))
+    return BlockRun(blocks, before, branch, shortcut, after, shortcut_kind(block))
 
 
 def shortcut_kind(block: Block) -> str:

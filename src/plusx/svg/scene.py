@@ -75,22 +75,22 @@ class Label(NamedTuple):
 
 
 @dataclass
-class Part:
+class SceneGroup:
     """Things that belong together, what a pointer over them says, and the name of what they are (`layer1.0.conv1`)."""
 
     title: str = ""
     name: str = ""
-    items: list[Shape | Line | Label | Part] = field(default_factory=list)
+    items: list[Shape | Line | Label | SceneGroup] = field(default_factory=list)
 
     def walk(self) -> Iterator[Shape | Line | Label]:
         for item in self.items:
-            if isinstance(item, Part):
+            if isinstance(item, SceneGroup):
                 yield from item.walk()
             else:
                 yield item
 
 
-class Drawn(NamedTuple):
+class DrawnBlock(NamedTuple):
     """A block box: the first block in it, how many blocks it stands for, and where."""
 
     name: str
@@ -105,5 +105,5 @@ class Scene:
     title: str
     width: float
     height: float
-    root: Part
-    blocks: list[Drawn]
+    root: SceneGroup
+    blocks: list[DrawnBlock]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from plusx.errors import PlusxError, unknown
+from plusx.i18n import _
 from plusx.svg.fonts import FAMILY
 
 
@@ -51,7 +52,7 @@ THEMES = {"light": LIGHT, "dark": DARK}
 def theme(name: str) -> Theme:
     """The theme of a name. Raises PlusxError with the nearest."""
     if name not in THEMES:
-        raise PlusxError(unknown("theme", name, THEMES))
+        raise PlusxError(unknown(_("theme"), name, THEMES))
     return THEMES[name]
 
 

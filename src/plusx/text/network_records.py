@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from plusx.analysis import Analysis
-from plusx.text.entries import Entry, entries
+from plusx.text.entries import TableEntry, entries
 from plusx.text.notation import stage_names
 
 COLUMNS = (
@@ -20,7 +20,7 @@ def records(analysis: Analysis, detail: str = "ops") -> list[dict[str, Any]]:
     return [_record(entry, analysis) for entry in entries(analysis, detail) if entry.leaf]
 
 
-def _record(entry: Entry, analysis: Analysis) -> dict[str, Any]:
+def _record(entry: TableEntry, analysis: Analysis) -> dict[str, Any]:
     op = entry.op
     values: tuple[Any, ...] = (
         entry.name, entry.kind, entry.text, entry.stage, entry.block, entry.repeat, list(entry.layers),

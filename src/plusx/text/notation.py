@@ -90,7 +90,7 @@ def stage_names(name: str) -> tuple[str, ...]:
     return f"conv{number + 1}_x", f"stage {number}", name, f"res{number + 1}"
 
 
-class Group(NamedTuple):
+class BlockGroup(NamedTuple):
     """Neighbouring blocks that are equal op by op, each with its own weights: drawn once, with `n×`."""
 
     blocks: tuple[Block, ...]
@@ -101,19 +101,19 @@ class Group(NamedTuple):
         return first if len(self.blocks) == 1 else f"{first}-{last.rpartition('.')[2]}"
 
 
-def groups(stage: Stage) -> Iterator[Group]:
+def groups(stage: Stage) -> Iterator[BlockGroup]:
     """The stage's blocks, equal neighbours together. Equal means every op is the same but for its place."""
     together: list[Block] = []
     last = None
     for block in stage.blocks:
         shape = shape_of(block)
         if together and shape != last:
-            yield Group(tuple(together))
+            yield BlockGroup(tuple(together))
             together = []
         together.append(block)
         last = shape
     if together:
-        yield Group(tuple(together))
+        yield BlockGroup(tuple(together))
 
 
 def shape_of(block: Block) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Whether one network's weights fit another: by shape, and by meaning."""
+"""Whether the weights of one network fit another: by shape, and by meaning."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Computed = list[tuple[str, Op]]
 TRAINING_ONLY = ("dropout", "drop_path")
 DILATION_KEYS = {"output_stride", "strides", "dilations", "dilate", "multi_grid"}
 SILENT_KEYS = {"drop_path", "block_dropout", "head_dropout", "zero_init"}
-"""Fields that change training or the start alone, not what given weights compute."""
+"""Fields that change only training or initialisation, and not what given weights compute."""
 
 
-class Fit(NamedTuple):
+class Compatibility(NamedTuple):
     """How the state dict of one network fits another.
 
     verdict: `equal` one network; `meaning` every tensor fits and computes the same in eval mode; `shape` every tensor fits
@@ -35,7 +35,7 @@ class Fit(NamedTuple):
     why: str
 
 
-def fit(before: Graph, after: Graph) -> Fit:
+def compatibility(before: Graph, after: Graph) -> Compatibility:
     """How weights of `before` fit `after`."""
     has, needs = _tensors(before), _tensors(after)
     found = [key for key, shape in needs.items() if has.get(key) == shape]
@@ -45,7 +45,7 @@ def fit(before: Graph, after: Graph) -> Fit:
         verdict, odd, why = ("part" if found else "none"), (), ""
     else:
         verdict, odd, why = _meaning(before, after)
-    return Fit(verdict, len(needs), len(found), left, misshapen, odd, why)
+    return Compatibility(verdict, len(needs), len(found), left, misshapen, odd, why)
 
 
 def _tensors(graph: Graph) -> dict[str, tuple[int, ...]]:
