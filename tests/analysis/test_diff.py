@@ -43,7 +43,7 @@ def test_random_pairs(first, second):
 
 
 def test_v1_to_v15_is_one_line():
-    """reference/inspection-tools.md A5.2: +231,211,008 MACs (+6.0 %), 483 to 427, params equal, weights by shape only."""
+    """fvcore on torchvision's resnet50 with the stride in either convolution: +231,211,008 MACs (+6.0 %), equal params."""
     found = diff("resnet50 stride_in=1x1", "resnet50")
     assert changed_lines(found) == ["layer2.0, layer3.0, layer4.0: conv1 s2 → s1; conv2 s1 → s2"]
     assert found.figures["macs"][1] - found.figures["macs"][0] == 231_211_008

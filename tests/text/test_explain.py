@@ -20,7 +20,8 @@ def part(words: str, name: str) -> str:
 
 
 def test_resnet50_is_reconciled_with_every_tool():
-    """reference/inspection-tools.md A1, run there: torchinfo, fvcore, FlopCounterMode, ptflops; 5.1 and 5.6: paper, torchvision."""
+    """Printed by torchinfo 1.8, fvcore 0.1.5, torch's FlopCounterMode and ptflops for torchvision's resnet50 at 224; arXiv
+    1512.03385, table 1; `_ops` of torchvision's weights."""
     text = said("resnet50")
     for figure in (
         "50 = 1 + 3·(3+4+6+3) + 1 (fc)", "4,089,184,256", "3.858 G with the stride in the first 1x1", "231,211,008 more, 6.0 %",

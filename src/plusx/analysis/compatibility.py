@@ -21,7 +21,7 @@ class Compatibility(NamedTuple):
     verdict: `equal` one network; `meaning` every tensor fits and computes the same in eval mode; `shape` every tensor fits
     but would compute something else; `part` some fit; `none` not one does. `needed` tensors the second has, `found` of them
     in the first with the same name and shape, `left` of the first that the second has no place for (the tail of a cut).
-    `odd` names ops that compute otherwise or are passed over. `why` meaning holds: `same` network, `dilated` exactly, `cut`
+    `odd` names ops that differ or are skipped. `why` meaning holds: `same` network, `dilated` exactly, `cut`
     (the second ends earlier), `tail` (it adds ops without weights at the end), `eval` (they differ in training alone).
     `num_batches_tracked` is not counted: files lack it and nothing reads it in eval mode.
     """
@@ -68,7 +68,7 @@ def _meaning(a: Graph, b: Graph) -> tuple[str, tuple[str, ...], str]:
 
 
 def _odd(theirs: Computed, ours: Computed) -> tuple[str, ...]:
-    """Ops of the second that compute otherwise, then ops of the first that it passes over before its end."""
+    """Ops of the second network that differ, then ops of the first that the second skips."""
     known, names = dict(theirs), {name for name, _ in ours}
     shared = [name for name, _ in theirs if name in names]
     before_end = [name for name, _ in theirs]
@@ -88,7 +88,7 @@ def _computed(graph: Graph) -> Computed:
 
 
 def _exactly_dilated(a: Graph, b: Graph) -> bool:
-    """Whether the two differ only in strides that became rates exactly (design decision 1)."""
+    """Whether the two differ only in strides that became dilations exactly (`dilate=exact`)."""
     fields = type(a.spec).__slots__
     differing = {name for name in fields if getattr(a.spec, name) != getattr(b.spec, name)} - SILENT_KEYS
     return differing <= DILATION_KEYS and bool(differing) and _exact(a) and _exact(b) and _steps(a) == _steps(b)

@@ -19,7 +19,7 @@ SUFFIX = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
 class Condition(NamedTuple):
-    """A condition that fails a comparison: a figure's change (signed, or in %) or its new value against a limit."""
+    """A condition under which a comparison fails: the change of a figure (signed, or in %) or its new value against a limit."""
 
     text: str
     figure: str

@@ -11,12 +11,12 @@ FLOAT_BYTES = 4
 
 
 def params(op: Op) -> int:
-    """Trained numbers of one op."""
+    """Parameters of one op."""
     return sum(prod(tensor.shape) for tensor in op.tensors if tensor.trained)
 
 
 def macs(op: Op, out: Size) -> int:
-    """Multiply-adds for one image, biases left out, gates' convolutions counted (design decision 2)."""
+    """Multiply-adds for one image, biases left out, convolutions of gates counted."""
     h, w = out
     shapes = {tensor.name: tensor.shape for tensor in op.tensors}
     if op.kind == "conv":

@@ -158,7 +158,7 @@ def _worst(classes: list[ClassLine]) -> list[ClassLine]:
 
 
 def _matrix(metrics: Json, k: int) -> list[list[int]]:
-    """The confusion matrix, if the bundle has a proper one."""
+    """The confusion matrix, if the bundle has a valid one."""
     rows = metrics.get("confusion")
     if not isinstance(rows, list) or len(rows) != k or k == 0:
         return []

@@ -67,7 +67,7 @@ class RunReport:
     skipped: Facts
     skipped_note: Message
     facts: Sequence[tuple[Message, Facts]]
-    """Sections of names and values."""
+    """Sections with names and values."""
     recipe: Facts
     command: str
 
@@ -170,7 +170,7 @@ def _percent(curve: Curve) -> Curve:
 
 
 def _without_spikes(values: Sequence[float]) -> list[float]:
-    """All but the highest fiftieth, so that one bad step does not flatten the rest."""
+    """The values without the highest 2 %, so that one bad step does not flatten the rest."""
     return sorted(values)[: max(1, round(0.98 * len(values)))]
 
 

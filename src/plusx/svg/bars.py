@@ -14,12 +14,12 @@ from plusx.text.notation import op_text
 
 BAR, GAP = 19, 10
 STRIP, SLIM = 4, 15
-"""From one small op to the next: a strip without text, or at ops detail a slim bar with it."""
+"""Heights of a small op: a strip without text, or at detail ops a slim bar with text."""
 NARROW = ("down", "pooldown")
 
 
 def pitch(columns: Columns) -> float:
-    """From one small op to the next; at stages detail they are not drawn."""
+    """The height of a small op; 0 at detail stages, where small ops are not drawn."""
     return {"stages": 0, "blocks": STRIP, "ops": SLIM}[columns.detail]
 
 
@@ -41,7 +41,7 @@ def draw_chain(
     sized: bool,
     on_shortcut: bool = False,
 ) -> float:
-    """Units one below the other, on the trunk (with its wire) or on a shortcut (whose curve is there already)."""
+    """Units one below the other, on the trunk, or on a shortcut whose curve is drawn already."""
     x, width = (columns.short_x, columns.short_w) if on_shortcut else (columns.bar_x, columns.bar_w)
     y = top
     for number, unit in enumerate(units):
@@ -85,7 +85,7 @@ def _draw_unit(drawing: Drawing, unit: Unit, pen: Pen, columns: Columns, at: Box
 
 
 def _mark_unit(drawing: Drawing, unit: Unit, pen: Pen, columns: Columns, box: Box) -> None:
-    """One outline around a unit that changed as a whole; else one around each of its ops that did."""
+    """One outline around a unit that changed as a whole; else one around each of its ops that changed."""
     drawn = [op for op in unit.ops if op is unit.main or columns.detail != "stages"]
     changed = [op for op in drawn if op.name in drawing.marks]
     if changed and len(changed) == len(drawn):
@@ -105,7 +105,7 @@ def _draw_main(drawing: Drawing, op: Op, pen: Pen, box: Box, font: float, say: T
 
 
 def draw_bar(pen: Pen, box: Box, text: str, kind: str, font: float, *, dilated: bool = False) -> None:
-    """A bar with its text; what downsamples narrows downwards, what is dilated has a broken outline."""
+    """A bar with its text; a downsampling bar narrows downwards, a dilated one has a broken outline."""
     narrow = kind in NARROW
     shape = "trapezoid" if narrow else "rect"
     pen.add(Shape(shape, f"{kind} dilated" if dilated else kind, box, SLANT if narrow else 4))

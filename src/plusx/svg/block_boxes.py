@@ -1,4 +1,4 @@
-"""A block box: what both paths share, where they part, the branch, the shortcut's curve, the join, what follows."""
+"""A block box: the ops before the fork, the branch, the curve of the shortcut, the join, and the ops behind it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from plusx.svg.scene import Box, Label, Line, Shape
 from plusx.text.notation import JOINS
 
 EDGE, SPLIT, MEET, RADIUS, AFTER = 6, 7, 9, 7.5, 4
-"""Pixels: box edge to the first thing in it; parting point to branch; branch to join; of the join; join to what follows."""
+"""Pixels: box edge to the first thing in it; fork to branch; branch to join; of the join; join to what follows."""
 CURVE = 11
 DOT = 2.6
 
 
 class Frame(NamedTuple):
-    """Heights of a block box: down to where the branch begins, of the paths side by side, and of the rest."""
+    """Heights of a block box: above the branch, of branch and shortcut side by side, and below."""
 
     head: float
     inner: float
@@ -31,7 +31,7 @@ class Frame(NamedTuple):
         return self.head + self.inner + self.tail
 
     def around(self, other: Frame) -> Frame:
-        """The frame that both fit in, so that aligned blocks have their branches at one height."""
+        """The smallest frame that holds both, so that aligned blocks have their branches at the same height."""
         return Frame(*map(max, self, other))
 
 
@@ -94,31 +94,31 @@ def _draw_shortcut(
     run: BlockRun,
     pen: Pen,
     columns: Columns,
-    parting: float,
+    fork: float,
     meeting: float,
     top: float,
     inner: float,
 ) -> None:
-    """The curve from where the paths part to the join, and the bars or the words on it."""
+    """The curve from the fork to the join, and the bars or the words on it."""
     bars = run.shortcut if columns.detail != "stages" else ()
     x = columns.short_x + (columns.short_w / 2 if bars else 0)
     trunk = columns.trunk
-    points = ((trunk, parting), (x, parting), (x, meeting), (trunk + RADIUS, meeting))
+    points = ((trunk, fork), (x, fork), (x, meeting), (trunk + RADIUS, meeting))
     kind = run.kind
     with pen.part(f"{run.block.name}: {columns.say(SHORTCUTS[kind])}", f"{run.block.name}/shortcut"):
         if f"{run.block.name}/shortcut" in drawing.marks:
             pen.add(Line("halo", points, radius=CURVE))
             if not bars:
-                pen.diamond(x, (parting + meeting) / 2)
+                pen.diamond(x, (fork + meeting) / 2)
         pen.add(Line(kind, points, arrow=True, radius=CURVE))
-        pen.wire_to(parting, trunk, arrow=False)
-        pen.add(Shape("circle", "dot", Box(trunk - DOT, parting - DOT, 2 * DOT, 2 * DOT)))
+        pen.wire_to(fork, trunk, arrow=False)
+        pen.add(Shape("circle", "dot", Box(trunk - DOT, fork - DOT, 2 * DOT, 2 * DOT)))
         if bars:
             slack = inner - chain_height(bars, columns)
             draw_chain(drawing, bars, pen, columns, top + slack / 2, sized=False, on_shortcut=True)
         else:
             text = shortcut_label(run, columns.detail, columns.say)
-            pen.add(Label(text, x + 8, (parting + meeting) / 2 + 3.5, RAIL_FONT, role="muted"))
+            pen.add(Label(text, x + 8, (fork + meeting) / 2 + 3.5, RAIL_FONT, role="muted"))
 
 
 def draw_sign(pen: Pen, box: Box, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""The columns of a panel: how wide its bars, shortcuts and rails must be for the texts in them."""
+"""The columns of a panel: the widths of its bars, shortcuts and rails, which depend on the texts in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BAR_AIR, BLOCK_AIR, STAGE_AIR, SHORT_GAP = 14, 14, 9, 15
 
 @dataclass(frozen=True)
 class Columns:
-    """Places across a panel in pixels, and what decides them. `short_w` is the width of a shortcut's bars, 0 without any."""
+    """Horizontal positions in a panel in pixels. `short_w` is the width of a shortcut's bars, 0 without any."""
 
     detail: str
     say: Translate
@@ -89,7 +89,7 @@ def width(text: str, size: float, bold: bool = False) -> float:
 
 
 def shortcut_label(run: BlockRun, detail: str, say: Translate) -> str:
-    """The words beside a shortcut's curve: always at stages detail, else where no bar on it says what it is."""
+    """The words beside the curve of a shortcut: always at detail stages, else only where the curve has no bar."""
     return "" if run.kind == "none" or (run.shortcut and detail != "stages") else say(SHORTCUTS[run.kind])
 
 

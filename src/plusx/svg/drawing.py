@@ -1,4 +1,4 @@
-"""What a drawing of a network shows, before any place is given to it: sections, groups of equal blocks, units of ops."""
+"""The contents of a drawing before the layout: sections, runs of equal blocks, units of ops."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def units(ops: tuple[Op, ...], pre: bool) -> tuple[Unit, ...]:
 
 
 def _more(ops: tuple[Op, ...], op: Op) -> bool:
-    """Whether a bar stands behind `op`."""
+    """Whether an op behind `op` is drawn as a bar."""
     return any(later.kind not in SMALL for later in ops[ops.index(op) + 1 :])
 
 
@@ -143,7 +143,7 @@ def shortcut_kind(block: Block) -> str:
 
 
 def role(op: Op) -> str:
-    """How an op's bar looks. Downsampling is what halves the map; a pool that strides is both, drawn as a pool.
+    """The style of the bar of an op. An op with a stride downsamples; a pool with a stride is drawn as a pool.
 
     >>> from plusx import lower
     >>> [role(lower("resnet50")[name]) for name in ("conv1", "maxpool", "layer1.0.conv1", "fc")]
@@ -159,7 +159,7 @@ def role(op: Op) -> str:
 
 
 def _changes(analysis: Analysis) -> Iterator[tuple[str, Size]]:
-    """(op, size) wherever the map's size is another than before, along stem, branches and head."""
+    """(op, size) wherever the size of the map changes, along stem, branches and head."""
     graph = analysis.graph
     rows = {row.op.name: row.out for row in analysis.rows}
     now = analysis.size_px

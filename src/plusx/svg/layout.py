@@ -1,4 +1,4 @@
-"""Where everything goes: one panel, or two side by side with their stages aligned. Series-parallel, top to bottom.
+"""The layout: one panel, or two side by side with their stages aligned. Series-parallel, top to bottom.
 
 Left to right in a panel: a rail of facts, the stage box with `n×` and the block boxes in it, a rail of map sizes. The
 trunk runs down the middle of the branch's bars; shortcuts leave it to the right.

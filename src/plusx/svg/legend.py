@@ -1,4 +1,4 @@
-"""What the shapes mean, below the drawing: only those that are on it."""
+"""The legend below the drawing: the meaning of the shapes that it contains."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LegendEntry(NamedTuple):
 
 
 def draw_legend(drawings: list[Drawing], pen: Pen, columns: Columns, right: float, top: float) -> float:
-    """Entries in lines as wide as the page; where they end."""
+    """Draws the entries in lines as wide as the page and returns where they end."""
     x, y = columns.rail_x, top + LINE / 2
     for entry in _entries(drawings, columns.detail, columns.say):
         wide = entry.swatch + 7 + width(entry.text, FONT)
@@ -39,7 +39,7 @@ def draw_legend(drawings: list[Drawing], pen: Pen, columns: Columns, right: floa
 
 
 def needs_legend(drawings: list[Drawing], detail: str, say: Translate) -> bool:
-    """Whether anything wants an explanation: a cut behind a 3x3 stem has nothing that does."""
+    """Whether the legend has any entry: a network cut behind a 3x3 stem has none."""
     return any(_entries(drawings, detail, say))
 
 

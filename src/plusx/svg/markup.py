@@ -1,4 +1,4 @@
-"""A scene as SVG text. Geometry comes from the layout, colours from the theme; here is only how SVG says it."""
+"""A scene as SVG text. Geometry comes from the layout, colours from the theme; this module only writes them as SVG."""
 
 from __future__ import annotations
 
@@ -119,6 +119,6 @@ def _point(point: tuple[float, float]) -> str:
 
 
 def _number(value: float) -> str:
-    """At most one decimal: a tenth of a pixel is finer than anyone sees."""
+    """At most one decimal: a tenth of a pixel is finer than the eye sees."""
     text = f"{value:.1f}"
     return text.removesuffix(".0")

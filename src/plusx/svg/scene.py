@@ -1,4 +1,4 @@
-"""What a layout leaves behind: shapes and texts with their places, no colours. Pixels, y downwards."""
+"""The result of a layout: shapes and texts with their positions, without colours. Pixels, y downwards."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Label(NamedTuple):
 
 @dataclass
 class SceneGroup:
-    """Things that belong together, what a pointer over them says, and the name of what they are (`layer1.0.conv1`)."""
+    """Shapes and texts that belong together, their tooltip, and the name of the op or block (`layer1.0.conv1`)."""
 
     title: str = ""
     name: str = ""
@@ -91,7 +91,7 @@ class SceneGroup:
 
 
 class DrawnBlock(NamedTuple):
-    """A block box: the first block in it, how many blocks it stands for, and where."""
+    """A block box: the first block in it, how many blocks it stands for, and its position."""
 
     name: str
     times: int
@@ -100,7 +100,7 @@ class DrawnBlock(NamedTuple):
 
 @dataclass
 class Scene:
-    """A finished layout: its size, everything on it, and the block boxes (for those who count them)."""
+    """A finished layout: its size, everything on it, and its block boxes."""
 
     title: str
     width: float

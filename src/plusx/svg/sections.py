@@ -61,7 +61,7 @@ def facts(drawing: Drawing, section: Section, say: Translate) -> list[str]:
 
 
 def draw_title(words: str, lines: list[str], pen: Pen, columns: Columns, top: float) -> float:
-    """The panel's heading; where it ends."""
+    """Draws the heading of the panel and returns where it ends."""
     y = top
     for line in wrapped(words, TITLE_FONT, columns.width, bold=True):
         y += TITLE_FONT + 3
@@ -112,7 +112,7 @@ def _draw_pill(pen: Pen, box: Box, text: str, marked: bool) -> None:
 
 
 def draw_section(drawing: Drawing, section: Section, rows: Rows, pen: Pen, columns: Columns, top: float) -> float:
-    """A section at its place; where it ends. A stage gets its box, stem and head stand free."""
+    """Draws a section and returns where it ends. A stage has a box; stem and head have none."""
     with pen.part(section_title(drawing, section, columns.say), section.name):
         _draw_facts(drawing, section, pen, columns, top)
         if section.runs:

@@ -1,4 +1,4 @@
-"""A drawing cut into horizontal slices that lie flush below each other: what a page folds and unfolds."""
+"""A drawing cut into horizontal slices that lie flush below each other: a page folds and unfolds them."""
 
 from __future__ import annotations
 

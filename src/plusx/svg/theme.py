@@ -1,4 +1,4 @@
-"""Colours, and nothing else. Hues are Okabe and Ito's (2008), told apart by readers with any colour vision; each role has
+"""The colours. Hues are Okabe and Ito's (2008), told apart by readers with any colour vision; each role has
 a shape or a dash of its own besides."""
 
 from __future__ import annotations

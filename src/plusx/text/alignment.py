@@ -6,6 +6,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from itertools import zip_longest
+from typing import NamedTuple
+
+from plusx.i18n import Message, _, joined
 
 Translate = Callable[[str], str]
 Row = Sequence[str | None]
@@ -51,31 +54,53 @@ def html_table(heads: Sequence[str], rows: Sequence[Row], right: Sequence[bool])
     return f"<table>{''.join(lines)}</table>"
 
 
-def aligned(
-    heads: Sequence[str], rows: Sequence[Row], right: Sequence[bool], *,
-    width: int | None = None, drop: Sequence[int] = (), wrap: Sequence[int] = (),
-) -> list[str]:  # fmt: skip
+class Fitted(NamedTuple):
+    """The lines of a table, and the columns that a narrow terminal has no room for."""
+
+    lines: list[str]
+    hidden: list[int]
+
+
+def aligned(heads: Sequence[str], rows: Sequence[Row], right: Sequence[bool]) -> list[str]:
     """Lines of a text table: columns as wide as their widest cell, two spaces apart.
 
-    Where a cell is None the one before it runs on over it, and does not widen its own column. With a `width` the columns
-    in `wrap` are wrapped at words, and those in `drop` are left out one by one, until the lines fit.
+    Where a cell is None the one before it runs on over it, and does not widen its own column.
+    """
+    widths = _widths(heads, rows)
+    return [_line(row, widths, right) for row in (heads, *rows)]
+
+
+def fitted(
+    heads: Sequence[str], rows: Sequence[Row], right: Sequence[bool], width: int | None, *,
+    drop: Sequence[int] = (), wrap: Sequence[int] = (),
+) -> Fitted:  # fmt: skip
+    """The table in lines no wider than `width`: columns in `wrap` are wrapped at words, those in `drop` hidden in order.
+
+    A table that does not fit even so keeps its words whole. Without a width the table is whole.
     """
     if width is None:
-        return [_line(row, _widths(heads, rows), right) for row in (heads, *rows)]
-    for dropped in range(len(drop) + 1):
-        kept = [column for column in range(len(heads)) if column not in drop[:dropped]]
-        found = _wrapped_columns(
-            [heads[column] for column in kept],
-            [_kept(row, kept) for row in rows],
-            [kept.index(column) for column in wrap if column in kept],
-            width,
-        )
-        if found is not None or dropped == len(drop):
-            heads, rows = [heads[column] for column in kept], [_kept(row, kept) for row in rows]
-            right = [right[column] for column in kept]
-            widths = found or _widths(heads, rows, narrow=[kept.index(column) for column in wrap if column in kept])
-            return [_line(line, widths, right) for row in (heads, *rows) for line in _lines_of(row, widths)]
-    raise AssertionError("the loop above always returns")
+        return Fitted(aligned(heads, rows, right), [])
+    hidden = 0
+    while True:
+        kept = [column for column in range(len(heads)) if column not in drop[:hidden]]
+        shown, cells = [heads[column] for column in kept], [[row[column] for column in kept] for row in rows]
+        wrapping = [kept.index(column) for column in wrap if column in kept]
+        widths = _wrapped_widths(shown, cells, wrapping, width)
+        if widths is None and hidden < len(drop):
+            hidden += 1
+            continue
+        widths = widths or _widths(shown, cells, narrow=wrapping)
+        sides = [right[column] for column in kept]
+        lines = [_line(line, widths, sides) for row in (shown, *cells) for line in _lines_of(row, widths)]
+        return Fitted(lines, [*drop[:hidden]])
+
+
+def hidden_note(heads: Sequence[str], hidden: Sequence[int]) -> list[Message]:
+    """The note that names hidden columns; none where all are shown."""
+    if not hidden:
+        return []
+    names = joined(", ", [heads[column] for column in hidden])
+    return [_("Columns that do not fit this width: {columns}.", columns=names)]
 
 
 def paragraph(text: str, width: int | None, indent: str = "", first: str | None = None) -> list[str]:
@@ -144,7 +169,7 @@ def _widths(heads: Sequence[str], rows: Sequence[Row], narrow: Sequence[int] = (
     return widths
 
 
-def _wrapped_columns(heads: Sequence[str], rows: Sequence[Row], wrap: Sequence[int], width: int) -> list[int] | None:
+def _wrapped_widths(heads: Sequence[str], rows: Sequence[Row], wrap: Sequence[int], width: int) -> list[int] | None:
     """The widths of the columns so that a line fits; None where it cannot."""
     full = _widths(heads, rows)
     room = width - 2 * (len(heads) - 1)
@@ -153,16 +178,10 @@ def _wrapped_columns(heads: Sequence[str], rows: Sequence[Row], wrap: Sequence[i
     widths = _widths(heads, rows, narrow=wrap)
     if sum(widths) > room:
         return None
-    left = room - sum(widths)
-    for column in wrap:
-        more = max(0, min(left, full[column] - widths[column]))
-        widths[column], left = widths[column] + more, left - more
+    left, wanted = room - sum(widths), {column: full[column] - widths[column] for column in wrap}
+    for column, more in wanted.items():  # each wrapped column gets its share of the room that is left
+        widths[column] += min(more, left * more // max(1, sum(wanted.values())))
     return widths
-
-
-def _kept(row: Row, columns: Sequence[int]) -> list[str | None]:
-    """The cells of these columns; a cell that ran on over a column left out ends before it."""
-    return [row[column] for column in columns]
 
 
 def _lines_of(row: Row, widths: Sequence[int]) -> Iterator[list[str | None]]:

@@ -12,7 +12,7 @@ from plusx.analysis.diff import Change, Delta, Diff, OpChange
 from plusx.graph import Op
 from plusx.i18n import Message, _, _n, preferred, translator
 from plusx.specs.keys import show_value
-from plusx.text.alignment import Translate, aligned, html_table, markdown_table, paragraph
+from plusx.text.alignment import Translate, fitted, hidden_note, html_table, markdown_table, paragraph
 from plusx.text.notation import op_text, short_text
 
 LETTERS = {"c_out": "c", "c_in": "c_in ", "kernel": "k", "stride": "s", "padding": "p", "dilation": "d", "groups": "g"}
@@ -29,25 +29,31 @@ FIGURES = {
 class Table(NamedTuple):
     """One of the tables of a comparison; `drop` and `wrap` are columns that give way on a narrow terminal."""
 
-    heads: Sequence[str]
+    heads: Sequence[Message]
     rows: Sequence[Sequence[str]]
     right: Sequence[bool]
     drop: Sequence[int] = ()
     wrap: Sequence[int] = ()
 
-    def text(self, width: int | None) -> str:
-        return "\n".join(aligned(self.heads, self.rows, self.right, width=width, drop=self.drop, wrap=self.wrap))
+    def text(self, width: int | None, translate: Translate) -> str:
+        heads = [translate(head) for head in self.heads]
+        lines, hidden = fitted(heads, self.rows, self.right, width, drop=self.drop, wrap=self.wrap)
+        notes = [translate(note) for note in hidden_note(self.heads, hidden)]
+        return "\n".join(lines + [line for note in notes for line in paragraph(note, width, "  ", "")])
 
-    def markdown(self) -> str:
-        return "\n".join(markdown_table(self.heads, self.rows, self.right))
+    def markdown(self, translate: Translate) -> str:
+        return "\n".join(markdown_table([translate(head) for head in self.heads], self.rows, self.right))
+
+    def html(self, translate: Translate) -> str:
+        return html_table([translate(head) for head in self.heads], self.rows, self.right)
 
 
 def diff_table(found: Diff, translate: Translate = str, *, markdown: bool = False, width: int | None = None) -> str:
     """The whole comparison. Two equal networks give one line."""
     if not found:
         return "\n".join(paragraph(translate(_title(found)), width, "  ", "")) + "\n"
-    tables = [_fields(found, translate), _parts(found, translate), _figures(found, translate)]
-    fields, parts, figures = (each.markdown() if markdown else each.text(width) for each in tables)
+    tables = [_fields(found), _parts(found), _figures(found, translate)]
+    fields, parts, figures = (each.markdown(translate) if markdown else each.text(width, translate) for each in tables)
     title, heading = translate(_title(found)), translate(_("changes"))
     moved, weights = changed_lines(found, translate), translate(weights_text(found.weights))
     if markdown:
@@ -72,8 +78,8 @@ def diff_html(found: Diff, translate: Translate | None = None) -> str:
     title = f"<b>{escape(translate(_title(found)))}</b>"
     if not found:
         return f"<div>{title}</div>"
-    tables = [_fields(found, translate), _parts(found, translate), _figures(found, translate)]
-    fields, parts, figures = (html_table(each.heads, each.rows, each.right) for each in tables)
+    tables = [_fields(found), _parts(found), _figures(found, translate)]
+    fields, parts, figures = (each.html(translate) for each in tables)
     moved = "<br>".join(escape(line) for line in changed_lines(found, translate))
     weights = escape(translate(weights_text(found.weights)))
     return f"<div>{title}{fields}<p>{moved}</p>{parts}{figures}<p>{weights}</p></div>"
@@ -86,17 +92,17 @@ def _title(found: Diff) -> Message:
     return _("from {before} to {after}, input {h}x{w}", before=str(a), after=str(b), h=h, w=w)
 
 
-def _fields(found: Diff, translate: Translate) -> Table:
+def _fields(found: Diff) -> Table:
     rows = [
         [key, *("-" if value in (None, ()) and key != "output_stride" else show_value(value) for value in (x, y))]
         for key, x, y in found.fields
     ]
-    heads = [translate(head) for head in (_("key"), _("before"), _("after"))]
+    heads = (_("key"), _("before"), _("after"))
     return Table(heads, rows, [False] * 3, wrap=(1, 2))
 
 
-def _parts(found: Diff, translate: Translate) -> Table:
-    heads = [translate(head) for head in (_("part"), _("out"), _("stride"), _("rf"), _("params"), _("MACs"))]
+def _parts(found: Diff) -> Table:
+    heads = (_("part"), _("out"), _("stride"), _("rf"), _("params"), _("MACs"))
     rows = [_part(delta) for delta in found.parts]
     return Table(heads, rows, [False, False, True, True, True, True], drop=(2, 3, 1))
 
@@ -127,7 +133,7 @@ def _figures(found: Diff, translate: Translate) -> Table:
     for name, (x, y) in found.figures.items():
         change = f"{signed(y - x)} ({100 * (y - x) / x:+.2f} %)" if y != x and x else signed(y - x)
         rows.append([translate(FIGURES[name]), f"{x:,}", f"{y:,}", change])
-    heads = [translate(head) for head in (_("figure"), _("before"), _("after"), _("change"))]
+    heads = (_("figure"), _("before"), _("after"), _("change"))
     return Table(heads, rows, [False, True, True, True], wrap=(0,))
 
 

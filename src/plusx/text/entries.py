@@ -1,4 +1,4 @@
-"""What `show` shows: a network's parts, blocks and ops as entries, each with its sums, equal blocks once."""
+"""The lines of `plusx show`: the parts, blocks and ops of a network with their sums, equal blocks once."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class TableEntry(NamedTuple):
 
 
 def entries(analysis: Analysis, detail: str) -> list[TableEntry]:
-    """All lines at a detail (`stages`, `blocks`, `ops`), parts before what they hold."""
+    """All lines at a detail (`stages`, `blocks`, `ops`), each part before its blocks and ops."""
     return list(_Lister(analysis, detail).walk())
 
 
 def layer_numbers(analysis: Analysis) -> dict[str, int]:
-    """Number of each counted layer, 1 to the depth; a deep stem's convolutions share number 1."""
+    """Number of each counted layer, 1 to the depth; the convolutions of a deep stem share number 1."""
     numbers = {name: number for number, name in enumerate(analysis.depth.counted_ops, 1)}
     for op in analysis.graph.stem:
         if op.kind == "conv":

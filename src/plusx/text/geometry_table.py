@@ -8,7 +8,7 @@ from typing import Any
 from plusx.analysis import Analysis
 from plusx.analysis.grid import PartGeometry, centring_sizes, outgrown, part_geometries
 from plusx.i18n import Message, _
-from plusx.text.alignment import Translate, aligned, markdown_table, paragraph
+from plusx.text.alignment import Translate, fitted, hidden_note, markdown_table, paragraph
 from plusx.text.network_table import title, whole_reason
 from plusx.text.notation import stage_names
 
@@ -27,12 +27,13 @@ def geometry_table(
 ) -> str:
     """Title, one line a stage, and notes: as text, or as Markdown."""
     heads, rows = [translate(head) for head in HEADS], [_cells(part, translate) for part in part_geometries(analysis)]
-    head, notes = translate(title(analysis)), [translate(note) for note in geometry_notes(analysis)]
+    head, notes = translate(title(analysis)), geometry_notes(analysis)
     if markdown:
-        lines, shown = markdown_table(heads, rows, RIGHT), [f"- {note}" for note in notes]
+        lines, shown = markdown_table(heads, rows, RIGHT), [f"- {translate(note)}" for note in notes]
         return "\n".join([f"**{head}**", "", *lines, "", *shown, ""])
-    lines = aligned(heads, rows, RIGHT, width=width, drop=DROPPED, wrap=WRAPPED)
-    shown = [line for note in notes for line in paragraph(note, width, "  ", "")]
+    lines, hidden = fitted(heads, rows, RIGHT, width, drop=DROPPED, wrap=WRAPPED)
+    notes += hidden_note(HEADS, hidden)
+    shown = [line for note in notes for line in paragraph(translate(note), width, "  ", "")]
     return "\n".join([*paragraph(head, width, "  ", ""), "", *lines, "", *shown, ""])
 
 

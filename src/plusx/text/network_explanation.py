@@ -92,13 +92,13 @@ def _about_macs(analysis: Analysis) -> Iterator[Message]:
 
 
 def _published(spec: ResNetSpec) -> Iterator[Message]:
-    """What others publish for this very network at 224, or for the one with its stride moved."""
+    """The figures that others publish for this very network at 224, or for the one with its stride moved."""
     text, other = str(spec), _other_stride(spec)
     if text == "resnet50":
         yield _("ptflops reports 4.12 G: it also counts norms, activations and pools.")
     if text in TORCHVISION_GMACS:
         yield _("torchvision's weights give {giga} G (_ops): the same count, rounded.", giga=TORCHVISION_GMACS[text])
-    bare = {"stem_bias": False, "stem_pool": "max"}  # what Caffe has of its own costs no multiplication
+    bare = {"stem_bias": False, "stem_pool": "max"}  # the differences of the Caffe network cost no multiplication
     name = next((n for n in (text, str(other), str(other.replace(**bare)) if other else "") if n in PAPER_GMACS), None)
     if name is None:
         return
@@ -113,7 +113,7 @@ def _published(spec: ResNetSpec) -> Iterator[Message]:
 
 
 def _about_stride(analysis: Analysis, what: str) -> Iterator[Message]:
-    """What moving the stride of the bottlenecks changes; nothing where there is nothing to move."""
+    """The effect of moving the stride of the bottlenecks; nothing where it cannot be moved."""
     spec = analysis.graph.spec
     other = _other_stride(spec)
     if other is None:
@@ -138,7 +138,7 @@ def _about_stride(analysis: Analysis, what: str) -> Iterator[Message]:
 
 
 def _other_stride(spec: ResNetSpec) -> ResNetSpec | None:
-    """The same network with the stride of its bottlenecks at the other place, or None."""
+    """The same network with the stride of its bottlenecks in the other convolution, or None."""
     if spec.block != "bottleneck" or spec.crop:
         return None
     try:
@@ -160,14 +160,14 @@ def countable(analysis: Analysis) -> bool:
 
 
 def fvcore_extra(analysis: Analysis) -> tuple[int, int]:
-    """What fvcore 0.1.5 counts besides: two a value of each batch norm, one a value that the global pool reads."""
+    """The operations that only fvcore 0.1.5 counts: two a value of each batch norm, one a value that the global pool reads."""
     norms = sum(2 * row.op.c_out * row.out[0] * row.out[1] for row in analysis.rows if row.op.kind == "batch_norm")
     h, w = next(row.out for row in reversed(analysis.stages) if row.name != "head")
     return norms, analysis.graph.stages[-1].c_out * h * w
 
 
 def torchinfo_extra(analysis: Analysis) -> int:
-    """What torchinfo 1.8 counts besides: parameters of batch norms and biases, once each."""
+    """The operations that only torchinfo 1.8 counts: one for each parameter of the batch norms and each bias."""
     norms = sum(row.params for row in analysis.rows if row.op.kind == "batch_norm")
     return norms + analysis.graph.spec.classes
 
@@ -250,7 +250,7 @@ def shortcut_reason(block: Block, graph: Graph) -> Message:
 
 
 def _shortcut_operation(block: Block) -> Message:
-    """What a changed shortcut does."""
+    """The operation on a shortcut that is not x itself."""
     kinds = [op.kind for op in block.shortcut]
     if "zero_pad" in kinds:
         return _("Zeros fill the new channels (option A), without weights.")

@@ -46,7 +46,7 @@ def to_csv(analysis: Analysis, detail: str = "ops") -> str:
 
 
 def to_json(analysis: Analysis, detail: str = "ops", *, version: str) -> str:
-    """The schema plusx.show/1 as one JSON object; `show_record` says what is in it."""
+    """The schema plusx.show/1 as one JSON object; `show_record` lists its keys."""
     lines: list[str] = []
     for key, value in show_record(analysis, detail, version=version).items():
         text = json.dumps(value, ensure_ascii=False)

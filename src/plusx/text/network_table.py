@@ -7,7 +7,7 @@ from html import escape
 
 from plusx.analysis import Analysis
 from plusx.i18n import Message, _, preferred, translator
-from plusx.text.alignment import Translate, aligned, html_table, markdown_table, paragraph
+from plusx.text.alignment import Translate, fitted, hidden_note, html_table, markdown_table, paragraph
 from plusx.text.entries import TableEntry, entries
 from plusx.text.notation import GATES, stage_names
 
@@ -25,9 +25,10 @@ def table(analysis: Analysis, detail: str = "blocks", translate: Translate = str
     listed = entries(analysis, detail)
     heads = [translate(head) for head in HEADS]
     rows = [*_rows(listed, analysis, translate), _total(analysis, translate)]
-    lines = aligned(heads, rows, RIGHT, width=width, drop=DROPPED, wrap=WRAPPED)
+    lines, hidden = fitted(heads, rows, RIGHT, width, drop=DROPPED, wrap=WRAPPED)
     lines.insert(-1, "")
-    said = [line for note in notes(analysis, listed) for line in paragraph(translate(note), width, "  ", "")]
+    shown = [*notes(analysis, listed), *hidden_note(HEADS, hidden)]
+    said = [line for note in shown for line in paragraph(translate(note), width, "  ", "")]
     return "\n".join([*paragraph(translate(title(analysis)), width, "  ", ""), "", *lines, "", *said, ""])
 
 

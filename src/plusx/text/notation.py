@@ -47,7 +47,7 @@ def op_text(op: Op) -> str:
 
 
 def short_text(op: Op) -> str:
-    """One op inside a block's line: `3x3 c128 s2`, what is 1 left out; norms and activations are not written at all."""
+    """One op inside a block's line: `3x3 c128 s2`, values of 1 are left out, norms and activations are not written at all."""
     if op.kind == "conv":
         parts = (("s", op.stride), ("d", op.dilation), ("g", op.groups))
         return f"{op.kernel}x{op.kernel} c{op.c_out}" + "".join(
@@ -102,7 +102,7 @@ class BlockGroup(NamedTuple):
 
 
 def groups(stage: Stage) -> Iterator[BlockGroup]:
-    """The stage's blocks, equal neighbours together. Equal means every op is the same but for its place."""
+    """The stage's blocks, equal neighbours together. Two blocks are equal if all their ops are the same except for their names."""
     together: list[Block] = []
     last = None
     for block in stage.blocks:
@@ -117,7 +117,7 @@ def groups(stage: Stage) -> Iterator[BlockGroup]:
 
 
 def shape_of(block: Block) -> tuple[object, ...]:
-    """All that a block is, without where it stands."""
+    """The ops of a block without their names, to compare blocks."""
     return tuple(
         tuple(op._replace(name=op.local_name, path=None) for op in part)
         for part in (block.before, block.branch, block.shortcut, (block.join,) if block.join else (), block.after)

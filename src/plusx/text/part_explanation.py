@@ -112,7 +112,7 @@ def _op(analysis: Analysis, op: Op) -> Iterator[Topic]:
 
 
 def _counts(op: Op, row: OpRow) -> list[Message]:
-    """Params and MACs as the products they are."""
+    """Params and MACs, written as products."""
     if op.kind == "conv":
         c_out, c_in, k, _k = op.tensors[0].shape
         product, bias = f"{c_out}·{c_in}·{k}·{k}", f" + {c_out}" if op.bias else ""
@@ -139,7 +139,7 @@ def _counts(op: Op, row: OpRow) -> list[Message]:
 
 
 def _shapes(analysis: Analysis, op: Op) -> Message:
-    """`256x56x56 to 128x56x56`: what goes in and what comes out."""
+    """`256x56x56 to 128x56x56`: the input and the output of an op."""
     row, (h, w) = analysis[op.name], shape_before(analysis, op.name)
     before, after = f"{op.c_in}x{h}x{w}", f"{op.c_out}x{row.out[0]}x{row.out[1]}"
     return _("{before} to {after}", before=before, after=after)
