@@ -17,7 +17,7 @@ NONE_IS_FINE = || [ $$? -eq 5 ]
 export TORCH TORCH_INDEX_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint test-slow test-parity test-browser bench images dev clean python
+.PHONY: help demo check test lint test-slow test-parity test-browser bench drawings messages dev clean python
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-22s%s\n", $$1, $$2}'
@@ -34,7 +34,20 @@ demo: python  ## set up, look at two networks, then train, save, load and predic
 	@$(BIN)/python scripts/demo.py
 
 dev: python  ## set up everything that tests and contributors need
-	@$(SETUP) base train dev
+	@$(SETUP) base train check dev
+
+check: python  ## style, types, imports and every test that needs no torch, without installing torch (about a minute)
+	@$(SETUP) base check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/messages.py check
+	$(ONE_THREAD) $(PYTEST) --torch-free -n $(WORKERS) --dist worksteal
+
+messages: dev  ## bring the Chinese catalogues to the texts of the code, and compile them
+	$(BIN)/python scripts/messages.py update
+	$(BIN)/python scripts/messages.py compile
 
 lint: dev  ## style, types and import directions
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Makes .venv and installs plusx into it, stage by stage; the Makefile calls it. Needs nothing but Python 3.11.
 
-    python3 scripts/setup.py STAGE… [--then STAGE…]     base: plusx without torch · train: torch · dev, bench: tools
+    python3 scripts/setup.py STAGE… [--then STAGE…]     base: plusx without torch · train: torch · check, dev, bench: tools
 
 What is missing is announced with its size (`--then`: stages that a later call will install, announced together); a
 stage that is there already, with the same requirements, is skipped at once. All packages come through pip with the
@@ -28,10 +28,10 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-STAGES = ("base", "train", "dev", "bench")
+STAGES = ("base", "train", "check", "dev", "bench")
 OLDEST_TORCH = (2, 10)
 # Room on disk in MB, measured on Linux x86_64 with Python 3.11: torch 2.14.1 from the default index and 2.13.0+cpu.
-BASE_MB, CPU_MB, CUDA_MB, TOOLS_MB = 130, 870, 5600, 1050
+BASE_MB, CPU_MB, CUDA_MB, CHECK_MB, TOOLS_MB = 130, 870, 5600, 450, 1050
 
 
 def stop(line: str, code: int = 2) -> NoReturn:
@@ -111,6 +111,8 @@ def announce(stages: list[str]) -> None:
         lines.append((f"plusx, numpy, pillow, simplejpeg, safetensors, rich: {BASE_MB} MB", BASE_MB))
     if "train" in stages and not works("import torch"):
         lines.append(torch_cost())
+    if "check" in stages:
+        lines.append((f"tools for check: {CHECK_MB} MB", CHECK_MB))
     if tools := [stage for stage in stages if stage in ("dev", "bench")]:
         lines.append((f"tools for {' and '.join(tools)}: {TOOLS_MB} MB", TOOLS_MB))
     if not lines:

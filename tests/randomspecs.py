@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from plusx.errors import SpecError
 from plusx.specs import ResNetSpec
-from plusx.specs.keys import ACTIVATIONS, GATES, JOINS, POLICIES, SHORTCUTS, STEMS, show_value
+from plusx.specs.keys import ACTIVATIONS, GATES, JOINS, POLICIES, SHORTCUTS, STEMS
+from plusx.specs.language import show_value
 
 PAIRED = ("block", "order", "shortcut", "stem", "gate", "norm")
 
@@ -67,10 +68,10 @@ def wishes(draw):
 
 
 def _rates(pick, keys, stages):
-    how = pick("natural", "natural", "output_stride", "dilations", "crop")
+    how = pick("natural", "natural", "output_stride", "dilations", "valid")
     grouped, basic = keys["norm"].startswith("group"), keys["block"] == "basic"
-    if how == "crop" and keys["stem"] == "7x7" and keys["shortcut"] in ("none", "B", "C"):
-        found = {"crop": True}
+    if how == "valid" and keys["stem"] == "7x7" and keys["shortcut"] in ("none", "B", "C"):
+        found = {"padding": "valid"}
         if keys.get("stride_in") == "1x1":
             found["stride_in"] = "3x3"
         if keys["shortcut"] != "none":

@@ -161,5 +161,5 @@ def test_no_python_or_an_old_one_is_one_line(tmp_path, exists):
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")
 def test_help_lists_what_can_be_made():
     told = make("help").stdout
-    for target in ("demo", "test", "test-slow", "test-parity", "test-browser", "bench", "images", "clean"):
+    for target in ("demo", "test", "test-slow", "test-parity", "test-browser", "bench", "drawings", "check", "clean"):
         assert f"make {target} " in told

@@ -69,11 +69,25 @@ def nearest(word: str, allowed: Iterable[str]) -> str | None:
     >>> nearest("resnet5O", ["resnet18", "resnet50"])
     'resnet50'
     """
-    from difflib import SequenceMatcher
-
-    scores = {other: SequenceMatcher(None, other, word.lower()).ratio() for other in allowed}
+    scores = _likeness(word, allowed)
     best = max(scores, key=lambda other: scores[other], default=None)
     return best if best is not None and scores[best] >= 0.5 else None
+
+
+def closest(word: str, allowed: Iterable[str], most: int = 5) -> list[str]:
+    """The allowed words that are most like `word`, the likest first.
+
+    >>> closest("resnet5O", ["resnet18", "resnet50", "plain18"], 2)
+    ['resnet50', 'resnet18']
+    """
+    scores = _likeness(word, allowed)
+    return sorted(scores, key=lambda other: -scores[other])[:most]
+
+
+def _likeness(word: str, allowed: Iterable[str]) -> dict[str, float]:
+    from difflib import SequenceMatcher
+
+    return {other: SequenceMatcher(None, other, word.lower()).ratio() for other in allowed}
 
 
 def unknown(what: str, word: str, allowed: Iterable[str]) -> Message:

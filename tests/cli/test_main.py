@@ -20,7 +20,7 @@ def said(capsys, *words):
     "words, line",
     [
         (["shw", "resnet50"], "plusx: unknown command 'shw'; did you mean 'show'? allowed: show,"),
-        (["show", "resnet5O"], "plusx: unknown preset 'resnet5O'; did you mean 'resnet50'?"),
+        (["show", "resnet5O"], "plusx: There is no preset 'resnet5O'. The nearest are resnet50,"),
         (["show", "resnet50", "stm=deep"], "plusx: unknown key 'stm'; did you mean 'stem'?"),
         (
             ["show", "resnet50", "--formt", "json"],
@@ -29,7 +29,7 @@ def said(capsys, *words):
         (["show", "resnet50", "--format", "jsn"], "'jsn'; did you mean 'json'? allowed: table,"),
         (["show", "resnet50", "--lang", "fr"], "'fr'; allowed: en, zh"),
         (["show", "resnet50", "--size", "x"], "plusx: size 'x'; write a side in pixels like 224"),
-        (["show", "resnet50_siamrpn", "--size", "5"], "leaves nothing of it; give a larger input"),
+        (["show", "resnet50_siamrpn", "--size", "5"], "is too small for conv1. Give a larger input"),
         (["show", "."], "plusx: . is neither a bundle nor a run"),
         (["show"], "plusx: the following arguments are required: NETWORK; plusx show --help tells how"),
     ],

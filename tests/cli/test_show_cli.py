@@ -129,7 +129,7 @@ BAD = [
     (("show", "resnet50", "--lang", "zhh"), "unknown language 'zhh'; did you mean 'zh'?"),
     (("show", "resnet50", "--size", "0"), "size '0'; write a side in pixels"),
     (("show", "resnet50", "--size", "big"), "size 'big'; write a side in pixels"),
-    (("show", "resnet5O"), "did you mean 'resnet50'?"),
+    (("show", "resnet5O"), "There is no preset 'resnet5O'. The nearest are resnet50"),
     (("show", "resnet50", "--format", "torch", "--size", "64"), "leave out --size"),
     (("show", "resnet50_siamrpn", "--size", "5"), "is too small for"),
     (("geometry", "resnet50", "--format", "csv"), "unknown format 'csv'"),
@@ -160,7 +160,7 @@ def test_chinese_by_option_and_by_environment(capsys, monkeypatch):
     assert "网格偏移" in run(capsys, "geometry", "resnet50")[1]
     assert "权重的形状适用，但含义不适用" in run(capsys, "diff", "resnet50 stride_in=1x1", "resnet50")[1]
     assert "fvcore 报告 4,111,512,576" in run(capsys, "explain", "resnet50")[1]
-    assert "是不是 'resnet50'" in run(capsys, "show", "resnet5O")[2]
+    assert "没有预设 'resnet5O'。最接近的是 resnet50" in run(capsys, "show", "resnet5O")[2]
     assert "receptive field" in run(capsys, "show", "resnet50", "--lang", "en")[1]
     assert json.loads(run(capsys, "show", "resnet50", "--format", "json")[1])["totals"]["params"] == 25_557_032
 

@@ -109,7 +109,7 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a shard cut short": (lambda r: (tar(r / "a.tar", samples(9)), changed(r / "a.tar", lambda raw: raw[:5000])), "cut short"),
     "a packed shard": (lambda r: (tar(r / "a.tar", samples(9)), changed(r / "a.tar", gzip.compress)), "unpack it first"),
     "a text named tar": (lambda r: (r / "a.tar").write_text("hello"), "is no tar file"),
-    "a list without columns": (lambda r: (r / "train.csv").write_text("a,b,c\n1,2,3\n"), "expected a header with path and label"),
+    "a list without columns": (lambda r: (r / "train.csv").write_text("a,b,c\n1,2,3\n"), "Name them with --path-column NAME --label-column NAME"),
     "a list in UTF-16": (lambda r: (r / "train.csv").write_bytes("path,label\n".encode("utf-16")), "no text in UTF-8"),
     "a list of what is not there": (lambda r: (r / "train.csv").write_text("path,label\nx.png,a\ny.png,b\n"), "x.png: cannot be read (No such file or directory)"),
     "a lacking batch of CIFAR": (lambda r: (records(r, 10, 4), (r / "data_batch_3.bin").unlink()), "lacks data_batch_3.bin"),

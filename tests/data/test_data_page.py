@@ -45,6 +45,11 @@ def write_every_format(root: Path) -> None:
     for name, rows in (("train", range(12)), ("val", range(12, 16))):
         lines = "".join(f"images/{i}.png,{('cat', 'dog')[i % 2]}\n" for i in rows)
         (root / f"list/{name}.csv").write_text("path,label\n" + lines)
+    for i in range(12):
+        image(root / f"dogs/train/{i}.png", i)
+    (root / "dogs/labels.csv").write_text(
+        "id,breed\n" + "".join(f"{i},{('beagle', 'pug')[i % 2]}\n" for i in range(12))
+    )
 
 
 def test_both_languages_have_the_same_blocks():

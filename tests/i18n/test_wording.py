@@ -17,6 +17,7 @@ from plusx.analysis import analyse
 from plusx.analysis.diff import diff
 from plusx.errors import PlusxError, unknown
 from plusx.i18n import legacy, translate, translator
+from plusx.specs import SPEC
 from plusx.text.diff_table import diff_table
 from plusx.text.geometry_table import geometry_table
 from plusx.text.network_explanation import explain_network
@@ -103,7 +104,8 @@ def test_every_what_of_unknown_has_its_chinese():
             ):
                 text = template(node.args[0])
                 whats |= {text} if text and " " not in text else set()
-    assert {"preset", "key", "op", "format", "language"} <= whats
+    whats.add(SPEC.what)
+    assert {"op", "format", "language"} <= whats
     for what in whats:
         assert CJK.search(translate(unknown(what, "x", ["a"]), "zh")), what
         assert CJK.search(translate(what, "zh")), what
@@ -116,7 +118,7 @@ PROVOKED = [
     "resnet50 shortcut=none join=mul", "resnet50 shortcut=none gate=se", "resnet50 join=mul drop_path=0.1",
     "plain18 zero_init=yes", "resnet50 output_stride=8 strides=1,2,2,1", "resnet20 output_stride=32",
     "resnet50 output_stride=8 norm=group", "resnet50 output_stride=8 shortcut=D dilate=full", "resnet50 dilate=full",
-    "resnet50 crop=yes", "resnet50 until=layer2 classes=10", "resnet50 norm=group7", "resnet50 width_per_group=1 widths=8,8,8,8",
+    "resnet50 padding=valid", "resnet50 until=layer2 classes=10", "resnet50 norm=group7", "resnet50 width_per_group=1 widths=8,8,8,8",
     "resnet20 widths=32,16,8", "resnet50 output_stride=8 dilate=grid multi_grid=1,2", "resnet50 multi_grid=1,2,4",
 ]  # fmt: skip
 

@@ -71,8 +71,8 @@ def test_negative_control_a_wrong_start_is_seen(monkeypatch):
     """Were the geometry's start half a stride off, as the naive way has it, the test above would fail."""
     import plusx.nn.cam as module
 
-    honest = module.map_info
-    monkeypatch.setattr(module, "map_info", lambda spec, at: honest(spec, at)._replace(start=16.0))
+    honest = module.feature_info
+    monkeypatch.setattr(module, "feature_info", lambda spec, at: honest(spec, at)._replace(start=16.0))
     cam = grad_cam(brightness_net(), square(96.5, 96.5), class_index=1)
     assert centroid(cam.placed())[0] == pytest.approx(96.5 + 15.5, abs=0.1)
 

@@ -212,7 +212,7 @@ def test_input_rules_are_timms():
 
     net = living("basic")
     weight = net.conv1.weight.detach()
-    for channels in (1, 2, 4, 5, 6, 7):
+    for channels in (1, 4, 5, 6, 7):
         ours = plusx.adapt_input(net, channels).conv1.weight
         assert relative(ours, adapt_input_conv(channels, weight)) < 1e-6
     assert plusx.adapt_input(net, 3).conv1.weight is net.conv1.weight
@@ -310,3 +310,20 @@ def test_cut_state_keeps_what_the_cut_needs():
         assert torch.equal(plusx.build(spec, kept).eval()(x), plusx.cut(net, "layer2.0")(x))
     with pytest.raises(WeightsError, match="--network"):
         cut_state({"a": torch.zeros(1)}, "layer1")
+
+
+def test_channels_are_dropped_only_by_name():
+    """Chosen bands answer as the network did where every other band was zero; unnamed ones are refused."""
+    net = plusx.adapt_input(living("basic"), 13)
+    torch.nn.init.normal_(net.conv1.weight)
+    with pytest.raises(SpecError, match=r"3 channels cannot stand for 13 .*bands=\(0, 1, 2\)"):
+        plusx.adapt_input(net, 3)
+    bands = (3, 2, 1)
+    rgb = torch.randn(2, 3, PX, PX, generator=torch.Generator().manual_seed(1))
+    all_bands = torch.zeros(2, 13, PX, PX)
+    all_bands[:, list(bands)] = rgb
+    with torch.inference_mode():
+        assert relative(plusx.adapt_input(net, 3, bands)(rgb), net(all_bands)) < 1e-5
+    for wrong in ((0, 1), (0, 1, 1), (0, 1, 13), (-1, 0, 1)):
+        with pytest.raises(SpecError, match="must be 3 different channels of the network's 13, from 0 to 12"):
+            plusx.adapt_input(net, 3, wrong)

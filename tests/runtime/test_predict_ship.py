@@ -173,7 +173,7 @@ def traps(root: Path) -> dict[str, str]:
     return {
         "torn.jpg": "damaged JPEG", "torn.png": "damaged", "empty.jpg": "empty file", "text.jpg": "not an image plusx reads",
         "bomb.png": "the cap", "edge.png": "the cap", "pipe.jpg": "not a regular file",
-        "self.jpg": "cannot be read", "hopeful.heic": "convert it to JPEG or PNG", "good.png": "", "really-a.png.jpg": "",
+        "self.jpg": "a link to nothing", "hopeful.heic": "convert it to JPEG or PNG", "good.png": "", "really-a.png.jpg": "",
         "polyglot.jpg": "", "long.png": "", "moving.gif": "", "pages.tiff": "", "inside.png": "", "000.jpg": "",
     }  # fmt: skip
 

@@ -264,3 +264,18 @@ def test_answers_that_are_no_numbers_are_rows_with_a_reason(photos: Path, jpegs:
     broken = save_bundle(tmp_path / "broken", found.spec, found.classes, found.preprocessing, weights)
     (row,) = plusx.predictor(broken)(jpegs[0])
     assert (row.error, row.top) == ("the network's answer is not finite; is the bundle whole?", ())
+
+
+def test_a_small_range_in_16_bits_is_said_once(photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from PIL import Image
+
+    for i, top in enumerate((65535, 4095, 4095)):
+        values = np.random.default_rng(i).integers(0, top + 1, (64, 64)).astype(np.uint16)
+        values[0, 0] = top
+        Image.fromarray(values).save(tmp_path / f"{i}.png")
+    plusx.predictor(photos, threads=1)([tmp_path / f"{i}.png" for i in range(3)])
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "plusx"]
+    assert (
+        f"{tmp_path}/1.png has 16 bits a channel and no value above 4095 of 65535" in said
+        and "17 of 256 levels" in said
+    )

@@ -54,7 +54,7 @@ def test_every_option_arrives(capsys):
         (["resnet18", "--detail", "op"], "did you mean 'ops'"),
         (["resnet18", "--theme", "blue"], "allowed: light, dark"),
         (["resnet18", "--diff", ""], "names no network"),
-        (["resnet18", "--diff", "resnet81"], "did you mean"),
+        (["resnet18", "--diff", "resnet81"], "The nearest are resnet18"),
         (["resnet18", "--size", "0"], "size '0'"),
         (["resnet18", "-o", "/nowhere/at/all.svg"], "cannot be written"),
         (["resnet18", "--detial", "ops"], "did you mean '--detail'"),

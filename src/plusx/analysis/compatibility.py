@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from plusx.graph import Graph, Op
+from plusx.graph.kinds import DROPS, FIXED_NORMS
 from plusx.specs import stage_geometry
 
 Computed = list[tuple[str, Op]]
 
-TRAINING_ONLY = ("dropout", "drop_path")
 DILATION_KEYS = {"output_stride", "strides", "dilations", "dilate", "multi_grid"}
 SILENT_KEYS = {"drop_path", "block_dropout", "head_dropout", "zero_init"}
 """Fields that change only training or initialisation, and not what given weights compute."""
@@ -80,11 +80,16 @@ def _computed(graph: Graph) -> Computed:
     """The ops that run in eval mode, in order, without what cannot change their result."""
     found: Computed = []
     for op in graph.ops:
-        if op.kind in TRAINING_ONLY:
+        if op.kind in DROPS:  # they run in training only
             continue
-        kind = "batch_norm" if op.kind == "frozen_norm" else op.kind
-        found.append((op.name, op._replace(kind=kind, tensors=(), rate=0.0)))
+        gate = op.gate._replace(norm=_in_eval(op.gate.norm))
+        found.append((op.name, op._replace(kind=_in_eval(op.kind), tensors=(), rate=0.0, gate=gate)))
     return found
+
+
+def _in_eval(kind: str) -> str:
+    """Norms with fixed statistics compute the same in eval mode."""
+    return FIXED_NORMS[0] if kind in FIXED_NORMS else kind
 
 
 def _exactly_dilated(a: Graph, b: Graph) -> bool:
@@ -95,7 +100,8 @@ def _exactly_dilated(a: Graph, b: Graph) -> bool:
 
 
 def _exact(graph: Graph) -> bool:
-    return graph.spec.dilate == "exact" and not graph.spec.crop and not graph.spec.norm.startswith("group")
+    spec = graph.spec
+    return spec.dilate == "exact" and spec.padding == "same" and not spec.norm.startswith("group")
 
 
 def _steps(graph: Graph) -> list[int]:

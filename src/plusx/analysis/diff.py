@@ -12,11 +12,13 @@ from plusx.analysis.analyse import Analysis, StageRow, analyse
 from plusx.analysis.compatibility import Compatibility, compatibility
 from plusx.analysis.geometry import Size
 from plusx.graph import Block, Graph, Op, lower
+from plusx.graph.kinds import JOINS
 from plusx.graph.lower import Network
 from plusx.specs import input_size
 from plusx.specs.display import Displayed
 
 GEOMETRY = ("kind", "c_in", "c_out", "kernel", "stride", "padding", "dilation", "groups", "bias", "ceil", "rate")
+GATE = ("step", "squeezed", "kernel", "bias")
 
 
 class OpChange(NamedTuple):
@@ -187,15 +189,17 @@ def _op_changes(a: Sequence[Op], b: Sequence[Op], place: str) -> list[OpChange]:
         if x is None or y is None or x.kind != y.kind:
             found.append(OpChange(key, (), (x,) if x else (), (y,) if y else ()))
             continue
-        what = tuple(
-            (name, getattr(x, name), getattr(y, name)) for name in GEOMETRY if getattr(x, name) != getattr(y, name)
-        )
+        what = _moved(x, y)
         if what or _shapes(x) != _shapes(y):
             found.append(OpChange(key, what, (x,), (y,)))
     return found
 
 
-JOINS = ("add", "mul", "modulate", "attend")
+def _moved(x: Op, y: Op) -> tuple[tuple[str, Any, Any], ...]:
+    """(attribute, before, after) of all that differ; a gate's own are written `gate.step`."""
+    pairs = [(name, getattr(x, name), getattr(y, name)) for name in GEOMETRY]
+    pairs += [(f"gate.{name}", getattr(x.gate, name), getattr(y.gate, name)) for name in GATE]
+    return tuple(pair for pair in pairs if pair[1] != pair[2])
 
 
 def _key(op: Op) -> str:

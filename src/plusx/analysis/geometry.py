@@ -6,13 +6,14 @@ Positions are in input pixels, pixel 0 spanning 0 to 1 (its centre is 0.5).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from plusx.errors import GeometryError
 from plusx.graph import Op
+from plusx.graph.kinds import KINDS
 from plusx.i18n import _
 
-GATES = ("se", "eca", "cbam")
 Size = tuple[int, int]
 
 
@@ -45,34 +46,18 @@ def of_input(size: Size) -> Geometry:
 
 def after(op: Op, x: Geometry) -> Geometry:
     """The geometry behind one op. Raises GeometryError where nothing is left of the map."""
-    kind = op.kind
-    if kind in ("conv", "max_pool", "avg_pool"):
-        low, high = _window(op, x, kind)
-        return Geometry(_size(op, x), x.jump * op.stride, low, high, x.whole)
-    if kind == "zero_pad":
-        size = tuple((n - 1) // op.stride + 1 for n in x.size)
-        return x._replace(size=(size[0], size[1]), jump=x.jump * op.stride)
-    if kind in ("same_avg_pool", "dilated_avg_pool"):
-        return x._replace(high=x.high + op.dilation * x.jump)
-    if kind in ("global_avg_pool", "linear"):
+    kind = KINDS[op.kind]
+    if kind.map == "pooled":
         return pooled(x)
-    if kind == "cbam":  # the 7x7 convolution widens the field, the squeeze reads the whole map
-        reach = (op.kernel // 2) * op.dilation * x.jump
-        return x._replace(low=x.low - reach, high=x.high + reach, whole=x.whole or op.name)
-    if kind in GATES or kind == "group_norm":
-        return x._replace(whole=x.whole or op.name)
-    return x
+    before, behind = kind.reach(op)
+    low, high = x.low - before * x.jump, x.high + behind * x.jump
+    whole = x.whole or (op.name if kind.whole else None)
+    return Geometry(SIZES[kind.map](op, x.size), x.jump * op.stride, low, high, whole)
 
 
-def _window(op: Op, x: Geometry, kind: str) -> tuple[float, float]:
-    reach = (op.kernel - 1) * op.dilation
-    low = x.low - op.padding * x.jump
-    return low, low + reach * x.jump + (x.high - x.low)
-
-
-def _size(op: Op, x: Geometry) -> Size:
+def _slid(op: Op, before: Size) -> Size:
     found: list[int] = []
-    for n in x.size:
+    for n in before:
         span = n + 2 * op.padding - op.dilation * (op.kernel - 1) - 1
         steps = -(-span // op.stride) if op.ceil else span // op.stride
         if op.ceil and steps * op.stride >= n + op.padding:  # torch: a last window must start inside
@@ -82,10 +67,17 @@ def _size(op: Op, x: Geometry) -> Size:
         raise GeometryError(
             _(
                 "A map of {h}x{w} is too small for {op}. Give a larger input or strides of 1.",
-                h=x.size[0], w=x.size[1], op=op.name,
+                h=before[0], w=before[1], op=op.name,
             )
         )  # fmt: skip
     return found[0], found[1]
+
+
+def _picked(op: Op, before: Size) -> Size:
+    return (before[0] - 1) // op.stride + 1, (before[1] - 1) // op.stride + 1
+
+
+SIZES: dict[str, Callable[[Op, Size], Size]] = {"kept": lambda op, before: before, "slid": _slid, "picked": _picked}
 
 
 def pooled(x: Geometry) -> Geometry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from plusx.cli.output import add_output, choose, emit
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("where", metavar="D", help="as for plusx train --data")
     add("--val-split", type=float, default=0.2, metavar="F", help="share held out where the data has no val part")
     add("--seed", type=int, default=0, metavar="N", help="which share that is, as in plusx train")
+    add_columns(parser)
     add("--tiny-px", type=int, metavar="PX", help="shorter sides below are tiny (default: a quarter of the median)")
     add(
         "--fail-on",
@@ -38,6 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    """The options that name the columns of a CSV list, for every command that opens data."""
+    add = parser.add_argument
+    add(
+        "--path-column",
+        metavar="NAME",
+        help="of a CSV list: the column that names the images (default: found by its name)",
+    )
+    add("--label-column", metavar="NAME", help="of a CSV list: the column of classes (default: found by its name)")
+
+
 def run(args: argparse.Namespace) -> int:
     if args.way not in WAYS:
         raise SpecError(unknown("way of plusx data", args.way, WAYS))
@@ -46,7 +59,12 @@ def run(args: argparse.Namespace) -> int:
     from plusx.data.parts import one_line
 
     fatal = [choose("kind of finding", word, ("any", *KINDS)) for word in args.fail_on.split(",") if word]
-    report = check(args.where, val_split=args.val_split, seed=args.seed, tiny_px=args.tiny_px, progress=Indexing())
+    report = check(
+        args.where, val_split=args.val_split, seed=args.seed, tiny_px=args.tiny_px, progress=Indexing(),
+        path_column=args.path_column, label_column=args.label_column,
+    )  # fmt: skip
+    for note in report.notes:
+        print(f"note: {one_line(note)}", file=sys.stderr)
     if args.format == "json":
         emit(json.dumps({"data": args.where, **report.to_dict()}) + "\n", args.output)
     else:

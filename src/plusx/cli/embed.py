@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.predict import shard
     from plusx.cli.working import Meter, peeked
+    from plusx.images import Tally
     from plusx.runtime.embedding import embedder
     from plusx.runtime.inputs import find
     from plusx.runtime.vectors import Npy, Parquet
@@ -40,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.output)
     if path.suffix not in (".npy", ".parquet"):
         raise SpecError(f"-o {args.output}, must end in .npy or .parquet")
-    items = peeked(shard(find(args.paths), args.shard))
+    tally = Tally()
+    items = peeked(shard(find(args.paths, tally), args.shard))
     made = embedder(
         args.source, args.at, precision=args.precision, threads=args.threads, exact_decode=args.exact_decode
     )
@@ -50,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
             out.write(row)
             meter.count(row.error is None)
     meter.close()
+    if words := tally.words():
+        print(f"note: {words}", file=sys.stderr)
     print(f"{args.output}  {meter.n} x {made.width}")
     if meter.good < meter.n:
         print(f"plusx: {meter.n - meter.good} of {meter.n} could not be read; the file says why", file=sys.stderr)

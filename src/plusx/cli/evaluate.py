@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from plusx.cli.data import add_columns
 from plusx.cli.output import add_output, emit
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         help="as for plusx train; of the run's own data only the held-out share counts",
     )
+    add_columns(parser)
     add(
         "--weights",
         default="best",
@@ -56,11 +58,20 @@ def run(args: argparse.Namespace) -> int:
     bundle, _ = world.together(lambda: open_weights(args.source, args.weights, on_damage=say))
     indexing = Indexing() if world.first else None
     data, own = world.first_then_others(
-        lambda: open_held_out(args.data, bundle, skip_bad=args.skip_bad, progress=indexing)
+        lambda: open_held_out(
+            args.data,
+            bundle,
+            skip_bad=args.skip_bad,
+            progress=indexing,
+            path_column=args.path_column,
+            label_column=args.label_column,
+        )
     )
     data = replace(data, exact=args.exact_decode)
     for row in data.skipped if world.first else ():
         print(f"skipped {row.path}: {row.reason}", file=sys.stderr)
+    for note in data.notes:
+        say(note)
     if own:
         say(f"the {len(data):,} images of {args.data} that the training held out")
     step = bundle.provenance.get("step")

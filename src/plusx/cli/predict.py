@@ -61,6 +61,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.rowfile import RowFile
     from plusx.cli.working import Meter, peeked
+    from plusx.images import Tally
     from plusx.runtime.inputs import find, is_countable
     from plusx.runtime.rows import same
 
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     wanted = is_countable(args.paths) and (form == "table" or sys.stderr.isatty())
     total, width = counted(shard(find(args.paths), args.shard)) if wanted else (None, 0)
     predictor = open_predictor(args, total)
-    items = peeked(shard(find(args.paths), args.shard))
+    tally = Tally()
+    items = peeked(shard(find(args.paths, tally), args.shard))
     sorter = make_sorter(args)
     meter = Meter(total)
     with RowFile(args.output, form, predictor.top, args.resume, width) as out:
@@ -86,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     n = meter.n + max(0, left.done - 1)
     good = meter.good + left.good - (left.last is not None and left.last.error is None)
     meter.close()
+    if words := tally.words():
+        print(f"note: {words}", file=sys.stderr)
     if sorter is not None and sorter.failed:
         print(f"plusx: {len(sorter.failed)} could not be copied, the first: {sorter.failed[0]}", file=sys.stderr)
     if good < n:

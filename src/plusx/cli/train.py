@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plusx.cli.data import add_columns
 from plusx.errors import RunError, SpecError
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "train a network on images"
 
-_FRESH = ("network", "recipe", "out", "seed", "weights", "val_split", "minutes", "precision", "class_weights")
+_FRESH = ("network", "recipe", "out", "seed", "weights", "val_split", "minutes", "precision", "class_weights",
+          "path_column", "label_column")  # fmt: skip
 """What makes a run what it is, so it cannot be said again when one is resumed."""
 
 
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", metavar="DIR", help="the run's directory; default runs/NETWORK-DATA-001 and so on")
     add("--resume", metavar="RUN", help="go on with an interrupted run, as if nothing had happened")
     add("--weights", metavar="BUNDLE", help="start from a bundle or run of your own")
+    add_columns(parser)
     add("--val-split", type=float, metavar="F", help="share held out where the data has no val/ (default 0.2)")
     add("--seed", type=int, metavar="N", help="the seed of everything random (default 0)")
     add("--minutes", type=float, metavar="M", help="train as many epochs as fit into M minutes")
@@ -92,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
         minutes=args.minutes,
         precision=args.precision,
         class_weights=args.class_weights,
+        path_column=args.path_column,
+        label_column=args.label_column,
         hands=hands,
         sinks=(screen,),
         command=sys.argv,

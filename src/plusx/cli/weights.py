@@ -46,7 +46,7 @@ def cut(args: argparse.Namespace) -> int:
     from plusx.bundles.durable import write_file
     from plusx.cli.networks import read_network
     from plusx.nn.building import read_state
-    from plusx.nn.places import map_info
+    from plusx.nn.feature_info import feature_info
     from plusx.nn.surgery import cut_state
 
     state = read_state(args.file)
@@ -54,7 +54,7 @@ def cut(args: argparse.Namespace) -> int:
     kept, spec = cut_state(state, args.until, network)
     tensors = {key: tensor.contiguous() for key, tensor in kept.items()}
     write_file(out, save(tensors, {"format": "pt", "plusx.spec": str(spec)}))
-    print(f"{spec}: {map_info(spec, args.until)}")
+    print(f"{spec}: {feature_info(spec, args.until)}")
     print(f"{out}: {len(kept)} of {len(state)} tensors")
     if network is None and spec.block == "bottleneck":
         print("the field is that of a stride in the 3x3, which shapes do not tell; --network says otherwise")

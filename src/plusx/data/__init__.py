@@ -1,6 +1,7 @@
 """Labelled images of every format; their order, and the counted randomness of training."""
 
 from plusx.data.augment import K_FREE, crop_boxes, erase, erase_boxes, flip, flips, shift, shifts
+from plusx.data.columns import ListColumns
 from plusx.data.dataset import Data, Skipped, Splits, with_mode
 from plusx.data.kinds import BUILT_IN
 from plusx.data.opening import cache_dir, open_data, open_eval
@@ -10,6 +11,7 @@ __all__ = [
     "BUILT_IN",
     "K_FREE",
     "Data",
+    "ListColumns",
     "Skipped",
     "Splits",
     "cache_dir",

@@ -61,6 +61,7 @@ class Report:
     findings: tuple[Finding, ...]
     classes: tuple[Balance, ...]
     tiny_px: float
+    notes: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, int]:
         return {kind: sum(finding.kind == kind for finding in self.findings) for kind in KINDS}
@@ -69,7 +70,7 @@ class Report:
         """Plain values, as `plusx data check --format json` prints them."""
         return {
             "schema": "plusx.data-check/1", "kind": self.kind, "n_train": self.n_train, "n_val": self.n_val,
-            "tiny_px": self.tiny_px, "counts": self.counts(),
+            "tiny_px": self.tiny_px, "notes": list(self.notes), "counts": self.counts(),
             "findings": [asdict(finding) for finding in self.findings], "classes": [asdict(row) for row in self.classes],
         }  # fmt: skip
 
@@ -94,13 +95,17 @@ def check(
     tiny_px: int | None = None,
     cache: bool = True,
     progress: Progress | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
 ) -> Report:
     """Decodes every image of both parts once, and compares. `tiny_px` None: a quarter of the median shorter side.
 
     duplicates: equal pixels in one class and part; conflicts: in two classes; leaks: in train and val (each group of equal
     images is one finding, under the worst of these). Raises DataError for what cannot be trained on at all.
     """
-    splits = open_data(where, val_split=val_split, seed=seed, cache=cache, progress=progress)
+    splits = open_data(
+        where, val_split=val_split, seed=seed, cache=cache, progress=progress, path_column=path_column, label_column=label_column
+    )  # fmt: skip
     looks: list[_Look] = []
     findings = [Finding("unreadable", (row.path,), row.reason) for row in splits.skipped]
     sides: tuple[tuple[Side, Data], ...] = (("train", splits.train), ("val", splits.val))
@@ -124,7 +129,7 @@ def check(
     findings += _uneven(balance)
     rank = {kind: i for i, kind in enumerate(KINDS)}
     findings.sort(key=lambda finding: rank[finding.kind])
-    return Report(splits.train.kind, len(splits.train), len(splits.val), tuple(findings), balance, limit)
+    return Report(splits.train.kind, len(splits.train), len(splits.val), tuple(findings), balance, limit, splits.notes)
 
 
 def _look(side: Side, data: Data, i: int) -> _Look | Finding:

@@ -47,6 +47,8 @@ class Data:
     packed: Packed | None = None
     exact: bool = False
     """Whether JPEGs are decoded at full size even where a smaller one would do."""
+    notes: tuple[str, ...] = ()
+    """What was decided when the data were opened, a sentence each; only `open_eval` fills it in."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -102,12 +104,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Splits:
-    """Training and validation data, what was left out, and the median shorter side in pixels (None: unknown)."""
+    """Training and validation data, what was skipped, the median shorter side in pixels (None: unknown), what to tell."""
 
     train: Data
     val: Data
     skipped: tuple[Skipped, ...] = ()
     size_px: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def with_mode(image: NDArray[np.uint8], mode: Mode) -> NDArray[np.uint8]:

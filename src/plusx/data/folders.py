@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -11,47 +11,22 @@ import numpy as np
 
 from plusx.data.dataset import Skipped
 from plusx.data.indexing import Progress, Seen, each, keep, place, recall
-from plusx.data.parts import PART_NAMES, Part, Parts, Source, some
+from plusx.data.layout import class_folders, find_layout, loose_images
+from plusx.data.parts import Part, Parts, Source, deep_note, some
 from plusx.errors import DataError
-from plusx.images import OTHER_SUFFIXES, SUFFIXES, probe
-
-_LITTER = frozenset(("__MACOSX", "__pycache__", "@eaDir", "lost+found"))
-_MAX_DEPTH = 64
+from plusx.images import FORMATS, Walk, probe
 
 
 def folder_parts(root: Path, where: str, cache: Path | None, progress: Progress | None) -> Parts:
-    """train/ and val/ (valid, validation, test) of `root` when its folders are parts, else all of it as training part."""
+    """The parts that the folders of `root` are by their names, else all of it as training part. Raises DataError."""
 
-    def source(folder: Path) -> Source:
+    def source(folder: Path | None) -> Source | None:
+        if folder is None:
+            return None
         return Source(str(folder), class_folders(folder), lambda: _class_part(folder, cache, progress))
 
-    folders = class_folders(root)
-    val = next((root / name for name, part in PART_NAMES.items() if part != "train" and name in folders), None)
-    if "train" in folders and class_folders(root / "train"):
-        return Parts(where, source(root / "train"), None if val is None else source(val))
-    if val is not None and set(folders) <= set(PART_NAMES) and class_folders(val):
-        return Parts(where, None, source(val))
-    return Parts(where, source(root), None)
-
-
-def class_folders(root: Path) -> tuple[str, ...]:
-    """Names of the class folders in `root`, sorted; hidden ones and litter are none. Raises DataError."""
-    try:
-        with os.scandir(root) as items:
-            found = [e.name for e in items if _kind(e) == "folder" and not _is_litter(e.name)]
-    except OSError as error:
-        raise DataError(f"cannot read {root} ({error.strerror}); check its permissions") from error
-    return tuple(sorted(found))
-
-
-def is_folder(item: os.DirEntry[str]) -> bool:
-    """Whether a name leads to a folder; links are followed, those in a ring lead nowhere."""
-    return _kind(item) == "folder"
-
-
-def holds_images(root: Path, name: str) -> bool:
-    """Whether the class folder root/name has an image; it is not opened."""
-    return next(_walk(root, name, []), None) is not None
+    layout = find_layout(root)
+    return Parts(where, source(layout.train), source(layout.val), layout.notes)
 
 
 def files_part(
@@ -63,6 +38,7 @@ def files_part(
     skipped: Sequence[Skipped],
     index: Path | None,
     progress: Progress | None,
+    notes: Sequence[str] = (),
 ) -> Part:
     """The readable of `rows` (label by name, relative to `root`), each looked at once unless `index` knows it unchanged."""
     entries, bad = _index(root, list(rows), index, progress)
@@ -71,6 +47,7 @@ def files_part(
         np.array([min(entry.width, entry.height) for entry in entries], np.int64),
         np.array([entry.size for entry in entries], np.int64),
         1 if all(entry.grey for entry in entries) else 3, classes, root=root, skipped=(*skipped, *bad),
+        notes=(*notes, *deep_note([entry.top for entry in entries])),
     )  # fmt: skip
 
 
@@ -80,21 +57,29 @@ def _class_part(root: Path, cache: Path | None, progress: Progress | None) -> Pa
     Raises DataError: no class folders, no images, a class folder without images or without a readable one.
     """
     root = root.absolute()
-    classes, loose = class_folders(root), _loose_images(root)
+    classes, loose = class_folders(root), loose_images(root)
     if not classes:
-        seen = f"{len(loose)} images lie directly in it" if loose else "it holds no folders and no images"
-        raise DataError(f"no class folders in {root} ({seen}); put the images of each class into a folder of its own")
+        raise DataError(_no_folders(root, len(loose)))
     skipped = [Skipped(str(root / name), "lies beside the class folders, so it has no class") for name in loose]
-    found = {name: list(_walk(root, name, skipped)) for name in classes}
+    walk = Walk(root)
+    for name in classes:
+        walk.claim(name)
+    found: dict[str, list[str]] = {}
+    for label in classes:
+        files = list(walk.below(label))
+        found[label] = [file.name for file in files if file.reason is None]
+        skipped += [Skipped(str(root / file.name), file.reason) for file in files if file.reason is not None]
     if not any(found.values()):
-        allowed = " ".join(sorted(SUFFIXES))
-        raise DataError(f"no images in {root} ({len(classes)} folders looked through); allowed: {allowed}")
+        first = f"; the first file is {skipped[0].path}: {skipped[0].reason}" if skipped else ""
+        raise DataError(f"no images in {root} ({len(classes)} folders searched{first}); allowed: {', '.join(FORMATS)}")
     if empty := [repr(name) for name in classes if not found[name]]:
         raise DataError(f"no images in class folder {some(empty)} of {root}; fill it or remove it")
     rows = dict(sorted((name, label) for label in classes for name in found[label]))
+    words = walk.tally.words()
     part = files_part(
-        "folder", str(root), root, rows, classes, skipped, cache and place(cache, "index", root), progress
-    )
+        "folder", str(root), root, rows, classes, skipped, cache and place(cache, "index", root), progress,
+        (words,) if words else (),
+    )  # fmt: skip
     readable = set(part.labels)
     for label in classes:
         if label not in readable:
@@ -106,58 +91,21 @@ def _class_part(root: Path, cache: Path | None, progress: Progress | None) -> Pa
     return part
 
 
-def _loose_images(root: Path) -> list[str]:
-    with os.scandir(root) as items:
-        return sorted(e.name for e in items if not _is_litter(e.name) and _kind(e) == "file" and _is_image(e.name))
-
-
-def _kind(item: os.DirEntry[str]) -> str:
-    """What a name leads to, links followed: "folder", "file" or "" (pipes, dead links, links in a ring)."""
+def _no_folders(root: Path, loose: int) -> str:
+    """What is wrong with a folder without class folders, and the way out that fits what lies beside it."""
+    if not loose:
+        return f"no class folders in {root}, and no images; put the images of each class into a folder of its own"
+    words = f"no class folders in {root} ({loose} images lie directly in it)"
     try:
-        return "folder" if item.is_dir() else "file" if item.is_file() else ""
-    except OSError:
-        return ""
-
-
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name in _LITTER
-
-
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-def _walk(root: Path, top: str, skipped: list[Skipped]) -> Iterator[str]:
-    """Names, relative to root, of the images under root/top. Each directory is entered once, so links may loop."""
-    seen: set[tuple[int, int]] = set()
-    todo = [(top, 0)]
-    while todo:
-        at, depth = todo.pop()
-        try:
-            about = os.stat(root / at)
-            with os.scandir(root / at) as listing:
-                items = sorted(listing, key=lambda e: e.name)
-        except OSError as error:
-            skipped.append(Skipped(str(root / at), f"cannot be read ({error.strerror})"))
-            continue
-        if (about.st_dev, about.st_ino) in seen and about.st_ino:
-            continue
-        seen.add((about.st_dev, about.st_ino))
-        for item in items:
-            name = f"{at}/{item.name}"
-            kind = _kind(item)
-            if _is_litter(item.name):
-                continue
-            if kind == "folder":
-                if depth < _MAX_DEPTH:
-                    todo.append((name, depth + 1))
-            elif _is_image(item.name):
-                if kind == "file":
-                    yield name
-                else:
-                    skipped.append(Skipped(str(root / name), "not a regular file, or a link to nothing"))
-            elif os.path.splitext(item.name)[1].lower() in OTHER_SUFFIXES:
-                skipped.append(Skipped(str(root / name), "a format plusx does not read; convert it to JPEG or PNG"))
+        twins = [name for name in class_folders(root.parent) if name != root.name and loose_images(root.parent / name)]
+    except DataError:
+        twins = []
+    if twins:
+        return f"{words}. If it is the folder of one class, name the folder above: --data {root.parent}"
+    return (
+        f"{words}. Put the images of each class into a folder of its own and name the folder above them, or name a"
+        " CSV list that gives their classes"
+    )
 
 
 # ---- the index ----
@@ -173,6 +121,7 @@ class _Entry:
     width: int
     height: int
     grey: bool
+    top: int | None
 
 
 _COLUMNS = tuple(field.name for field in fields(_Entry))
@@ -208,4 +157,4 @@ def _examine(root: Path, name: str, known: _Entry | None) -> _Entry | Skipped:
         return Skipped(str(path), str(error).removeprefix(f"{path}: "))
     except (OSError, ValueError) as error:  # a name with a null in it is a ValueError
         return Skipped(str(path), f"cannot be read ({getattr(error, 'strerror', None) or error})")
-    return _Entry(name, about.st_size, about.st_mtime_ns, seen.width, seen.height, seen.grey)
+    return _Entry(name, about.st_size, about.st_mtime_ns, seen.width, seen.height, seen.grey, seen.top)

@@ -42,7 +42,7 @@ def rules() -> str:
     """What a kept verdict depends on beside the file: another decoder may judge otherwise."""
     from importlib.metadata import version
 
-    return f"plusx.index/2 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
+    return f"plusx.index/3 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
 
 
 def place(cache: Path, kind: str, *paths: Path) -> Path:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 
 from plusx.data.archive import is_header, packing
 from plusx.data.cifar import cifar_folder, open_cifar
+from plusx.data.columns import Columns
 from plusx.data.fashion import is_idx_folder, open_idx
-from plusx.data.folders import class_folders, folder_parts, holds_images, is_folder
+from plusx.data.folders import folder_parts
 from plusx.data.indexing import Progress
-from plusx.data.lists import list_part
+from plusx.data.layout import class_folders, has_labels
+from plusx.data.lists import finds_images, is_list, list_part, require_list, split_parts
 from plusx.data.parquet import list_parquet
 from plusx.data.parts import PART_NAMES, Parts, Source
 from plusx.data.shards import Lister, shard_part
 from plusx.data.tar import list_tar
 from plusx.errors import DataError
+from plusx.images import holds_images, is_litter
+from plusx.images.walking import kind_of_entry
 
 BUILT_IN = ("digits", "fashion-mnist")
 _LISTERS: dict[str, Lister] = {"parquet": list_parquet, "tar": list_tar}
@@ -26,26 +31,41 @@ _SUFFIXES = {".parquet": "parquet", ".tar": "tar", ".csv": "csv", ".tsv": "csv"}
 _WORDS = {"parquet": "Parquet", "tar": "tar", "csv": "CSV"}
 
 
-def find_parts(where: str | Path, cache: Path | None, progress: Progress | None) -> Parts:
+def find_parts(where: str | Path, cache: Path | None, progress: Progress | None, columns: Columns) -> Parts:
     """The parts of a folder, a file or a pattern, not read yet. Raises DataError."""
+    parts, kind = _find(where, cache, progress, columns)
+    if columns and kind != "csv":
+        raise DataError(
+            f"{where} is no CSV list, so it has no columns to name; leave --path-column and --label-column out"
+        )
+    return parts
+
+
+def _find(
+    where: str | Path, cache: Path | None, progress: Progress | None, columns: Columns
+) -> tuple[Parts, str | None]:
+    """The parts, and the kind of the files that hold them (None: another than Parquet, tar and CSV)."""
     path = Path(where).expanduser()
     if path.is_dir():
         if (folder := cifar_folder(path)) is not None:
-            return open_cifar(folder)
+            return open_cifar(folder), None
         if is_idx_folder(path):
-            return open_idx(path)
+            return open_idx(path), None
         if files := _shards_in(path) or _lists_in(path):
-            return _parts(files, str(where), _grouped(files, path, str(where)), cache, progress)
-        return folder_parts(path, str(where), cache, progress)
+            return _parts(files, str(where), _grouped(files, path, str(where)), cache, progress, columns)
+        if (found := _list_beside(path, columns)) is not None:
+            parts, kind = _parts([found], str(where), {"train": [found]}, cache, progress, columns)
+            return replace(parts, notes=(f"the classes are those of {found}", *parts.notes)), kind
+        return folder_parts(path, str(where), cache, progress), None
     if path.is_file():  # one file is one set, whatever its name
-        return _parts([path], str(where), {"train": [path]}, cache, progress)
+        return _parts([path], str(where), {"train": [path]}, cache, progress, columns)
     if glob.has_magic(str(path)) and not path.exists():
         files = sorted(Path(match) for match in glob.iglob(str(path), recursive=True) if Path(match).is_file())
         if not files:
             raise DataError(f"nothing matches {where}; check the pattern, or name the folder")
         above = Path(os.path.commonpath([file.parent for file in files]))  # its own name says nothing of its files
         groups = _grouped(files, above, str(where)) if len(files) > 1 else {"train": files}
-        return _parts(files, str(where), groups, cache, progress)
+        return _parts(files, str(where), groups, cache, progress, columns)
     if path.exists():
         raise DataError(f"{where} is not a folder, nor a Parquet, tar or CSV file; --data takes one of these")
     raise DataError(f"no such data ({where}); a folder, a file, or one of: {', '.join(BUILT_IN)}")
@@ -57,7 +77,8 @@ def _parts(
     groups: Mapping[str, Sequence[Path]],
     cache: Path | None,
     progress: Progress | None,
-) -> Parts:
+    columns: Columns,
+) -> tuple[Parts, str]:
     kinds = {file: kind_of(file) for file in files}
     kind = kinds[files[0]]
     if other := next((file for file in files if kinds[file] != kind), None):
@@ -65,15 +86,40 @@ def _parts(
             f"{where} holds {_WORDS[kind]} and {_WORDS[kinds[other]]} files ({other.name}); name those of one kind"
         )
 
+    if kind == "csv" and set(groups) == {"train"} and (named := split_parts(groups["train"], columns)) > {"train"}:
+        return _parts_by_column(groups["train"], where, named, cache, progress, columns), kind
+
     def source(which: str) -> Source | None:
         if (some := groups.get(which)) is None:
             return None
         words = str(some[0]) if len(some) == 1 else f"{where} ({some[0].name} and {len(some) - 1} more)"
         if kind == "csv":
-            return Source(words, None, lambda: list_part(some, cache, progress))
+            return Source(words, None, lambda: list_part(some, columns, cache, progress))
         return Source(words, None, lambda: shard_part(kind, some, _LISTERS[kind], cache, progress, words))
 
-    return Parts(where, source("train"), source("val") or source("test"))
+    notes: tuple[str, ...] = ()
+    val = source("val")
+    if val is None and (tests := groups.get("test")):
+        if kind == "csv" and not all(is_list(file, columns) for file in tests):
+            notes = (f"{tests[0]} has no column of classes and is skipped; a share of train is held out instead",)
+        else:
+            val = source("test")
+            notes = (f"{tests[0].name} is taken as the validation part, since no file is named val",)
+    return Parts(where, source("train"), val, notes), kind
+
+
+def _parts_by_column(
+    files: Sequence[Path], where: str, named: Set[str], cache: Path | None, progress: Progress | None, columns: Columns
+) -> Parts:
+    """The parts that a column of a list names: val to validate on, or test where there is no val."""
+
+    def source(part: str) -> Source:
+        return Source(f"{where}, {part}", None, lambda: list_part(files, columns, cache, progress, part))
+
+    held = "val" if "val" in named else "test"
+    left = ", and its test rows are skipped" if held == "val" and "test" in named else ""
+    note = f"{files[0].name} says itself which rows are train and which {held}{left}"
+    return Parts(where, source("train"), source(held), (note,))
 
 
 def kind_of(path: Path) -> str:
@@ -102,7 +148,7 @@ def kind_of(path: Path) -> str:
 def _shards_in(root: Path) -> list[Path]:
     """Parquet and tar files in a folder and its folders; none where the folders are classes that hold images."""
     files = [file for file in _files(root) if _SUFFIXES.get(file.suffix.lower()) in _LISTERS]
-    if files and sum(holds_images(root, name) for name in class_folders(root)) >= 2:
+    if files and sum(holds_images(root / name) for name in class_folders(root)) >= 2:
         return []  # an archive beside the images
     return files
 
@@ -115,6 +161,24 @@ def _lists_in(root: Path) -> list[Path]:
     return []
 
 
+def _list_beside(root: Path, columns: Columns) -> Path | None:
+    """The one CSV list in a folder whose folders give no classes, whatever its name. Raises DataError where two could be it."""
+    files = [
+        file for file in _files(root, 0)
+        if file.suffix.lower() in (".csv", ".tsv") and not re.search(r"sample|submi", file.stem.lower())
+    ]  # fmt: skip
+    if not files or has_labels(root):
+        return None
+    able = [file for file in files if is_list(file, columns) and finds_images(file, columns)]
+    if len(able) > 1:
+        shown = " and ".join(file.name for file in able[:3])
+        raise DataError(f"{shown} of {root} could each give the classes. Name one: --data {able[0]}")
+    if not able and len(files) == 1:
+        # let the list itself say what is unclear about it
+        require_list(files[0], columns)
+    return able[0] if able else None
+
+
 def _class_folders_in(folder: Path) -> bool:
     return folder.is_dir() and bool(class_folders(folder))
 
@@ -125,12 +189,14 @@ def _files(root: Path, depth: int = 1) -> Iterator[Path]:
         with os.scandir(root) as listing:
             # names first: asking a million images what they are takes a while
             items = [
-                e for e in listing if not e.name.startswith(".") and (_is_data(e.name) or (depth and is_folder(e)))
+                e
+                for e in listing
+                if not is_litter(e.name) and (_is_data(e.name) or (depth and kind_of_entry(e) == "folder"))
             ]
     except OSError:
         return
     for item in sorted(items, key=lambda e: e.name):
-        if is_folder(item):
+        if kind_of_entry(item) == "folder":
             yield from _files(root / item.name, depth - 1) if depth else ()
         elif os.path.isfile(root / item.name):
             yield root / item.name

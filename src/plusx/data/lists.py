@@ -1,58 +1,152 @@
-"""CSV lists: a path and a label a line. Paths are relative to the list; the images are files."""
+"""CSV lists: an image and a class a line. Paths are relative to the list; the images are files."""
 
 from __future__ import annotations
 
 import csv
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
+from plusx.data.columns import Chosen, Columns, choose, part_word, require_single, take
 from plusx.data.dataset import Skipped
 from plusx.data.folders import files_part
 from plusx.data.indexing import Progress, place
-from plusx.data.parts import Part, is_label, one_line
+from plusx.data.parts import Part
+from plusx.data.resolving import resolved
 from plusx.errors import DataError
-from plusx.images import SUFFIXES
 
-_PATH_NAMES = ("path", "file", "filename", "file_name", "filepath", "image", "image_path", "img", "picture")
-_LABEL_NAMES = ("label", "labels", "class", "class_name", "cls", "category", "target")
 _MAX_LINE = 1 << 16
+_SAMPLE = 16
 _MAX_LINES = 50_000_000
 
 
-def list_part(paths: Sequence[Path], cache: Path | None, progress: Progress | None) -> Part:
-    """The images of one or several lists; paths are relative to the first one's folder. Raises DataError."""
+def list_part(
+    paths: Sequence[Path], wanted: Columns, cache: Path | None, progress: Progress | None, part: str | None = None
+) -> Part:
+    """The images of one or several lists, or of one part that a column of theirs names. Raises DataError.
+
+    Paths are relative to the first list's folder.
+    """
     root = paths[0].absolute().parent
     rows: dict[str, str] = {}
     skipped: list[Skipped] = []
+    notes: list[str] = []
     for path in paths:
-        _read(path, root, rows, skipped)
-    index = cache and place(cache, "list", *paths)
-    return files_part("csv", ", ".join(map(str, paths)), root, rows, None, skipped, index, progress)
+        said, mine = _read(path, wanted, skipped, part)
+        notes += [said] if said else []
+        mine, more = resolved(path, mine, skipped)
+        notes += more
+        folder = path.absolute().parent
+        prefix = "" if folder == root else f"{folder}/"
+        for name, label in mine.items():
+            name = name if os.path.isabs(name) else prefix + name
+            if name in rows:
+                skipped.append(Skipped(str(path), _twice(name, rows[name], label)))
+            else:
+                rows[name] = label
+    index = cache and place(cache, "list" if part is None else f"list-{part}", *paths)
+    return files_part("csv", ", ".join(map(str, paths)), root, rows, None, skipped, index, progress, notes)
 
 
-def _read(path: Path, root: Path, rows: dict[str, str], skipped: list[Skipped]) -> None:
-    """Adds the label of each path in a list to `rows`, and the lines left out to `skipped`. Raises DataError."""
-    folder = path.absolute().parent
+def is_list(path: Path, wanted: Columns) -> bool:
+    """Whether a file is a list whose columns can be told. Only its first lines are read."""
+    try:
+        require_list(path, wanted)
+    except DataError:
+        return False
+    return True
+
+
+def require_list(path: Path, wanted: Columns) -> None:
+    """Raises DataError for a file whose columns cannot be told. Only its first lines are read."""
+    next(_rows(path, wanted), None)
+
+
+def finds_images(path: Path, wanted: Columns) -> bool:
+    """Whether an image of the first rows of a list lies where the list says, or in a folder beside it."""
+    some: dict[str, str] = {}
+    for _, cells, chosen in islice(_rows(path, wanted), _SAMPLE):
+        if chosen.path < len(cells):
+            some[cells[chosen.path].strip()] = ""
+    found, _ = resolved(path, some, [])
+    return any(name.isprintable() and (path.parent / name).is_file() for name in found)
+
+
+def split_parts(paths: Sequence[Path], wanted: Columns) -> set[str]:
+    """The parts that a column of lists names; none where there is no such column. Raises DataError."""
+    found: set[str] = set()
+    for path in paths:
+        for number, cells, chosen in _rows(path, wanted):
+            if chosen.split is None:
+                return set()
+            if (part := _part(cells, chosen)) is None:
+                raise DataError(
+                    f"line {number} of {path} names no part where others do; write train, val or test there, or remove the line"
+                )
+            found.add(part)
+    return found
+
+
+def _part(cells: list[str], chosen: Chosen) -> str | None:
+    at = chosen.split
+    return None if at is None or at >= len(cells) else part_word(cells[at])
+
+
+def _twice(name: str, had: str, label: str) -> str:
+    return f"{name} is listed before" + (f", as {had}" if had != label else "")
+
+
+def _read(path: Path, wanted: Columns, skipped: list[Skipped], part: str | None) -> tuple[str | None, dict[str, str]]:
+    """What to say of the columns, and the label of each path in a list; lines left out go to `skipped`. Raises DataError."""
+    rows: dict[str, str] = {}
+    said, chosen = None, None
+    for number, cells, chosen in _rows(path, wanted):
+        said = chosen.said
+        if part is not None and _part(cells, chosen) != part:
+            continue
+        found = take(cells, chosen, f"{path}, line {number}")
+        why = found if isinstance(found, str) else None
+        if not isinstance(found, str):
+            name, label = found
+            why = _twice(name, rows[name], label) if name in rows else None
+            rows.setdefault(name, label)
+        if why is not None:
+            skipped.append(Skipped(f"{path}, line {number}", why))
+    if chosen is not None:
+        require_single(set(rows.values()), chosen, path)
+    return said, rows
+
+
+def _rows(path: Path, wanted: Columns) -> Iterator[tuple[int, list[str], Chosen]]:
+    """Line number and cells of each row that is no header, with what its columns are. Raises DataError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(_lines(file, path), delimiter=_delimiter(file, path))
-            columns: tuple[int, int] | None = None
+            header: list[str] | None = None
+            first = 0
+            chosen: Chosen | None = None
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
                     continue
-                if columns is None:
-                    columns, is_header = _columns(cells, path)
-                    if is_header:
-                        continue
-                why = _take(rows, cells, columns, "" if folder == root else f"{folder}/")
-                if why is not None:
-                    skipped.append(Skipped(f"{path}, line {reader.line_num}", why))
+                if header is None:
+                    header = cells
+                    first = reader.line_num
+                    continue
+                if chosen is None:
+                    chosen = choose(header, cells, path, wanted)
+                    if not chosen.has_header:
+                        yield first, header, chosen
+                yield reader.line_num, cells, chosen
+            if header is not None and chosen is None:
+                chosen = choose(header, None, path, wanted)
+                if not chosen.has_header:
+                    yield first, header, chosen
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8 (byte {error.start}); save it as such") from error
     except csv.Error as error:
-        raise DataError(f"cannot read {path} as CSV ({error}); one line an image: path,label") from error
+        raise DataError(f"cannot read {path} as CSV; it needs one line an image: path,label") from error
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror}); check its permissions") from error
 
@@ -65,7 +159,7 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
             return
         if len(line) == _MAX_LINE and not line.endswith("\n"):
             raise DataError(
-                f"line {number} of {path} is longer than {_MAX_LINE} characters; one line an image: path,label"
+                f"line {number} of {path} is longer than {_MAX_LINE} characters; it needs one line an image: path,label"
             )
         yield line
     raise DataError(f"{path} has more than {_MAX_LINES} lines; use tar shards for so many")
@@ -77,33 +171,3 @@ def _delimiter(file: TextIO, path: Path) -> str:
     if path.suffix.lower() == ".tsv":
         return "\t"
     return next((mark for mark in ",\t;" if mark in first), ",")
-
-
-def _columns(cells: list[str], path: Path) -> tuple[tuple[int, int], bool]:
-    """Where path and label stand, and whether this first line is a header. Raises DataError."""
-    words = [cell.strip().lower() for cell in cells]
-    at = [next((words.index(n) for n in names if n in words), None) for names in (_PATH_NAMES, _LABEL_NAMES)]
-    if at[0] is not None and at[1] is not None:
-        return (at[0], at[1]), True
-    if len(cells) == 2 and Path(words[0]).suffix in SUFFIXES:
-        return (0, 1), False
-    shown = one_line(", ".join(cells[:4])[:80]) + (", …" if len(cells) > 4 else "")
-    raise DataError(
-        f"the first line of {path} has {len(cells)} columns ({shown}); expected a header with path and label, or image,label"
-    )
-
-
-def _take(rows: dict[str, str], cells: list[str], columns: tuple[int, int], prefix: str) -> str | None:
-    """Puts a line into rows, `prefix` before its path unless that is absolute; the reason when it cannot be."""
-    if len(cells) <= max(columns):
-        return f"{len(cells)} columns; path and label are needed"
-    name, label = (cells[at].strip() for at in columns)
-    if not name or not label:
-        return "no label" if name else "no path"
-    if not name.isprintable() or not is_label(label):
-        return "path or label holds control characters, or is too long"
-    name = name if os.path.isabs(name) else prefix + name
-    if name in rows:
-        return f"{name} is listed before" + (f", as {rows[name]}" if rows[name] != label else "")
-    rows[name] = label
-    return None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plusx.data.columns import Columns
 from plusx.data.dataset import Data, Splits
 from plusx.data.digits import digits
 from plusx.data.fashion import BASE_URL, fashion_folder, open_idx
@@ -33,6 +34,8 @@ def open_data(
     cache: bool = True,
     progress: Progress | None = None,
     base_url: str = BASE_URL,
+    path_column: str | None = None,
+    label_column: str | None = None,
 ) -> Splits:
     """Training and validation data from a built-in name ("digits", "fashion-mnist"), a folder, a file or a pattern.
 
@@ -40,13 +43,15 @@ def open_data(
     validation or test with class folders, IDX or CIFAR files, Parquet files, tar shards, or train.csv; a file is a
     Parquet file, a tar shard or a CSV list, a pattern ("shards/*.tar") several (docs/data.md). Every image is decoded
     once, the unreadable are in `skipped`; with `cache` the next start only compares sizes and times.
-    `progress(done, total)` may be called from several threads. Raises DataError.
+    `path_column` and `label_column` name the columns of a CSV list where its header leaves them open; what was decided is
+    in `notes`. `progress(done, total)` may be called from several threads. Raises DataError.
     """
     if not 0 < val_split < 1:
         raise DataError(f"val_split={val_split}; a share between 0 and 1, so that both parts hold images")
     if where == "digits":
+        _require_none(Columns(path_column, label_column), where)
         return digits()
-    return _parts(where, cache, progress, base_url).splits(val_split, seed)
+    return _parts(where, cache, progress, base_url, Columns(path_column, label_column)).splits(val_split, seed)
 
 
 def open_eval(
@@ -59,6 +64,8 @@ def open_eval(
     cache: bool = True,
     progress: Progress | None = None,
     base_url: str = BASE_URL,
+    path_column: str | None = None,
+    label_column: str | None = None,
 ) -> Data:
     """Data to evaluate a network of `classes` on; labels index them, whatever order the data have.
 
@@ -67,16 +74,28 @@ def open_eval(
     a row in `.skipped`. A class that the network lacks is an error; one that the data lack is not. Raises DataError.
     """
     if where == "digits":
+        _require_none(Columns(path_column, label_column), where)
         data = digits().val
     else:
-        data = _whole(_parts(where, cache, progress, base_url).evaluated(val_split, seed), skip_bad)
+        data = _whole(
+            _parts(where, cache, progress, base_url, Columns(path_column, label_column)).evaluated(val_split, seed),
+            skip_bad,
+        )
     return _relabelled(data, tuple(classes), str(where))
 
 
-def _parts(where: str | Path, cache: bool, progress: Progress | None, base_url: str) -> Parts:
+def _parts(where: str | Path, cache: bool, progress: Progress | None, base_url: str, columns: Columns) -> Parts:
     if where == "fashion-mnist":
+        _require_none(columns, where)
         return open_idx(fashion_folder(cache_dir(), base_url, progress))
-    return find_parts(where, cache_dir() if cache else None, progress)
+    return find_parts(where, cache_dir() if cache else None, progress, columns)
+
+
+def _require_none(columns: Columns, where: str | Path) -> None:
+    if columns:
+        raise DataError(
+            f"{where} is no CSV list, so it has no columns to name; leave --path-column and --label-column out"
+        )
 
 
 def _whole(data: Data, skip_bad: bool) -> Data:

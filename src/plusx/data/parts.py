@@ -14,7 +14,12 @@ from plusx.data.dataset import Data, Skipped, Splits, fingerprint, held_out
 from plusx.data.packed import Packed
 from plusx.errors import DataError
 
-PART_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+PART_NAMES = {
+    "train": "train", "training": "train", "trn": "train",
+    "val": "val", "valid": "val", "validation": "val", "validate": "val", "dev": "val",
+    "test": "test", "testing": "test", "tst": "test",
+    "训练": "train", "训练集": "train", "验证": "val", "验证集": "val", "测试": "test", "测试集": "test",
+}  # fmt: skip
 """Which part a folder or file of that name is; test stands in for val where there is none."""
 
 MAX_LABEL = 200
@@ -41,6 +46,7 @@ class Part:
     packed: Packed | None = None
     root: Path | None = None
     skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def filled(self) -> Part:
         """This part, which has images. Raises DataError."""
@@ -83,6 +89,7 @@ class Parts:
     where: str
     train: Source | None
     val: Source | None
+    notes: tuple[str, ...] = ()
 
     def splits(self, val_split: float, seed: int) -> Splits:
         """Both parts; without `val` a stratified share of train is held out. Raises DataError."""
@@ -107,7 +114,8 @@ class Parts:
             raise DataError(f"images of train and val of {self.where} differ in size ({sizes}); they must not")
         channels = max(part.channels, val.channels)
         data = (each.data(classes, channels) for each in (part, val))
-        return Splits(*data, skipped=(*part.skipped, *val.skipped), size_px=size_px)
+        notes = self._notes(part, val)
+        return Splits(*data, skipped=(*part.skipped, *val.skipped), size_px=size_px, notes=notes)
 
     def evaluated(self, val_split: float | None, seed: int) -> Data:
         """The part to evaluate on: val, else the share that `val_split` and `seed` held out, else every image.
@@ -116,12 +124,13 @@ class Parts:
         """
         if self.val is None and val_split is not None:
             splits = self.splits(val_split, seed)
-            return replace(splits.val, skipped=splits.skipped)
+            return replace(splits.val, skipped=splits.skipped, notes=splits.notes)
         source = self.val or self.train
         if source is None:
             raise DataError(f"no images in {self.where}; check that this is the data you mean")
         part = source.read().filled()
-        return replace(part.data(part.known_classes(), part.channels), skipped=part.skipped)
+        data = part.data(part.known_classes(), part.channels)
+        return replace(data, skipped=part.skipped, notes=self._notes(part))
 
     def _held_out(self, whole: Data, part: Part, val_split: float, seed: int) -> Splits:
         out = held_out(whole.names, whole.labels, val_split, seed)
@@ -130,7 +139,10 @@ class Parts:
                 f"no class of {self.where} has two images, so none can be held out; add images, or a val part"
             )
         train, val = (whole.subset(np.flatnonzero(side)) for side in (~out, out))
-        return Splits(train, val, part.skipped, int(np.median(part.sides)))
+        return Splits(train, val, part.skipped, int(np.median(part.sides)), self._notes(part))
+
+    def _notes(self, *parts: Part) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.notes, *(note for part in parts for note in part.notes))))
 
     def _agree(self, train: Sequence[str], val: Sequence[str]) -> None:
         if not val:
@@ -139,6 +151,26 @@ class Parts:
             only = {"train": set(train) - set(val), "val": set(val) - set(train)}
             words = "; ".join(f"only in {part}: {some(sorted(names))}" for part, names in only.items() if names)
             raise DataError(f"train and val of {self.where} differ in classes ({words}); give both the same")
+
+
+def deep_note(tops: Sequence[int | None]) -> list[str]:
+    """What to say of images of 16 bits a channel, given the largest value of each (None: 8 bits).
+
+    >>> deep_note([None, 4095, 4000])[0][:68]
+    '2 of 3 images have 16 bits a channel, and no value above 4095 of 655'
+    """
+    deep = [top for top in tops if top is not None]
+    if not deep:
+        return []
+    words = f"{len(deep)} of {len(tops)} images have 16 bits a channel"
+    high = max(deep)
+    if high >= 1 << 15:
+        return [f"{words} and are read as 8, by round(value / 257)"]
+    levels = (high + 128) // 257 + 1
+    return [
+        f"{words}, and no value above {high} of 65535. They are read as 8 bits by round(value / 257), which leaves"
+        f" {levels} of 256 levels; scale them to the full range and save them again"
+    ]
 
 
 def memory_part(
@@ -154,7 +186,10 @@ def memory_part(
 
 def _several(classes: Sequence[str] | set[str], where: str) -> None:
     if len(classes) < 2:
-        raise DataError(f"one class ({next(iter(classes))}) in {where}; at least 2 are needed")
+        raise DataError(
+            f"one class ({next(iter(classes))}) in {where}; at least 2 are needed. Give each class a folder of its own, or"
+            " name the folder or list that holds them all"
+        )
 
 
 def _line(row: Skipped) -> str:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.bundles import Bundle, read_run
-from plusx.data import BUILT_IN, Data, open_data, order
+from plusx.data import BUILT_IN, Data, ListColumns, open_data, order
 from plusx.errors import DataError, PlusxError
 from plusx.images import Preprocessing, decode, resize_crop
 from plusx.runtime.inputs import find
-from plusx.training.held_out import open_held_out
+from plusx.training.held_out import columns_of, open_held_out
 
 Progress = Callable[[int, int], None]
 
@@ -49,12 +49,13 @@ def proof_images(bundle: Bundle, where: str | None, most: int, progress: Progres
 
 def calibration_images(bundle: Bundle, where: str | None, most: int, progress: Progress | None = None) -> Images:
     """Images to calibrate int8 on: the training part of the data, or a folder without labels. Raises DataError."""
-    where = where or known_data(bundle)
-    if where not in BUILT_IN and not _has_class_folders(where, bundle):
+    given, where = where, where or known_data(bundle)
+    if given is not None and where not in BUILT_IN and not _has_class_folders(where, bundle):
         return loose_images(bundle, where, most)
     made = bundle.provenance.get("data", {})
     split, seed = made.get("val_split") or 0.2, bundle.provenance.get("seed") or 0
-    return _read(open_data(where, val_split=split, seed=seed, progress=progress).train, bundle, most, seed=1)
+    columns = columns_of(bundle) if given is None else ListColumns()
+    return _read(open_data(where, val_split=split, seed=seed, progress=progress, **columns).train, bundle, most, seed=1)
 
 
 def known_data(bundle: Bundle) -> str:

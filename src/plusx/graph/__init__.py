@@ -1,6 +1,6 @@
 """What a network is: the one room that decides numbers and names. Standard library alone."""
 
 from plusx.graph.lower import Network, lower
-from plusx.graph.model import Block, Graph, Op, Stage, Tensor
+from plusx.graph.model import Block, GateFields, Graph, Op, Stage, Tensor
 
-__all__ = ["Block", "Graph", "Network", "Op", "Stage", "Tensor", "lower"]
+__all__ = ["Block", "GateFields", "Graph", "Network", "Op", "Stage", "Tensor", "lower"]

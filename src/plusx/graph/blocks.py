@@ -70,7 +70,7 @@ class _Branch:
             strided = number == (1 if spec.stride_in == "1x1" else 2)
             rate, groups = (place.rates.branch[0], spec.groups) if number == 2 else (1, 1)
         stride = place.stride if strided else 1
-        padded = not (spec.crop and stride == 2 and shape[2] == 3)
+        padded = not (spec.padding == "valid" and stride == 2 and shape[2] == 3)
         path = f"{place.name}.conv{number}"
         bias = spec.norm == "none"
         return ops.conv(path, *shape, bias=bias, stride=stride, dilation=rate, groups=groups, padded=padded)
@@ -131,7 +131,7 @@ def _shortcut(spec: ResNetSpec, place: Place) -> tuple[Op, ...]:
     index = 1 if spec.shortcut == "D" else 0
     path = f"{place.name}.downsample"
     has_norm = spec.order == "post" and spec.norm != "none"
-    padded = not (spec.crop and stride == 2 and kernel == 3)
+    padded = not (spec.padding == "valid" and stride == 2 and kernel == 3)
     conv = ops.conv(
         f"{path}.{index}", c_in, c_out, kernel, bias=spec.norm == "none", stride=stride, dilation=rate, padded=padded
     )

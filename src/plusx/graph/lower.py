@@ -58,7 +58,7 @@ def _stem(spec: ResNetSpec) -> tuple[Op, ...]:
     if widths is None:
         kernel, stride = (7, 2) if spec.stem == "7x7" else (3, 1)
         found: list[Op] = [
-            ops.conv("conv1", spec.in_channels, width, kernel, bias=bias, stride=stride, padded=not spec.crop)
+            ops.conv("conv1", spec.in_channels, width, kernel, bias=bias, stride=stride, padded=spec.padding == "same")
         ]
     else:
         found, c_in = [], spec.in_channels

@@ -20,11 +20,26 @@ class Tensor(NamedTuple):
     trained: bool = True
 
 
+class GateFields(NamedTuple):
+    """The numbers of a gate; what its kind lacks stands at 0, False or ''.
+
+    `step`: it squeezes over every step-th cell (exact dilation), and a convolution of its own over the map is dilated by it.
+    `squeezed`: channels between its two layers. `kernel`: of its own convolution. `bias`: whether its layers have one.
+    `norm`: the kind of norm behind its convolution.
+    """
+
+    step: int = 1
+    squeezed: int = 0
+    kernel: int = 0
+    bias: bool = False
+    norm: str = ""
+
+
 class Op(NamedTuple):
     """One operation. `name` is unique; `path` is where its module lives, may repeat (a shared relu) or be None (an add).
 
-    `dilation` of a gate is the step of the cells it squeezes over; `padding` of a zero_pad is in channels, in front;
-    `rate` is the probability of a dropout or drop_path; `groups` of a group_norm is its number of groups.
+    `kinds.KINDS` says which fields a kind reads. `padding` of a zero_pad is in channels, in front; `rate` is the probability
+    of a dropout or drop_path; `groups` of a group_norm is its number of groups; `gate` is at its defaults except where the op is a gate.
     """
 
     name: str
@@ -41,6 +56,7 @@ class Op(NamedTuple):
     ceil: bool = False
     tensors: tuple[Tensor, ...] = ()
     rate: float = 0.0
+    gate: GateFields = GateFields()
 
     @property
     def local_name(self) -> str:

@@ -1,8 +1,10 @@
 """The one way an image becomes an array: decode, resize, crop, normalise. Pillow, simplejpeg and numpy; no torch."""
 
-from plusx.images.decode import FORMATS, MAX_FILE_BYTES, MAX_PIXELS, OTHER_SUFFIXES, SUFFIXES, Probe, decode, probe
+from plusx.images.decode import MAX_FILE_BYTES, MAX_PIXELS, Probe, decode, probe
+from plusx.images.magic import FORMATS, OTHER_SUFFIXES, SUFFIXES
 from plusx.images.preprocessing import Preprocessing, centre_crop, normalise, resize_box, resize_crop
 from plusx.images.traits import traits
+from plusx.images.walking import FoundFile, Tally, Walk, holds_images, is_litter
 
 __all__ = [
     "FORMATS",
@@ -10,10 +12,15 @@ __all__ = [
     "MAX_PIXELS",
     "OTHER_SUFFIXES",
     "SUFFIXES",
+    "FoundFile",
     "Preprocessing",
     "Probe",
+    "Tally",
+    "Walk",
     "centre_crop",
     "decode",
+    "holds_images",
+    "is_litter",
     "normalise",
     "probe",
     "resize_box",

@@ -15,6 +15,7 @@ import struct
 import threading
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,14 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from plusx.errors import DataError
-from plusx.images.jpeg import check_pixels, decode_fast, orientation, oriented, scale_for
+from plusx.images.jpeg import check_pixels, decode_fast, ends_early, orientation, oriented, scale_for
+from plusx.images.magic import FORMATS, HEAD_BYTES, format_of, unread
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
-)
-# images to the eye that are not read: worth a row with its reason, where a README is not
-OTHER_SUFFIXES = frozenset((".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".svg", ".raw", ".cr2", ".nef", ".dng"))
 MAX_PIXELS = 89_478_485  # Pillow's own MAX_IMAGE_PIXELS: a quarter of a gigabyte of RGB
 MAX_FILE_BYTES = 1 << 29
 _WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -47,19 +43,27 @@ _WARNINGS = threading.Lock()  # catch_warnings changes the whole process
 
 @dataclass(frozen=True)
 class Probe:
-    """What one small decode says of an image: its size upright, and whether it is grey."""
+    """What one small decode says of an image: its size upright, whether it is grey, and `top`, the largest value of one
+    with 16 bits a channel (of colours, which Pillow reads as 8, the largest that it can be); None: 8 bits."""
 
     width: int
     height: int
     grey: bool
+    top: int | None = None
 
 
 def decode(
-    source: bytes | Path, mode: str, *, at_least_px: int | None = None, exact: bool = False
+    source: bytes | Path,
+    mode: str,
+    *,
+    at_least_px: int | None = None,
+    exact: bool = False,
+    on_deep: Callable[[int], None] | None = None,
 ) -> NDArray[np.uint8]:
     """uint8 (h, w, c), upright; c = 1 for mode "L", 3 for "RGB".
 
     `at_least_px`: a JPEG may be decoded at 1/2, 1/4 or 1/8, the smallest with both sides ≥ this; `exact` forbids it.
+    `on_deep` hears of an image of 16 bits a channel, and gets its largest value, as Probe.top.
     Raises DataError with one line: the path if there is one, and the reason.
     """
     if mode not in ("RGB", "L"):
@@ -71,7 +75,7 @@ def decode(
             image = decode_fast(raw, mode, at_least_px, MAX_PIXELS)
             if image is not None:
                 return oriented(image, orientation(raw))
-        return decode_with_pillow(raw, mode, at_least_px)
+        return decode_with_pillow(raw, mode, at_least_px, on_deep)
     except DataError as error:
         raise error if isinstance(source, bytes) else DataError(f"{source}: {error}") from error
 
@@ -85,6 +89,8 @@ def probe(source: bytes | Path) -> Probe:
             jpeg = image.format in _JPEG
             try:
                 grey = _is_grey(image)
+                top = _largest(image) if image.mode in _WIDE_MODES else None
+                wide_colour = top is None and is_wide_colour(image)
             except BAD_IMAGE as error:
                 raise DataError(_reason(image.format, error)) from error
         small = decode(raw, "L" if grey else "RGB", at_least_px=1)
@@ -92,7 +98,9 @@ def probe(source: bytes | Path) -> Probe:
             height, width = small.shape[:2]
         elif orientation(raw) in (5, 6, 7, 8):
             width, height = height, width
-        return Probe(width, height, grey)
+        if wide_colour:
+            top = int(small.max()) * 256 + 255
+        return Probe(width, height, grey, top)
     except DataError as error:
         raise error if isinstance(source, bytes) else DataError(f"{source}: {error}") from error
 
@@ -112,10 +120,13 @@ def read_file(path: Path) -> bytes:
         raise DataError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
-def decode_with_pillow(raw: bytes, mode: str, at_least_px: int | None = None) -> NDArray[np.uint8]:
+def decode_with_pillow(
+    raw: bytes, mode: str, at_least_px: int | None = None, on_deep: Callable[[int], None] | None = None
+) -> NDArray[np.uint8]:
     """decode's path for everything but common JPEGs, and the reference that the fast path is held to."""
     with opened(raw) as image:
         jpeg = image.format in _JPEG
+        wide_colour = image.mode not in _WIDE_MODES and is_wide_colour(image)
         if jpeg:
             width, height = image.size
             scale = scale_for(width, height, at_least_px)
@@ -126,6 +137,8 @@ def decode_with_pillow(raw: bytes, mode: str, at_least_px: int | None = None) ->
             # TIFF is turned by Pillow while loading, and then says 1
             turn = orientation(raw) if jpeg else image.getexif().get(ORIENTATION_TAG, 1)
             image = _converted(image, mode)
+            if on_deep is not None and (wide_colour or image.mode in _WIDE_MODES):
+                on_deep(int(image.max()) * 256 + 255 if wide_colour else _largest(image))
         except BAD_IMAGE as error:
             raise DataError(_reason(image.format, error)) from error
     return oriented(image, turn if isinstance(turn, int) and 1 <= turn <= 8 else 1)
@@ -140,6 +153,8 @@ def opened(raw: bytes) -> Image.Image:
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(raw), formats=FORMATS)
     except UnidentifiedImageError as error:
+        if (kind := format_of(raw[:HEAD_BYTES])) is not None and kind not in FORMATS:
+            raise DataError(unread(kind)) from error
         known = ", ".join(FORMATS)
         raise DataError(f"not an image plusx reads ({raw[:8].hex()}…); allowed: {known}") from error
     except Image.DecompressionBombError as error:
@@ -154,7 +169,7 @@ def _converted(image: Image.Image, mode: str) -> NDArray[np.uint8]:
     if image.mode in _WIDE_MODES:
         return _from_16_bit(image, mode)
     if image.mode in ("F", "LAB", "HSV"):
-        raise ValueError(f"pixels of mode {image.mode} have no known range; save it as 8-bit RGB")
+        raise DataError(f"pixels of mode {image.mode} have no known range; save it as 8-bit RGB")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         seen = image.convert("RGBA")
         paper = Image.new("RGBA", seen.size, (255, 255, 255, 255))
@@ -170,9 +185,22 @@ def _from_16_bit(image: Image.Image, mode: str) -> NDArray[np.uint8]:
     """Pillow may clip I;16 → L at 255; here 65535 becomes 255. 32-bit integers have no known white: refused."""
     wide = np.asarray(image)
     if wide.dtype.itemsize > 2 and image.format not in ("PNG", "PPM"):
-        raise ValueError("pixels of 32-bit integers have no known range; save it as 8 or 16 bits")
+        raise DataError("pixels of 32-bit integers have no known range; save it as 8 or 16 bits")
     grey = ((np.clip(wide, 0, 65535).astype(np.uint32) + 128) // 257).astype(np.uint8)[..., None]
     return grey if mode == "L" else np.repeat(grey, 3, axis=-1)
+
+
+def is_wide_colour(image: Image.Image) -> bool:
+    """Pillow opens 16-bit colour as RGB; only what it tells its decoders, of PPM the highest value, still says so."""
+    told: list[object] = []
+    for tile in getattr(image, "tile", ()):
+        told += tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+    high = image.format == "PPM" and any(isinstance(word, int) and word > 255 for word in told)
+    return high or any(isinstance(word, str) and ";16" in word for word in told)
+
+
+def _largest(image: Image.Image) -> int:
+    return int(np.clip(np.asarray(image), 0, 65535).max(initial=0))
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -183,5 +211,6 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def _reason(kind: str | None, error: BaseException) -> str:
-    words = " ".join(str(error).split()) or type(error).__name__
-    return f"damaged or unusual {kind} ({words})"
+    if isinstance(error, MemoryError):
+        return f"{kind or 'an image'} that needs more memory than there is"
+    return f"damaged {kind}: it ends too early" if ends_early(error) else f"damaged or unusual {kind}"

@@ -48,11 +48,15 @@ def decode_fast(raw: bytes, mode: str, at_least_px: int | None, max_pixels: int)
     try:
         image = simplejpeg.decode_jpeg(raw, "GRAY" if mode == "L" else "RGB", **sizes)
     except ValueError as error:
-        reason = str(error)
-        if any(word in reason.lower() for word in _DAMAGE):
-            raise DataError(f"damaged JPEG ({reason.rstrip('.')})") from error
+        if any(word in str(error).lower() for word in _DAMAGE):
+            raise DataError("damaged JPEG: it ends too early" if ends_early(error) else "damaged JPEG") from error
         return None
     return image
+
+
+def ends_early(error: BaseException) -> bool:
+    """Whether a decoder ran out of bytes; its own words are not passed on, since they differ between versions."""
+    return isinstance(error, EOFError) or any(word in str(error).lower() for word in ("truncat", "premature", "end of"))
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from plusx.errors import SpecError, unknown
 from plusx.graph import Graph, Op, lower
+from plusx.graph.kinds import GATES, NORMS
 from plusx.graph.lower import Network
 from plusx.names.dialects import DIALECTS, Dialect
-from plusx.names.roles import GATES, NORMS, Role, roles
+from plusx.names.roles import Role, roles
 
 ECOSYSTEMS = tuple(dict.fromkeys(dialect.ecosystem for dialect in DIALECTS))
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from plusx.graph import Block, Graph, Op
+from plusx.graph.kinds import ACTIVATIONS, GATES, NORMS, POOLS
 
-ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu", "hardswish")
-NORMS = ("batch_norm", "group_norm", "frozen_norm")
-GATES = ("se", "eca", "cbam")
 LONG = 6
 """Caffe's released nets letter their blocks a to f; those with more number the middle stages' a, b1, b2, …"""
 
@@ -73,9 +71,9 @@ def _shortcut(ops: tuple[Op, ...], numbers: dict[str, int | str], found: dict[st
     """A D shortcut holds its convolution at place 1, behind a pool or behind nothing; mmpretrain counts no nothing."""
     places = {op.name: op.local_name.rpartition(".")[2] for op in ops}
     kind = "pooled" if any(op.kind == "conv" and places[op.name] == "1" for op in ops) else "shortcut"
-    m = 1 if any(op.kind.endswith("avg_pool") for op in ops) else 0
+    m = 1 if any(op.kind in POOLS for op in ops) else 0
     for op in ops:
-        part = "pool" if op.kind.endswith("avg_pool") else "norm" if op.kind in NORMS else op.kind
+        part = "pool" if op.kind in POOLS else "norm" if op.kind in NORMS else op.kind
         if part in ("pool", "conv", "norm"):
             found[op.name] = Role(f"{kind}.{part}", {**numbers, "m": m, "m1": m + 1})
 

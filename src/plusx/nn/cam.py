@@ -11,9 +11,10 @@ from torch import Tensor
 
 from plusx.errors import GeometryError, SpecError
 from plusx.graph import lower
-from plusx.nn.places import MapInfo, check_place, map_info, steps
+from plusx.nn.feature_info import FeatureInfo, check_place, feature_info
 from plusx.nn.resnet import ResNet
 from plusx.nn.single_use import single_use_activations
+from plusx.nn.traversal import steps
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Cam:
 
     at: str
     heat: NDArray[np.float32]
-    info: MapInfo
+    info: FeatureInfo
     size_px: tuple[int, int]
     class_index: int
     p: float
@@ -53,7 +54,7 @@ class Cam:
         return x - half, y - half, x + half, y + half
 
 
-def _centred(side: int, cells: int, info: MapInfo) -> NDArray[np.float64]:
+def _centred(side: int, cells: int, info: FeatureInfo) -> NDArray[np.float64]:
     """(side, cells): what each cell contributes to each pixel."""
     place = np.clip((np.arange(side) + 0.5 - info.start) / info.stride, 0, cells - 1)
     return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(cells)))
@@ -81,7 +82,7 @@ def grad_cam(net: ResNet, x: Tensor, at: str | None = None, class_index: int | N
         (gradient,) = torch.autograd.grad(logits[0, chosen], map_)
     heat = (gradient.mean((2, 3), keepdim=True) * map_).sum(1).relu()[0]
     p = float(logits.detach().softmax(1)[0, chosen])
-    return Cam(at, heat.detach().float().cpu().numpy(), map_info(net.spec, at), (x.shape[2], x.shape[3]), chosen, p)
+    return Cam(at, heat.detach().float().cpu().numpy(), feature_info(net.spec, at), (x.shape[2], x.shape[3]), chosen, p)
 
 
 def _run(net: ResNet, x: Tensor, at: str) -> tuple[Tensor, Tensor]:

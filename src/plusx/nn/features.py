@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from plusx.errors import SpecError
 from plusx.graph import lower
-from plusx.nn.places import MapInfo, check_place, map_info, place_names, steps
+from plusx.nn.feature_info import FeatureInfo, check_place, feature_info, place_names
 from plusx.nn.resnet import ResNet
 from plusx.nn.surgery import cut
+from plusx.nn.traversal import steps
 from plusx.specs import ResNetSpec
 
 
@@ -24,7 +25,7 @@ class Features(nn.Module):
     def __init__(self, net: ResNet, at: Sequence[str]) -> None:
         super().__init__()
         self.net = net
-        self.info: dict[str, MapInfo] = {name: map_info(net.spec, name) for name in at}
+        self.info: dict[str, FeatureInfo] = {name: feature_info(net.spec, name) for name in at}
 
     @property
     def spec(self) -> ResNetSpec:

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from plusx.errors import SpecError
 from plusx.graph import Op, lower
+from plusx.graph.kinds import FIXED_NORMS, GATES
 from plusx.nn.layers import NORM_EPS
 from plusx.nn.resnet import ResNet
 from plusx.nn.transplant import transplant
-
-FOLDED = ("batch_norm", "frozen_norm")
 
 
 def fold_norm(net: ResNet) -> ResNet:
@@ -44,7 +43,7 @@ def fold_norm(net: ResNet) -> ResNet:
 def _pairs(net: ResNet) -> list[tuple[Op, Op]]:
     """(convolution, the norm right behind it). Branches and shortcuts end before the next one's first op, so order is enough."""
     ops = lower(net.spec).ops
-    return [(a, b) for a, b in pairwise(ops) if a.kind == "conv" and b.kind in FOLDED]
+    return [(a, b) for a, b in pairwise(ops) if a.kind == "conv" and b.kind in FIXED_NORMS]
 
 
 def _fold(net: ResNet, conv: Op, norm: Op) -> dict[str, Tensor]:
@@ -54,13 +53,12 @@ def _fold(net: ResNet, conv: Op, norm: Op) -> dict[str, Tensor]:
 
 
 def _fold_gates(net: ResNet) -> dict[str, Tensor]:
-    """CBAM keeps a convolution and a norm of its own."""
+    """Gates such as CBAM keep a convolution and a norm of their own."""
     made: dict[str, Tensor] = {}
     for op in lower(net.spec).ops:
-        if op.kind == "cbam":
-            path = f"{op.path}.spatial.conv"
-            weight, bias = folded(net.get_submodule(f"{path}.conv"), net.get_submodule(f"{path}.bn"))
-            made |= {f"{path}.conv.weight": weight, f"{path}.conv.bias": bias}
+        for conv, norm in GATES[op.kind].folds if op.kind in GATES else ():
+            weight, bias = folded(net.get_submodule(f"{op.path}.{conv}"), net.get_submodule(f"{op.path}.{norm}"))
+            made |= {f"{op.path}.{conv}.weight": weight, f"{op.path}.{conv}.bias": bias}
     return made
 
 

@@ -9,9 +9,10 @@ from torch import nn
 
 from plusx.errors import SpecError
 from plusx.graph import lower
+from plusx.nn.feature_info import check_place
 from plusx.nn.features import Features
-from plusx.nn.places import blocks, check_place
 from plusx.nn.resnet import ResNet
+from plusx.nn.traversal import blocks
 
 NO_DECAY_DIMS = 1
 """Tensors of at most so many axes are biases, norms and scalars."""
@@ -26,7 +27,7 @@ def freeze(net: ResNet | Features, until: str | None, norm: bool = True) -> None
     net = _network(net)
     if until is not None:
         check_place(lower(net.spec), until)
-    released, net.still_norms = net.still_norms, ()
+    released, net.frozen_norms = net.frozen_norms, ()
     for name in released:
         net.get_submodule(name).train(net.training)
     net.requires_grad_(True)
@@ -34,8 +35,8 @@ def freeze(net: ResNet | Features, until: str | None, norm: bool = True) -> None
     for _, module in frozen:
         module.requires_grad_(False)
     if norm:
-        net.still_norms = tuple(name for part, module in frozen for name in _norms(part, module))
-        for name in net.still_norms:
+        net.frozen_norms = tuple(name for part, module in frozen for name in _norms(part, module))
+        for name in net.frozen_norms:
             net.get_submodule(name).eval()
 
 

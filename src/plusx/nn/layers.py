@@ -145,9 +145,9 @@ class ChannelGate(nn.Module):
 class SpatialGate(nn.Module):
     """CBAM's second half: a 7x7 convolution over the mean and maximum of the channels (arXiv 1807.06521, 3.2)."""
 
-    def __init__(self, rate: int, bias: bool, norm: nn.Module | None) -> None:
+    def __init__(self, kernel: int, rate: int, bias: bool, norm: nn.Module | None) -> None:
         super().__init__()
-        conv = bare(nn.Conv2d, 2, 1, 7, padding=3 * rate, dilation=rate, bias=bias)
+        conv = bare(nn.Conv2d, 2, 1, kernel, padding=kernel // 2 * rate, dilation=rate, bias=bias)
         self.conv = nn.Sequential(OrderedDict(conv=conv, bn=norm if norm is not None else nn.Identity()))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -172,19 +172,16 @@ class DropPath(nn.Module):
         return f"rate={self.rate}"
 
 
-def _gate(op: Op) -> nn.Module:
-    shapes = {tensor.name: tensor for tensor in op.tensors}
-    if op.kind == "eca":
-        return EfficientAttention(op.kernel, op.dilation)
-    squeezed = shapes["fc1.weight" if op.kind == "se" else "channel.fc1.weight"].shape[0]
-    if op.kind == "se":
-        return SqueezeExcite(op.c_out, squeezed, op.dilation)
-    norm = None
-    if "spatial.conv.bn.weight" in shapes:
-        norm = bare(nn.BatchNorm2d, 1) if shapes["spatial.conv.bn.weight"].trained else FrozenBatchNorm(1)
+def _cbam(op: Op) -> nn.Module:
+    gate = op.gate
+    norms: dict[str, Callable[[], nn.Module]] = {
+        "batch_norm": lambda: bare(nn.BatchNorm2d, 1),
+        "frozen_norm": lambda: FrozenBatchNorm(1),
+    }
+    norm = norms[gate.norm]() if gate.norm else None
     halves = (
-        ("channel", ChannelGate(op.c_out, squeezed, op.dilation)),
-        ("spatial", SpatialGate(op.dilation, op.bias, norm)),
+        ("channel", ChannelGate(op.c_out, gate.squeezed, gate.step)),
+        ("spatial", SpatialGate(gate.kernel, gate.step, gate.bias, norm)),
     )
     return nn.Sequential(OrderedDict(halves))
 
@@ -222,9 +219,9 @@ MAKERS: dict[str, Maker] = {
     "linear": _simple(lambda op: bare(nn.Linear, op.c_in, op.c_out)),
     "dropout": _simple(lambda op: nn.Dropout(op.rate)),
     "drop_path": _simple(lambda op: DropPath(op.rate)),
-    "se": _simple(_gate),
-    "eca": _simple(_gate),
-    "cbam": _simple(_gate),
+    "se": _simple(lambda op: SqueezeExcite(op.c_out, op.gate.squeezed, op.gate.step)),
+    "eca": _simple(lambda op: EfficientAttention(op.gate.kernel, op.gate.step)),
+    "cbam": _simple(_cbam),
 }
 
 

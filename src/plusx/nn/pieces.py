@@ -12,8 +12,9 @@ from plusx.graph.blocks import EXPANSION, Place, make_block
 from plusx.graph.rates import Rates, StageGeometry
 from plusx.nn.blocks import BLOCKS
 from plusx.nn.init import initialise_modules, zero_branch
-from plusx.specs import ResNetSpec
-from plusx.specs.keys import parse_value, whole
+from plusx.specs import KEYS, ResNetSpec
+from plusx.specs.aliases import RENAMED, RESPELT
+from plusx.specs.language import Key, Language, whole
 
 KINDS = ("basic", "bottleneck")
 SPEC_KEYS = (
@@ -21,13 +22,26 @@ SPEC_KEYS = (
     "groups", "width_per_group", "norm", "act", "drop_path", "block_dropout", "zero_init",
 )  # fmt: skip
 OWN_KEYS = {
-    "c_in": whole(1, 65_536),
-    "c_out": whole(1, 262_144),
-    "width": whole(1, 65_536),
-    "stride": whole(1, 2),
-    "dilation": whole(1, 64),
-    "n": whole(1, 1000),
+    "c_in": Key(whole(1, 65_536), "64", "channels of the input"),
+    "c_out": Key(whole(1, 262_144), "256", "channels of the output"),
+    "width": Key(whole(1, 65_536), "64", "inner width; a bottleneck's output is four times it"),
+    "stride": Key(whole(1, 2), "1, 2", "of the first block"),
+    "dilation": Key(whole(1, 64), "1", "of all 3x3 convolutions"),
+    "n": Key(whole(1, 1000), "1", "blocks of a stage"),
 }
+RENAMED_HERE = {
+    **dict.fromkeys(("in_channels", "in_planes", "inplanes", "in_chs"), "c_in"),
+    **dict.fromkeys(("out_channels", "out_planes", "out_chs"), "c_out"),
+    **dict.fromkeys(("planes", "widths"), "width"),
+    **dict.fromkeys(("depth", "depths", "blocks"), "n"),
+    "strides": "stride",
+    "dilations": "dilation",
+}
+BLOCK = Language(
+    "key of a block", {**OWN_KEYS, **{key: KEYS[key] for key in SPEC_KEYS}}, "stride=2",
+    {**{word: key for word, key in RENAMED.items() if key in SPEC_KEYS}, **RENAMED_HERE}, respelt=RESPELT,
+)  # fmt: skip
+"""The language of single blocks and stages."""
 
 
 def block(words: str) -> nn.Module:
@@ -59,28 +73,9 @@ def _read(words: str) -> tuple[str, dict[str, int], dict[str, Any]]:
     kind, *rest = words.split() or [""]
     if kind not in KINDS:
         raise SpecError(f"{unknown('block', kind, KINDS)}; write it first, like basic c_in=64 c_out=128")
-    own: dict[str, int] = {}
-    keys: dict[str, Any] = {}
-    for word in rest:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise SpecError(f"{word!r} is no key=value word; write words like stride=2")
-        if key in own or key in keys:
-            raise SpecError(f"{key} is written twice; leave one out")
-        if key in OWN_KEYS:
-            own[key] = _number(key, value)
-        elif key in SPEC_KEYS:
-            keys[key] = parse_value(key, value)
-        else:
-            raise SpecError(unknown("key of a block", key, [*OWN_KEYS, *SPEC_KEYS]))
-    return kind, own, keys
-
-
-def _number(key: str, value: str) -> int:
-    try:
-        return OWN_KEYS[key](value)
-    except ValueError as error:
-        raise SpecError(f"{key}={value}; {key} is {error}") from None
+    values = BLOCK.read(rest)
+    own = {key: value for key, value in values.items() if key in OWN_KEYS}
+    return kind, own, {key: value for key, value in values.items() if key not in OWN_KEYS}
 
 
 def _width(kind: str, own: dict[str, int]) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from plusx.errors import GeometryError, SpecError, unknown
+from plusx.graph import kinds
 from plusx.nn.blocks import JOINS
 
 STARTS = ("plain", "same", "identity")
@@ -37,8 +38,8 @@ class Residual(nn.Module):
 
     def __init__(self, f: nn.Module, join: str = "add", start: str = "plain", example: Tensor | None = None) -> None:
         super().__init__()
-        if join not in ("add", "mul", "modulate", "attend"):
-            raise SpecError(unknown("join", join, ("add", "mul", "modulate", "attend")))
+        if join not in kinds.JOINS:
+            raise SpecError(unknown("join", join, kinds.JOINS))
         if start not in STARTS:
             raise SpecError(unknown("start", start, STARTS))
         if start in CAN_START and join not in CAN_START[start]:

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from plusx.errors import GeometryError
 from plusx.graph import Graph, Op
 from plusx.nn.blocks import BLOCKS
+from plusx.nn.feature_info import FeatureInfo, feature_info
 from plusx.nn.layers import module_of, sequence
 from plusx.specs import ResNetSpec
 
 if TYPE_CHECKING:
     from plusx.images import Preprocessing
-    from plusx.nn.places import MapInfo
 
 
 class ResNet(nn.Module):
@@ -28,7 +28,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.spec: ResNetSpec = graph.spec
         self.preprocessing: Preprocessing | None = None
-        self.still_norms: tuple[str, ...] = ()
+        self.frozen_norms: tuple[str, ...] = ()
         kind = BLOCKS[graph.spec.block, graph.spec.order]
         self.conv1 = _need(sequence(graph.stem, "conv1"))
         self.bn1 = _maybe(graph.stem, "bn1")
@@ -43,16 +43,14 @@ class ResNet(nn.Module):
         self.fc = _maybe(graph.head, "fc")
 
     @property
-    def info(self) -> MapInfo:
+    def info(self) -> FeatureInfo:
         """Channels, stride, field and first cell of the last map: a cut net's output, else what is pooled."""
-        from plusx.nn.places import map_info
-
-        return map_info(self.spec, self.stage_names[-1] if self.stage_names else "stem")
+        return feature_info(self.spec, self.stage_names[-1] if self.stage_names else "stem")
 
     def train(self, mode: bool = True) -> Self:
-        """As torch's, but norms that `plusx.freeze` holds still stay in eval mode."""
+        """As torch's, but norms that `plusx.freeze` froze stay in eval mode."""
         super().train(mode)
-        for name in self.still_norms:
+        for name in self.frozen_norms:
             self.get_submodule(name).eval()
         return self
 

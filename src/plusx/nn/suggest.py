@@ -14,6 +14,7 @@ from typing import Any
 from plusx.errors import SpecError
 from plusx.graph import Graph, lower
 from plusx.graph.blocks import EXPANSION
+from plusx.graph.kinds import GATES
 from plusx.specs import ResNetSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -150,8 +151,8 @@ def _shortcut(shapes: Shapes, stages: int, c_out: int, stem_width: int) -> dict[
 
 def _gate(shapes: Shapes, last: int, channels: int) -> dict[str, str]:
     """The gate; its ratio is read in the last stage, where the rounding of squeezed widths matters least."""
-    gates = {"se.fc1.weight": "se", "se.conv.weight": "eca", "se.channel.fc1.weight": "cbam"}
-    for name, gate in gates.items():
-        if shape := shapes.get(f"layer{last}.0.{name}"):
-            return {"gate": gate} if gate == "eca" else {"gate": gate, "gate_ratio": f"1/{channels // shape[0]}"}
+    for name, gate in GATES.items():
+        if shape := shapes.get(f"layer{last}.0.se.{gate.first}"):
+            ratio = {"gate_ratio": f"1/{channels // shape[0]}"} if gate.squeezes else {}
+            return {"gate": name, **ratio}
     return {}

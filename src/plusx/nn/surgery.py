@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from plusx.errors import SpecError, WeightsError, unknown
 from plusx.graph import Op, lower
+from plusx.graph.kinds import GATES, NORMS
 from plusx.graph.lower import Network
 from plusx.nn.building import fitting
-from plusx.nn.places import check_place, map_info
+from plusx.nn.feature_info import check_place, feature_info
 from plusx.nn.resnet import ResNet
 from plusx.nn.suggest import shapes_of, suggest
 from plusx.nn.transplant import fresh, transplant
 from plusx.specs import ResNetSpec, stage_geometry
 
 log = logging.getLogger("plusx")
-
-GATES = ("se", "eca", "cbam")
 
 
 def cut(net: ResNet, until: str) -> ResNet:
@@ -34,7 +33,7 @@ def cut(net: ResNet, until: str) -> ResNet:
     """
     check_place(lower(net.spec), until)
     new = transplant(net, net.spec.replace(until=until, classes=0))
-    log.info("cut at %s: %s", until, map_info(new.spec, until))
+    log.info("cut at %s: %s", until, feature_info(new.spec, until))
     return new
 
 
@@ -75,28 +74,50 @@ def dilate(net: ResNet, output_stride: int) -> ResNet:
     return transplant(net, spec.replace(output_stride=output_stride))
 
 
-def adapt_input(net: ResNet, channels: int) -> ResNet:
+def adapt_input(net: ResNet, channels: int, bands: Sequence[int] | None = None) -> ResNet:
     """The network for images of `channels` channels; its first convolution is summed for one, else repeated and scaled.
 
     One channel: the sum over the old ones, so that grey copies of it would give the same. n: old channel i mod c, times
     c / n (timm models/_manipulate.py adapt_input_conv and segmentation_models.pytorch patch_first_conv, for c = 3).
-    Preprocessing is forgotten, unless the number stays.
+    Fewer channels, but not one: `bands` says which old channels the new ones are, counted from 0, and the network answers
+    as it did where all others were zero. Preprocessing is forgotten, unless the number stays. Raises SpecError.
     """
     spec = net.spec.replace(in_channels=channels)
     first = lower(spec).stem[0]
     key = f"{first.path}.weight"
     old = net.get_parameter(key)
     had = old.shape[1]
-    if channels == had:
+    chosen = _chosen_bands(channels, had, bands)
+    if channels == had and chosen is None:
         return transplant(net, spec)
     with torch.no_grad():
-        if channels == 1:
+        if chosen is not None:
+            weight = old[:, chosen]
+        elif channels == 1:
             weight = old.sum(1, keepdim=True)
         else:
             weight = old[:, [i % had for i in range(channels)]] * (had / channels)
     new = transplant(net, spec, {key: nn.Parameter(weight, requires_grad=old.requires_grad)})
     new.preprocessing = None
     return new
+
+
+def _chosen_bands(channels: int, had: int, bands: Sequence[int] | None) -> list[int] | None:
+    """The old channels to keep, or None where none is to be chosen. Raises SpecError."""
+    if bands is None:
+        if 1 < channels < had:
+            first = ", ".join(map(str, range(channels)))
+            raise SpecError(
+                f"{channels} channels cannot stand for {had} until it is said which they are. Choose them with"
+                f" plusx.adapt_input(net, {channels}, bands=({first})), counted from 0"
+            )
+        return None
+    chosen = list(bands)
+    if len(chosen) != channels or len(set(chosen)) != channels or not all(0 <= band < had for band in chosen):
+        raise SpecError(
+            f"bands={tuple(chosen)} must be {channels} different channels of the network's {had}, from 0 to {had - 1}"
+        )
+    return chosen
 
 
 def new_head(net: ResNet, classes: int) -> ResNet:
@@ -144,28 +165,20 @@ def add_gates(net: ResNet, gate: str = "se", ratio: str = "1/16") -> ResNet:
         raise SpecError(
             f"{net.spec} has gate={net.spec.gate} already, and a branch has one; start from the network without"
         )
-    spec = net.spec.replace(gate=gate, **({} if gate == "eca" else {"gate_ratio": ratio}))
+    spec = net.spec.replace(gate=gate, **({"gate_ratio": ratio} if GATES[gate].squeezes else {}))
     graph, made = lower(spec), fresh(net, spec, "se")
     for stage in graph.stages:
         for block in stage.blocks:
-            made |= _scaled(net, _end_of_branch(block.branch), 4 if gate == "cbam" else 2)
-            for key in _silent(gate, spec.norm):
-                made[f"{block.name}.se.{key}"].detach().zero_()
+            made |= _scaled(net, _end_of_branch(block.branch), 2 ** GATES[gate].sigmoids)
+            op = next(op for op in block.branch if op.kind == gate)
+            for name in GATES[gate].silent(op.gate):
+                made[f"{op.path}.{name}"].detach().zero_()
     return transplant(net, spec, made)
-
-
-def _silent(gate: str, norm: str) -> tuple[str, ...]:
-    """Tensors of a gate whose zeros make its sigmoid 1/2."""
-    learns = norm == "batch" or norm.startswith(
-        "group"
-    )  # a CBAM in a group-norm net has a batch norm (graph.ops.norm_like)
-    spatial = "spatial.conv.bn.weight" if learns else "spatial.conv.conv.weight"
-    return {"se": ("fc2.weight", "fc2.bias"), "eca": ("conv.weight",), "cbam": ("channel.fc2.weight", spatial)}[gate]
 
 
 def _end_of_branch(branch: tuple[Op, ...]) -> Op:
     """The last op that has a scale: a norm, or a convolution that none follows."""
-    return [op for op in branch if op.kind in ("conv", "batch_norm", "group_norm", "frozen_norm")][-1]
+    return [op for op in branch if op.kind in ("conv", *NORMS)][-1]
 
 
 def _scaled(net: ResNet, op: Op, factor: int) -> dict[str, Tensor]:

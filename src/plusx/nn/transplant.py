@@ -51,7 +51,9 @@ def _carry_flags(net: ResNet, new: ResNet) -> None:
             if hasattr(module, number) and hasattr(old.get(name), number):
                 setattr(module, number, getattr(old[name], number))
     norms = dict(new.named_modules())
-    new.still_norms = tuple(name for name in net.still_norms if name in norms and hasattr(norms[name], "running_mean"))
+    new.frozen_norms = tuple(
+        name for name in net.frozen_norms if name in norms and hasattr(norms[name], "running_mean")
+    )
     new.preprocessing = net.preprocessing
     if is_single_use(net):
         split_activations(new)

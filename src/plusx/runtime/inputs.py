@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from plusx.data.archive import members, open_stream
 from plusx.data.parquet import encoded_images
 from plusx.errors import DataError
-from plusx.images import MAX_FILE_BYTES, OTHER_SUFFIXES, SUFFIXES
+from plusx.images import MAX_FILE_BYTES, OTHER_SUFFIXES, SUFFIXES, Tally, Walk, is_litter
+from plusx.images.walking import judge
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_MAX_DEPTH = 64
 Source = Path | bytes | NDArray[np.uint8]
 
 
@@ -31,9 +31,10 @@ class Item:
     error: str | None = None
 
 
-def find(paths: Iterable[str]) -> Iterator[Item]:
+def find(paths: Iterable[str], tally: Tally | None = None) -> Iterator[Item]:
     """The images of every path, as they are found. A name that is nothing becomes an item, and so a row, of its own.
 
+    Folders and patterns are searched as training searches them (`images.Walk`); `tally` counts what is no image there.
     Raises DataError, when it comes to it, for a folder without images, a pattern without match, a PATH that is empty.
     """
     for text in paths:
@@ -42,7 +43,7 @@ def find(paths: Iterable[str]) -> Iterator[Item]:
         elif not text:
             raise DataError("PATH is empty (''); name an image, a folder or a pattern")
         else:
-            yield from _one(text)
+            yield from _one(text, Tally() if tally is None else tally)
 
 
 def is_countable(paths: Iterable[str]) -> bool:
@@ -50,15 +51,13 @@ def is_countable(paths: Iterable[str]) -> bool:
     return not any(text == "-" or text.lower().endswith((*TARS, ".parquet")) for text in paths)
 
 
-def _one(text: str) -> Iterator[Item]:
+def _one(text: str, tally: Tally) -> Iterator[Item]:
     path = Path(text)
     if path.is_dir():
-        yield from _nonempty(_folder(path), f"no images in {text}; formats by suffix: {', '.join(sorted(SUFFIXES))}")
+        yield from _nonempty(_folder(path, tally), lambda: f"no images in {text}{_but(tally)}")
     elif not os.path.lexists(path) and glob.has_magic(text):
-        matches = sorted(glob.iglob(text, recursive=True))
         yield from _nonempty(
-            (_file(Path(m)) for m in matches if not Path(m).is_dir()),
-            f"nothing matches {text}; check the pattern, or name the folder",
+            _matches(text, tally), lambda: f"nothing matches {text}{_but(tally)}; check the pattern, or name the folder"
         )
     elif text.lower().endswith(TARS):
         yield from _tar(path)
@@ -68,13 +67,18 @@ def _one(text: str) -> Iterator[Item]:
         yield _file(path)
 
 
-def _nonempty(items: Iterator[Item], complaint: str) -> Iterator[Item]:
+def _but(tally: Tally) -> str:
+    words = tally.words()
+    return f"; {words}" if words else ""
+
+
+def _nonempty(items: Iterator[Item], complaint: Callable[[], str]) -> Iterator[Item]:
     empty = True
     for item in items:
         empty = False
         yield item
     if empty:
-        raise DataError(complaint)
+        raise DataError(complaint())
 
 
 def _lines() -> Iterator[str]:
@@ -86,40 +90,30 @@ def _lines() -> Iterator[str]:
 
 
 def _file(path: Path) -> Item:
-    if path.suffix.lower() in OTHER_SUFFIXES:
-        return Item(
-            str(path),
-            None,
-            f"{path.suffix.lower()[1:].upper()} is a format plusx does not read; convert it to JPEG or PNG",
-        )
+    """A file that was named by itself: whatever it is, it becomes a row."""
+    if path.suffix.lower() in OTHER_SUFFIXES and path.is_file() and (reason := judge(path)):
+        return Item(str(path), None, reason)
     return Item(str(path), path)
 
 
-def _folder(root: Path, depth: int = 0, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Item]:
-    """Images below `root`, depth first, by name. Links are followed, but never into a folder that one is already in."""
-    try:
-        about = os.stat(root)
-        with os.scandir(root) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        yield Item(str(root), None, f"cannot be read ({error.strerror})")
-        return
-    here = (about.st_dev, about.st_ino)
-    if (here in above and about.st_ino) or depth > _MAX_DEPTH:
-        return
-    for entry in entries:
-        path, suffix = root / entry.name, os.path.splitext(entry.name)[1].lower()
-        if _is_dir(entry):
-            yield from _folder(path, depth + 1, (*above, here))
-        elif suffix in SUFFIXES or suffix in OTHER_SUFFIXES:
-            yield _file(path)
+def _folder(root: Path, tally: Tally) -> Iterator[Item]:
+    """Images below `root`, depth first, by name."""
+    for found in Walk(root, tally):
+        path = root / found.name
+        yield Item(str(path), None if found.reason else path, found.reason)
 
 
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link in a ring
-        return False
+def _matches(text: str, tally: Tally) -> Iterator[Item]:
+    """Images among the files that match a pattern, chosen as those of a folder are."""
+    for match in sorted(glob.iglob(text, recursive=True)):
+        path = Path(match)
+        if is_litter(path.name) or path.is_dir():
+            continue
+        reason = judge(path) if path.is_file() else ""
+        if reason is None:
+            tally.add(path)
+        else:
+            yield Item(str(path), None if reason else path, reason or None)
 
 
 def _tar(path: Path) -> Iterator[Item]:
@@ -127,7 +121,9 @@ def _tar(path: Path) -> Iterator[Item]:
     try:
         with open_stream(path) as stream:
             for name, _, size in members(stream):
-                if os.path.splitext(name)[1].lower() not in SUFFIXES:
+                # a stream is not read twice, so here the name decides
+                litter = any(is_litter(part) for part in name.split("/") if part not in (".", ".."))
+                if litter or os.path.splitext(name)[1].lower() not in SUFFIXES:
                     continue
                 if size > MAX_FILE_BYTES:
                     yield Item(f"{path}/{name}", None, f"{size} bytes, more than the cap of {MAX_FILE_BYTES}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.graph import Block, Graph, Op
+from plusx.graph.kinds import DROPS, FIXED_NORMS
 from plusx.runtime.quiet import openvino, opset
 from plusx.runtime.tensors import NORM_EPS, Array, Tensors, paired
 
@@ -44,28 +45,6 @@ class Lowering:
     def __init__(self, weights: Mapping[str, NDArray[np.generic]]) -> None:
         self.tensors = Tensors(weights)
         self.o = opset()
-        self.kinds: dict[str, Callable[[Op, Node], Node]] = {
-            "batch_norm": self.affine,
-            "frozen_norm": self.affine,
-            "group_norm": self.group_norm,
-            "max_pool": self.max_pool,
-            "avg_pool": self.avg_pool,
-            "same_avg_pool": self.same_avg_pool,
-            "dilated_avg_pool": self.dilated_avg_pool,
-            "zero_pad": self.zero_pad,
-            "global_avg_pool": lambda op, x: self.o.reduce_mean(x, [2, 3], False),
-            "linear": self.linear,
-            "dropout": lambda op, x: x,
-            "drop_path": lambda op, x: x,
-            "se": self.squeeze_excite,
-            "eca": self.efficient_attention,
-            "cbam": self.cbam,
-            "relu": lambda op, x: self.o.relu(x),
-            "leaky_relu": lambda op, x: self.o.prelu(x, np.array([0.01], np.float32)),
-            "silu": lambda op, x: self.o.swish(x),
-            "gelu": lambda op, x: self.o.gelu(x, "erf"),
-            "hardswish": lambda op, x: self.o.hswish(x),
-        }
 
     def whole(self, graph: Graph, x: Node) -> Node:
         x = self.run(graph.stem, x)
@@ -78,29 +57,20 @@ class Lowering:
         x = self.run(block.before, x)
         branch = self.run(block.branch, x)
         shortcut = self.run(block.shortcut, x)  # a block whose shortcut is the identity has nothing `before`
-        out = branch if block.join is None else self.named(block.join, self.join(block.join.kind, branch, shortcut))
+        out = (
+            branch if block.join is None else self.named(block.join, JOINED[block.join.kind](self.o, branch, shortcut))
+        )
         return self.run(block.after, out)
 
     def run(self, ops: Sequence[Op], x: Node) -> Node:
         for op, norm in paired(ops):
-            x = self.named(op, self.conv(op, norm, x) if op.kind == "conv" else self.kinds[op.kind](op, x))
+            x = self.named(op, self.conv(op, norm, x) if op.kind == "conv" else LOWERED[op.kind](self, op, x))
         return x
 
     def named(self, op: Op, node: Node) -> Node:
-        if op.kind not in ("dropout", "drop_path"):
+        if op.kind not in DROPS:
             (node.get_node() if op.kind == "max_pool" else node).set_friendly_name(op.name)
         return node
-
-    def join(self, kind: str, branch: Node, x: Node) -> Node:
-        o = self.o
-        if kind == "add":
-            return o.add(branch, x)
-        if kind == "mul":
-            return o.multiply(branch, x)
-        weight = o.sigmoid(branch)
-        if kind == "modulate":
-            return o.multiply(x, o.multiply(weight, np.float32(2)))
-        return o.multiply(x, o.add(weight, np.float32(1)))
 
     def conv(self, op: Op, norm: Op | None, x: Node) -> Node:
         weight, bias = self.tensors.conv(op, norm)
@@ -168,20 +138,20 @@ class Lowering:
     # ---- gates; formulas as in plusx.nn.layers ----
 
     def squeeze_excite(self, op: Op, x: Node) -> Node:
-        mean = self.o.reduce_mean(self.every(op.dilation, x), [2, 3], True)
+        mean = self.o.reduce_mean(self.every(op.gate.step, x), [2, 3], True)
         inner = self.o.relu(self.pointwise(op, "fc1", mean))
         return self.o.multiply(x, self.o.sigmoid(self.pointwise(op, "fc2", inner)))
 
     def efficient_attention(self, op: Op, x: Node) -> Node:
-        mean = self.o.reduce_mean(self.every(op.dilation, x), [2, 3], False)
+        mean = self.o.reduce_mean(self.every(op.gate.step, x), [2, 3], False)
         line = self.o.unsqueeze(mean, _ints([1]))
-        pad = [op.kernel // 2]
+        pad = [op.gate.kernel // 2]
         line = self.o.convolution(line, self.tensors(op, "conv.weight"), [1], pad, pad, [1])
         weight = self.o.sigmoid(self.o.transpose(line, _ints([0, 2, 1])))
         return self.o.multiply(x, self.o.unsqueeze(weight, _ints([3])))
 
     def cbam(self, op: Op, x: Node) -> Node:
-        o, cells = self.o, self.every(op.dilation, x)
+        o, cells = self.o, self.every(op.gate.step, x)
         pooled = (o.reduce_mean(cells, [2, 3], True), o.reduce_max(cells, [2, 3], True))
         mean, most = (self.pointwise(op, "channel.fc2", o.relu(self.pointwise(op, "channel.fc1", p))) for p in pooled)
         x = o.multiply(x, o.sigmoid(o.add(mean, most)))
@@ -193,10 +163,11 @@ class Lowering:
 
         maps = self.o.concat([self.o.reduce_mean(x, [1], True), self.o.reduce_max(x, [1], True)], 1)
         weight, prefix = self.tensors(op, "spatial.conv.conv.weight"), "spatial.conv.bn."
-        bias = self.tensors(op, "spatial.conv.conv.bias") if op.bias else None
-        if self.tensors.has(op, f"{prefix}weight"):
+        bias = self.tensors(op, "spatial.conv.conv.bias") if op.gate.bias else None
+        if op.gate.norm:
             weight, bias = fold(weight, bias, *self.tensors.affine(op, prefix))
-        pad, rate = [3 * op.dilation] * 2, [op.dilation] * 2
+        step = op.gate.step
+        pad, rate = [op.gate.kernel // 2 * step] * 2, [step] * 2
         return self.biased(self.o.convolution(maps, weight, [1, 1], pad, pad, rate), bias)
 
     def pointwise(self, op: Op, name: str, x: Node) -> Node:
@@ -214,3 +185,33 @@ def _rounding(op: Op) -> str:
 
 def _over_channels(values: NDArray[np.generic]) -> Array:
     return values.astype(np.float32)[None, :, None, None]
+
+
+LOWERED: dict[str, Callable[[Lowering, Op, Node], Node]] = {
+    **dict.fromkeys(FIXED_NORMS, Lowering.affine),
+    "group_norm": Lowering.group_norm,
+    "max_pool": Lowering.max_pool,
+    "avg_pool": Lowering.avg_pool,
+    "same_avg_pool": Lowering.same_avg_pool,
+    "dilated_avg_pool": Lowering.dilated_avg_pool,
+    "zero_pad": Lowering.zero_pad,
+    "global_avg_pool": lambda to, op, x: to.o.reduce_mean(x, [2, 3], False),
+    "linear": Lowering.linear,
+    **dict.fromkeys(DROPS, lambda to, op, x: x),
+    "se": Lowering.squeeze_excite,
+    "eca": Lowering.efficient_attention,
+    "cbam": Lowering.cbam,
+    "relu": lambda to, op, x: to.o.relu(x),
+    "leaky_relu": lambda to, op, x: to.o.prelu(x, np.array([0.01], np.float32)),
+    "silu": lambda to, op, x: to.o.swish(x),
+    "gelu": lambda to, op, x: to.o.gelu(x, "erf"),
+    "hardswish": lambda to, op, x: to.o.hswish(x),
+}
+"""One lowering a kind. Convolutions stand apart: they take up the norm behind them."""
+
+JOINED: dict[str, Callable[[Any, Node, Node], Node]] = {
+    "add": lambda o, branch, x: o.add(branch, x),
+    "mul": lambda o, branch, x: o.multiply(branch, x),
+    "modulate": lambda o, branch, x: o.multiply(x, o.multiply(o.sigmoid(branch), np.float32(2))),
+    "attend": lambda o, branch, x: o.multiply(x, o.add(o.sigmoid(branch), np.float32(1))),
+}

@@ -7,10 +7,13 @@ splitting the cores between decoders and engine would leave one side waiting for
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +21,12 @@ from numpy.typing import NDArray
 from plusx.errors import DataError
 from plusx.images import Preprocessing, decode, resize_crop
 from plusx.runtime.engine import Engine
-from plusx.runtime.inputs import Item, Source
+from plusx.runtime.inputs import Item
 
+log = logging.getLogger("plusx")
+
+FEW_LEVELS = 1 << 14
+"""Largest values below this, in images of 16 bits, are worth a note: scanners and detectors give 12 or 14 bits."""
 AHEAD = 4
 """Groups a worker may be ahead of what was taken: enough to hide one slow image, few enough to hold little memory."""
 Answer = NDArray[np.float32]
@@ -32,6 +39,7 @@ class Pipeline:
 
     def __init__(self, engine: Engine, pre: Preprocessing, *, exact_decode: bool = False) -> None:
         self.engine, self.pre, self.exact_decode = engine, pre, exact_decode
+        self._told = False
 
     def run(self, items: Iterable[Item]) -> Iterator[Row]:
         """One row an item, in order. An image that cannot be read is a row with its reason; the rest goes on."""
@@ -62,16 +70,31 @@ class Pipeline:
         if item.source is None:
             return item.error or "no image"
         try:
-            return resize_crop(self._pixels(item.source), self.pre)
+            return resize_crop(self._pixels(item), self.pre)
         except DataError as error:
             return str(error).removeprefix(f"{item.name}: ")
 
-    def _pixels(self, source: Source) -> NDArray[np.uint8]:
-        if not isinstance(source, np.ndarray):
-            return decode(source, self.pre.mode, at_least_px=self.pre.decode_px, exact=self.exact_decode)
+    def _pixels(self, item: Item) -> NDArray[np.uint8]:
+        source = item.source
+        if isinstance(source, Path | bytes):
+            told = None if self._told else partial(self._tell, item.name)
+            return decode(source, self.pre.mode, at_least_px=self.pre.decode_px, exact=self.exact_decode, on_deep=told)
+        if source is None:
+            raise DataError("no image")
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != self.pre.channels or 0 in source.shape:
             raise DataError(f"array is {source.dtype} {source.shape}; expected uint8 (h, w, {self.pre.channels})")
         return source
+
+    def _tell(self, name: str, top: int) -> None:
+        """Says once that 16 bits a channel hold a small range, since the network sees few levels then."""
+        if top < FEW_LEVELS and not self._told:
+            self._told = True
+            log.warning(
+                "note: %s has 16 bits a channel and no value above %d of 65535. Such images are read as 8 bits by"
+                " round(value / 257), so this one has %d of 256 levels; if the network was trained on images of the full"
+                " range, scale them to it first",
+                name, top, (top + 128) // 257 + 1,
+            )  # fmt: skip
 
 
 def _judged(name: str, answer: Answer) -> Row:

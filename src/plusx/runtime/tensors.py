@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from plusx.errors import WeightsError
 from plusx.graph import Op
+from plusx.graph.kinds import FIXED_NORMS
 
 Array = NDArray[np.float32]
-FIXED_NORMS = ("batch_norm", "frozen_norm")
 NORM_EPS = 1e-5
 """torch's, and that of plusx.nn.layers; other conventions are folded in when weights are read."""
 

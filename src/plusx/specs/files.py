@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from plusx.errors import SpecError
+from plusx.specs.keys import SPEC
 from plusx.specs.model import ResNetSpec
 from plusx.specs.rules import resolve
-from plusx.specs.text import checked_values, preset
+from plusx.specs.text import preset
 
 MOST_BYTES = 1 << 20
 
@@ -48,7 +49,7 @@ def from_table(values: dict[str, Any]) -> ResNetSpec:
     keys = dict(values)
     name = keys.pop("preset", None)
     base = preset(name) if isinstance(name, str) else ResNetSpec()
-    return resolve(base, checked_values(keys))
+    return resolve(base, SPEC.checked(keys))
 
 
 def read_spec_file(path: Path) -> ResNetSpec:

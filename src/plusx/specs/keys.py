@@ -3,62 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
 
-from plusx.errors import SpecError, unknown
-
-
-class Key(NamedTuple):
-    """One key: `parse` turns a word into a value and raises ValueError with the rule; `allowed` is for people."""
-
-    parse: Callable[[str], Any]
-    allowed: str
-    meaning: str
-
-
-def choice(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise LookupError(words)
-        return text
-
-    return parse
-
-
-def whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,7}", text) or not low <= int(text) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def numbers(low: int, high: int, most: int) -> Callable[[str], tuple[int, ...]]:
-    def parse(text: str) -> tuple[int, ...]:
-        parts = text.split(",")
-        if len(parts) > most or not all(re.fullmatch(r"\d{1,6}", p) and low <= int(p) <= high for p in parts):
-            raise ValueError(f"1 to {most} whole numbers from {low} to {high}, like 1,2,2,2")
-        return tuple(int(p) for p in parts)
-
-    return parse
-
-
-def yes_no(text: str) -> bool:
-    if text not in ("yes", "no"):
-        raise LookupError(("yes", "no"))
-    return text == "yes"
-
-
-def rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise ValueError("a number from 0 to below 1")
-    return value
+from plusx.specs.aliases import ELSEWHERE, RENAMED, RESPELT
+from plusx.specs.language import Key, Language, below_one, choice, numbers, whole, yes_no
 
 
 def ratio(text: str) -> str:
@@ -93,7 +40,8 @@ STRIDES_IN = ("3x3", "1x1")
 STEMS = ("7x7", "deep", "deep2", "tiered", "3x3")
 SHORTCUTS = ("B", "A", "C", "D", "none")
 JOINS = ("add", "mul", "modulate", "attend")
-GATES = ("none", "se", "eca", "cbam")
+GATES = {"none": False, "se": True, "eca": False, "cbam": True}
+"""Each with whether it squeezes its channels by `gate_ratio`; `graph.kinds` says what they compute."""
 POLICIES = ("exact", "previous", "full", "mmdet", "contract", "grid", "grid_mmseg")
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu", "hardswish")
 MOST_STAGES = 6
@@ -126,44 +74,29 @@ KEYS: dict[str, Key] = {
     "width_per_group": Key(whole(1, 4096), "64", "width of one group for 64 inner channels (ResNeXt, wide, thin)"),
     "strides": Key(numbers(1, 2, MOST_STAGES), "1,2,2,2", "per stage, 1 or 2"),
     "dilations": Key(numbers(1, 64, MOST_STAGES), "1,1,1,1", "rate per stage"),
-    "output_stride": Key(output_stride, "natural, 8, 16, 32", "dilate where the stride would go beyond it"),
+    "output_stride": Key(output_stride, "natural, 8, 16, 32", "dilate where the stride would go beyond it", "natural"),
     "dilate": Key(choice(*POLICIES), ", ".join(POLICIES), "which convolutions take a new rate"),
-    "multi_grid": Key(numbers(1, 64, 10_000), "1,2,4", "rates of the last stage's blocks, for dilate=grid, grid_mmseg"),
-    "crop": Key(yes_no, "no, yes", "the trackers' padding: 7x7 stem and stride-2 3x3 without any"),
+    "multi_grid": Key(
+        numbers(1, 64, 10_000),
+        "1,2,4",
+        "rates of the last stage's blocks, for dilate=grid, grid_mmseg",
+        unwritten=((),),
+    ),
+    "padding": Key(
+        choice("same", "valid"), "same, valid", "valid: the trackers', 7x7 stem and stride-2 3x3 without any"
+    ),
     "norm": Key(norm, "batch, group[N], frozen, none", "none: convolutions have biases (BN-folded nets)"),
     "act": Key(choice(*ACTIVATIONS), ", ".join(ACTIVATIONS), "activation"),
-    "drop_path": Key(rate, "0", "stochastic depth of the last block; linear from 0 at the first"),
-    "block_dropout": Key(rate, "0", "dropout before the last convolution of each branch (wide ResNets)"),
-    "head_dropout": Key(rate, "0", "dropout before fc"),
+    "drop_path": Key(below_one(), "0", "stochastic depth of the last block; linear from 0 at the first"),
+    "block_dropout": Key(below_one(), "0", "dropout before the last convolution of each branch (wide ResNets)"),
+    "head_dropout": Key(below_one(), "0", "dropout before fc"),
     "zero_init": Key(yes_no, "no, yes", "each branch starts at zero"),
     "in_channels": Key(whole(1, 65_536), "3", "channels of the input"),
     "classes": Key(whole(0, 1_000_000), "1000", "outputs of fc; 0: pooled features (n, c)"),
-    "until": Key(until, "stem, layer3, layer3.4", "cut after this, inclusive; returns the map (n, c, h, w)"),
+    "until": Key(
+        until, "stem, layer3, layer3.4", "cut after this, inclusive; returns the map (n, c, h, w)", unwritten=(None,)
+    ),
 }
 
-
-def parse_value(key: str, text: str) -> Any:
-    """The value of one `key=text` word. Raises SpecError with the nearest and the allowed values."""
-    if key not in KEYS:
-        raise SpecError(unknown("key", key, KEYS))
-    try:
-        return KEYS[key].parse(text)
-    except LookupError as error:
-        raise SpecError(unknown(key, text, error.args[0])) from None
-    except ValueError as error:
-        raise SpecError(f"{key}={text}; {key} is {error}") from None
-
-
-def show_value(value: Any) -> str:
-    """How a value is written in the language.
-
-    >>> show_value((3, 4, 6, 3)), show_value(True), show_value(None)
-    ('3,4,6,3', 'yes', 'natural')
-    """
-    if value is None:
-        return "natural"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return ",".join(str(number) for number in cast("tuple[object, ...]", value))
-    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+SPEC = Language("key", KEYS, "stem=deep", RENAMED, ELSEWHERE, RESPELT)
+"""The language of networks."""

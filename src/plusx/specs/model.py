@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, cast
 
 from plusx.specs.display import Displayed
+from plusx.specs.keys import SPEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class ResNetSpec(Displayed):
     output_stride: int | None = None
     dilate: str = "exact"
     multi_grid: tuple[int, ...] = ()
-    crop: bool = False
+    padding: str = "same"
     norm: str = "batch"
     act: str = "relu"
     drop_path: float = 0.0
@@ -64,9 +65,8 @@ class ResNetSpec(Displayed):
         'resnet101 gate=se'
         """
         from plusx.specs.rules import resolve
-        from plusx.specs.text import checked_values
 
-        return resolve(self, checked_values(keys))
+        return resolve(self, SPEC.checked(keys))
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, as JSON and TOML can hold it (tuples as lists; absent values left out)."""
@@ -80,6 +80,5 @@ class ResNetSpec(Displayed):
     def from_dict(cls, values: dict[str, Any]) -> ResNetSpec:
         """A spec from `to_dict`'s output, or from a part of it (the rest is default). Raises SpecError."""
         from plusx.specs.rules import resolve
-        from plusx.specs.text import checked_values
 
-        return resolve(cls(), checked_values(values))
+        return resolve(cls(), SPEC.checked(values))

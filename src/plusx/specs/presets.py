@@ -44,7 +44,7 @@ def _caffe(depths: str, bias: str = "") -> Preset:
 
 
 def _tracker(until: str, source: str) -> Preset:
-    words = f"shortcut_kernel=3x3 strides=1,2,1,1 dilations=1,1,2,4 dilate=contract crop=yes until={until}"
+    words = f"shortcut_kernel=3x3 strides=1,2,1,1 dilations=1,1,2,4 dilate=contract padding=valid until={until}"
     return Preset(words, 255, source)
 
 

@@ -12,7 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 from plusx.errors import SpecError
-from plusx.specs.keys import show_value
+from plusx.specs.keys import GATES
+from plusx.specs.language import show_value
 from plusx.specs.model import ResNetSpec
 
 DEFAULTS: dict[str, Any] = {name: getattr(ResNetSpec(), name) for name in ResNetSpec.__slots__}
@@ -111,7 +112,7 @@ def unread(spec: ResNetSpec) -> Iterator[tuple[str, str]]:
         yield "first_shortcut", f"shortcut={spec.shortcut} leaves no choice in stage 1"
     elif projects_by_itself(spec):
         yield "first_shortcut", "stage 1 changes shape and projects anyway"
-    if spec.gate not in ("se", "cbam"):
+    if not GATES[spec.gate]:
         yield "gate_ratio", f"gate={spec.gate} squeezes nothing"
     if spec.norm == "none":
         yield "stem_bias", "with norm=none every convolution has a bias"
@@ -129,7 +130,7 @@ def contradictions(spec: ResNetSpec, written: Mapping[str, Any]) -> Iterator[str
     yield from _lengths(spec, written)
     yield from _residual(spec)
     yield from _dilation(spec, written)
-    yield from _crop(spec)
+    yield from _padding(spec)
     yield from _cut(spec, written)
 
 
@@ -192,21 +193,21 @@ def _dilation(spec: ResNetSpec, written: Mapping[str, Any]) -> Iterator[str]:
         yield f"dilate={spec.dilate} multiplies the last stage's rate, which is 1 here; dilate the last stage"
 
 
-def _crop(spec: ResNetSpec) -> Iterator[str]:
-    if not spec.crop:
+def _padding(spec: ResNetSpec) -> Iterator[str]:
+    if spec.padding == "same":
         return
     pairs = stage_geometry(spec)
     if spec.stem != "7x7":
-        yield f"crop=yes leaves out the padding of a 7x7 stem; stem={spec.stem} has none; write stem=7x7"
+        yield f"padding=valid leaves out the padding of a 7x7 stem, which stem={spec.stem} does not have. Write stem=7x7."
     strided = any(stride > 1 for stride, _ in pairs)
     if strided and spec.block == "bottleneck" and spec.stride_in == "1x1":
-        yield "crop=yes crops in the strided 3x3, and stride_in=1x1 strides elsewhere; write stride_in=3x3"
+        yield "padding=valid concerns the 3x3 convolutions that stride, and stride_in=1x1 strides elsewhere. Write stride_in=3x3."
     if strided and not (spec.shortcut == "none" or (spec.shortcut in "BC" and spec.shortcut_kernel == "3x3")):
-        yield f"crop=yes makes the branch smaller than a shortcut={spec.shortcut} of 1x1; write shortcut=B shortcut_kernel=3x3"
+        yield f"padding=valid makes the branch smaller than a shortcut={spec.shortcut} of 1x1. Write shortcut=B shortcut_kernel=3x3."
     if any(rate > 1 for _, rate in pairs) and spec.dilate == "exact":
-        yield "dilate=exact cannot hold with crop=yes (the crop shifts the grid); write dilate=previous or contract, or crop=no"
+        yield "dilate=exact cannot hold with padding=valid, which shifts the grid. Write dilate=previous or contract, or padding=same."
     if any(stride > 1 and rate > 1 for stride, rate in pairs):
-        yield "crop=yes cannot stride and dilate in one stage (the trackers assert it); write strides=1 where dilations is above 1"
+        yield "padding=valid cannot stride and dilate in one stage (the trackers assert it). Write strides=1 where dilations is above 1."
 
 
 def _cut(spec: ResNetSpec, written: Mapping[str, Any]) -> Iterator[str]:

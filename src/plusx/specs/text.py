@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
-from plusx.errors import SpecError, unknown
-from plusx.specs.keys import parse_value, show_value
+from plusx.errors import SpecError, closest
+from plusx.specs.keys import SPEC
 from plusx.specs.model import ResNetSpec
 from plusx.specs.presets import PRESETS
 from plusx.specs.rules import DEFAULTS, resolve
@@ -31,39 +30,18 @@ def parse(text: str) -> ResNetSpec:
 
 def read_words(words: list[str]) -> dict[str, Any]:
     """Values of key=value words, each key once. Raises SpecError."""
-    written: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            what = "is a second preset" if word in PRESETS else "is no key=value word"
-            raise SpecError(f"{word!r} {what}; write one preset, then words like stem=deep")
-        if key in written:
-            raise SpecError(f"{key} is written twice ({show_value(written[key])} and {value}); leave one out")
-        written[key] = parse_value(key, value)
-    return written
-
-
-def checked_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values given by Python, JSON or TOML, checked like words; text is read as in a line. Raises SpecError."""
-    checked: dict[str, Any] = {}
-    for key, value in values.items():
-        if key == "until" and value is None:
-            checked[key] = None
-            continue
-        if isinstance(value, list):
-            value = tuple(cast("list[object]", value))
-        if key == "multi_grid" and value == ():
-            checked[key] = ()
-            continue
-        checked[key] = parse_value(key, value if isinstance(value, str) else show_value(value))
-    return checked
+    second = next((word for word in words if word in PRESETS), None)
+    if second is not None:
+        raise SpecError(f"{second!r} is a second preset. Write one preset, then words like {SPEC.example}.")
+    return SPEC.read(words)
 
 
 @cache
 def preset(name: str) -> ResNetSpec:
     """The spec of a preset. Raises SpecError with the nearest name."""
     if name not in PRESETS:
-        raise SpecError(unknown("preset", name, PRESETS))
+        near = ", ".join(closest(name, PRESETS))
+        raise SpecError(f"There is no preset {name!r}. The nearest are {near}. plusx presets lists all {len(PRESETS)}.")
     return resolve(ResNetSpec(), read_words(PRESETS[name].words.split()))
 
 
@@ -106,12 +84,12 @@ def _words_on(base: ResNetSpec, spec: ResNetSpec) -> list[str]:
         fewer = [n for n in names if n != name]
         if _try(base, spec, fewer) == spec:
             names = fewer
-    return [f"{name}={show_value(getattr(spec, name))}" for name in names]
+    return SPEC.words({name: getattr(spec, name) for name in names})
 
 
 def _try(base: ResNetSpec, spec: ResNetSpec, names: list[str]) -> ResNetSpec | None:
     written = {name: getattr(spec, name) for name in names}
-    if written.get("until", "") is None or written.get("multi_grid") == ():
+    if any(value in SPEC.keys[name].unwritten for name, value in written.items()):
         return None
     try:
         return resolve(base, written)

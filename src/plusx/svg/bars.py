@@ -101,7 +101,7 @@ def _mark_unit(drawing: Drawing, unit: Unit, pen: Pen, columns: Columns, box: Bo
 
 def _draw_main(drawing: Drawing, op: Op, pen: Pen, box: Box, font: float, say: Translate) -> None:
     with pen.part(tooltip(drawing, op, say), op.name):
-        draw_bar(pen, box, op_text(op), role(op), font, dilated=op.dilation > 1)
+        draw_bar(pen, box, op_text(op), role(op), font, dilated=max(op.dilation, op.gate.step) > 1)
 
 
 def draw_bar(pen: Pen, box: Box, text: str, kind: str, font: float, *, dilated: bool = False) -> None:

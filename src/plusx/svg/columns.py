@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
+from plusx.graph.kinds import GATES
 from plusx.i18n import _
-from plusx.svg.drawing import GATES, SMALL, BlockRun, Drawing, Unit
+from plusx.svg.drawing import SMALL, BlockRun, Drawing, Unit
 from plusx.svg.fonts import text_width
 from plusx.svg.labels import SHORTCUTS, input_text, map_text, outputs_text
 from plusx.text.alignment import Translate

@@ -9,12 +9,11 @@ from typing import NamedTuple
 from plusx.analysis import Analysis, OpRow, StageRow
 from plusx.analysis.geometry import Size
 from plusx.graph import Block, Op
-from plusx.text.notation import ACTIVATIONS, NORMS, BlockGroup, groups
+from plusx.graph.kinds import ACTIVATIONS, DROPS, GATES, NORMS, POOLS
+from plusx.text.notation import BlockGroup, groups
 
-SMALL = {**dict.fromkeys(NORMS, "norm"), **dict.fromkeys(ACTIVATIONS, "act"), "dropout": "drop", "drop_path": "drop"}
+SMALL = {**dict.fromkeys(NORMS, "norm"), **dict.fromkeys(ACTIVATIONS, "act"), **dict.fromkeys(DROPS, "drop")}
 """Ops that are drawn as strips on the op they go with, and what kind of strip."""
-POOLS = ("max_pool", "avg_pool", "same_avg_pool", "dilated_avg_pool", "global_avg_pool")
-GATES = ("se", "eca", "cbam")
 
 
 class Unit(NamedTuple):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from plusx.graph.kinds import DROPS, POOLS
 from plusx.i18n import _
 from plusx.svg.block_boxes import draw_sign
 from plusx.svg.columns import TIMES_FONT, Columns, width
-from plusx.svg.drawing import POOLS, SMALL, Drawing, role
+from plusx.svg.drawing import SMALL, Drawing, role
 from plusx.svg.labels import NO_SHORTCUT, SHORTCUTS
 from plusx.svg.pen import Pen
 from plusx.svg.scene import Box, Label, Line, Shape
@@ -79,7 +80,7 @@ def _strips(kinds: set[str], drawings: list[Drawing], say: Translate) -> Iterato
         yield LegendEntry(say(_("norm ({names})", names=", ".join(norms))), _strip("norm"))
     if acts:
         yield LegendEntry(say(_("activation ({names})", names=", ".join(acts))), _strip("act"))
-    if kinds & {"dropout", "drop_path"}:
+    if kinds & set(DROPS):
         yield LegendEntry(say(_("dropout")), _strip("drop"))
 
 

@@ -11,11 +11,13 @@ from plusx.analysis.compatibility import Compatibility
 from plusx.analysis.diff import Change, Delta, Diff, OpChange
 from plusx.graph import Op
 from plusx.i18n import Message, _, _n, preferred, translator
-from plusx.specs.keys import show_value
+from plusx.specs import SPEC
 from plusx.text.alignment import Translate, fitted, hidden_note, html_table, markdown_table, paragraph
 from plusx.text.notation import op_text, short_text
 
-LETTERS = {"c_out": "c", "c_in": "c_in ", "kernel": "k", "stride": "s", "padding": "p", "dilation": "d", "groups": "g"}
+LETTERS = {
+    "c_out": "c", "c_in": "c_in ", "kernel": "k", "stride": "s", "padding": "p", "dilation": "d", "groups": "g", "gate.step": "d",
+}  # fmt: skip
 FIGURES = {
     "params": _("params"),
     "macs": _("MACs"),
@@ -93,10 +95,7 @@ def _title(found: Diff) -> Message:
 
 
 def _fields(found: Diff) -> Table:
-    rows = [
-        [key, *("-" if value in (None, ()) and key != "output_stride" else show_value(value) for value in (x, y))]
-        for key, x, y in found.fields
-    ]
+    rows = [[key, *(SPEC.show(key, value) or "-" for value in (x, y))] for key, x, y in found.fields]
     heads = (_("key"), _("before"), _("after"))
     return Table(heads, rows, [False] * 3, wrap=(1, 2))
 
@@ -193,9 +192,9 @@ def _op(change: OpChange) -> str:
 
 
 def _attribute(name: str, x: Any, y: Any) -> str:
+    letter = LETTERS.get(name, f"{name.removeprefix('gate.')} ")
     if isinstance(x, bool):
-        return f"{'+' if y else '-'} {name}"
-    letter = LETTERS.get(name, f"{name} ")
+        return f"{'+' if y else '-'} {letter.strip()}"
     if name == "kernel":
         return f"{x}x{x} → {y}x{y}"
     return f"{letter}{x:g} → {letter.strip() if len(letter) == 1 else ''}{y:g}"

@@ -9,6 +9,7 @@ from plusx.analysis import Analysis, analyse
 from plusx.analysis.diff import last_field
 from plusx.errors import PlusxError
 from plusx.graph import Block, Graph
+from plusx.graph.kinds import POOLS
 from plusx.i18n import Message, _, _n
 from plusx.specs import ResNetSpec
 from plusx.text.network_table import layer_note, whole_reason
@@ -139,7 +140,7 @@ def _about_stride(analysis: Analysis, what: str) -> Iterator[Message]:
 
 def _other_stride(spec: ResNetSpec) -> ResNetSpec | None:
     """The same network with the stride of its bottlenecks in the other convolution, or None."""
-    if spec.block != "bottleneck" or spec.crop:
+    if spec.block != "bottleneck" or spec.padding == "valid":
         return None
     try:
         return spec.replace(stride_in="3x3" if spec.stride_in == "1x1" else "1x1")
@@ -256,7 +257,7 @@ def _shortcut_operation(block: Block) -> Message:
         return _("Zeros fill the new channels (option A), without weights.")
     conv = next(op for op in block.shortcut if op.kind == "conv")
     kernel = f"{conv.kernel}x{conv.kernel}"
-    if any(kind.endswith("avg_pool") for kind in kinds):
+    if any(kind in POOLS for kind in kinds):
         return _("An average pool and a {kernel} convolution project it (option D).", kernel=kernel)
     return _("A {kernel} convolution projects it.", kernel=kernel)
 

@@ -10,6 +10,9 @@ from plusx.graph import Block, Op, Stage
 ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "silu": "SiLU", "gelu": "GELU", "hardswish": "Hardswish"}
 NORMS = {"batch_norm": "BatchNorm", "group_norm": "GroupNorm", "frozen_norm": "FrozenNorm"}
 JOINS = {"add": "F + x", "mul": "F × x", "modulate": "x × 2σ(F)", "attend": "x × (1 + σ(F))"}
+SIGNS = {"add": "+", "mul": "×"}
+"""Joins that are one sign between branch and shortcut; in the others the branch makes a factor of the shortcut."""
+FACTORS = {"modulate": "2σ(F)", "attend": "(1 + σ(F))"}
 GATES = {"se": "SE", "eca": "ECA", "cbam": "CBAM"}
 
 
@@ -41,7 +44,7 @@ def op_text(op: Op) -> str:
         "dropout": f"Dropout {op.rate:g}",
         "drop_path": f"DropPath {op.rate:.3g}",
         **JOINS,
-        **{gate: f"{name}, {c}" + (f", d{op.dilation}" if op.dilation != 1 else "") for gate, name in GATES.items()},
+        **{gate: f"{name}, {c}" + (f", d{op.gate.step}" if op.gate.step != 1 else "") for gate, name in GATES.items()},
     }
     return others[kind]
 
@@ -74,10 +77,9 @@ def block_text(block: Block) -> str:
     if block.join is None:
         return branch
     x = ", ".join(filter(None, map(short_text, block.shortcut))) or "x"
-    if block.join.kind in ("add", "mul"):
-        return f"{branch} {'+' if block.join.kind == 'add' else '×'} {x}"
-    factor = {"modulate": "2σ(F)", "attend": "(1 + σ(F))"}[block.join.kind]
-    return f"F = {branch}; {factor} × {x if x == 'x' else f'({x})'}"
+    if block.join.kind in SIGNS:
+        return f"{branch} {SIGNS[block.join.kind]} {x}"
+    return f"F = {branch}; {FACTORS[block.join.kind]} × {x if x == 'x' else f'({x})'}"
 
 
 def stage_names(name: str) -> tuple[str, ...]:

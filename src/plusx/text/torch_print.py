@@ -40,7 +40,7 @@ def _module(name: str, children: Sequence[Child]) -> list[str]:
 def _stem(graph: Graph) -> list[Child]:
     """nn/resnet.py names the last activation before the stages, also where a pre-activation net computes it in its head."""
     acts = [op for op in (*graph.stem, *graph.head) if op.path == "relu"][:1]
-    relu = [("relu", _leaf(op)) for op in acts]
+    relu = [("relu", leaf(op)) for op in acts]
     return [*_sequence(graph.stem, "conv1"), *_named(graph.stem, ("bn1",)), *relu, *_named(graph.stem, ("maxpool",))]
 
 
@@ -59,7 +59,7 @@ def _head(graph: Graph) -> list[Child]:
 
 def _named(ops: Sequence[Op], paths: Sequence[str]) -> list[Child]:
     by_path = {op.path: op for op in ops}
-    return [(path, _leaf(by_path[path])) for path in paths if path in by_path]
+    return [(path, leaf(by_path[path])) for path in paths if path in by_path]
 
 
 def _block(block: Block, graph: Graph) -> list[Child]:
@@ -70,14 +70,14 @@ def _block(block: Block, graph: Graph) -> list[Child]:
     found: list[Child] = []
     for name in order:
         if name in parts:
-            found.append((name, _leaf(parts[name])))
+            found.append((name, leaf(parts[name])))
         elif name.startswith("bn") and f"conv{name[2:]}" in parts:
             found.append((name, ["Identity()"]))
         if basic_post and name == "bn1":
             found.append(("relu", _act(block, parts)))
     if not basic_post:
         found.append(("relu", _act(block, parts)))
-    found += [(name, _leaf(parts[name])) for name in ("dropout", "se", "drop_path") if name in parts]
+    found += [(name, leaf(parts[name])) for name in ("dropout", "se", "drop_path") if name in parts]
     return found + _sequence(block.shortcut, f"{block.name}.downsample")
 
 
@@ -88,7 +88,7 @@ def _pair(number: int, order: str) -> tuple[str, str]:
 
 def _act(block: Block, parts: dict[str, Op]) -> list[str]:
     """The block's one activation; in place unless its input may be the block's own (no norm before it)."""
-    return _leaf(parts["relu1"], in_place=(block.before or block.branch)[0] is not parts["relu1"])
+    return leaf(parts["relu1"], in_place=(block.before or block.branch)[0] is not parts["relu1"])
 
 
 def _sequence(ops: Sequence[Op], prefix: str) -> list[Child]:
@@ -96,20 +96,21 @@ def _sequence(ops: Sequence[Op], prefix: str) -> list[Child]:
     by_path = {op.path: op for op in ops if op.path and (op.path == prefix or op.path.startswith(f"{prefix}."))}
     name = prefix.rpartition(".")[2]
     if prefix in by_path:
-        return [(name, _leaf(by_path[prefix]))]
+        return [(name, leaf(by_path[prefix]))]
     if not by_path:
         return []
     last = max(int(path.rpartition(".")[2]) for path in by_path)
     paths = [f"{prefix}.{number}" for number in range(last + 1)]
-    children = [(str(n), _leaf(by_path[p]) if p in by_path else ["Identity()"]) for n, p in enumerate(paths)]
+    children = [(str(n), leaf(by_path[p]) if p in by_path else ["Identity()"]) for n, p in enumerate(paths)]
     return [(name, _module("Sequential", children))]
 
 
-def _leaf(op: Op, *, in_place: bool = True) -> list[str]:
+def leaf(op: Op, *, in_place: bool = True) -> list[str]:
+    """How torch prints the module of one op, line by line."""
     if op.kind == "conv":
         return [_conv(op.c_in, op.c_out, op.kernel, op.stride, op.padding, op.dilation, op.groups, bias=op.bias)]
-    if op.kind in ("se", "eca", "cbam"):
-        return _gate(op)
+    if op.kind in GATES:
+        return GATES[op.kind](op)
     return [_simple(op, in_place)]
 
 
@@ -151,23 +152,32 @@ def _conv(
     return f"Conv{axes}d({', '.join(parts)})"
 
 
-def _gate(op: Op) -> list[str]:
-    c, shapes = op.c_out, {tensor.name: tensor for tensor in op.tensors}
-    if op.kind == "eca":
-        conv = _conv(1, 1, op.kernel, 1, op.kernel // 2, 1, 1, bias=False, axes=1)
-        return _module("EfficientAttention", [("conv", [conv])])
-    squeezed = shapes["fc1.weight" if op.kind == "se" else "channel.fc1.weight"].shape[0]
-    sizes = (("fc1", c, squeezed), ("fc2", squeezed, c))
-    pair: list[Child] = [(name, [_conv(a, b, 1, 1, 0, 1, 1, bias=op.kind == "se")]) for name, a, b in sizes]
-    if op.kind == "se":
-        return _module("SqueezeExcite", pair)
-    norm = "Identity()"
-    if "spatial.conv.bn.weight" in shapes:
-        kind = "batch_norm" if shapes["spatial.conv.bn.weight"].trained else "frozen_norm"
-        norm = _simple(Op("bn", "bn", kind, 1, 1), False)
-    conv = _conv(2, 1, 7, 1, 3 * op.dilation, op.dilation, 1, bias=op.bias)
+def _se(op: Op) -> list[str]:
+    return _module("SqueezeExcite", _perceptron(op, bias=True))
+
+
+def _eca(op: Op) -> list[str]:
+    conv = _conv(1, 1, op.gate.kernel, 1, op.gate.kernel // 2, 1, 1, bias=False, axes=1)
+    return _module("EfficientAttention", [("conv", [conv])])
+
+
+def _cbam(op: Op) -> list[str]:
+    k, step = op.gate.kernel, op.gate.step
+    norm = _simple(Op("bn", "bn", op.gate.norm, 1, 1), False) if op.gate.norm else "Identity()"
+    conv = _conv(2, 1, k, 1, k // 2 * step, step, 1, bias=op.gate.bias)
     spatial = _module("SpatialGate", [("conv", _module("Sequential", [("conv", [conv]), ("bn", [norm])]))])
-    return _module("Sequential", [("channel", _module("ChannelGate", pair)), ("spatial", spatial)])
+    channel = _module("ChannelGate", _perceptron(op, bias=False))
+    return _module("Sequential", [("channel", channel), ("spatial", spatial)])
+
+
+def _perceptron(op: Op, *, bias: bool) -> list[Child]:
+    """fc1 and fc2 of a gate: 1x1 convolutions through its squeezed channels."""
+    c, squeezed = op.c_out, op.gate.squeezed
+    sizes = (("fc1", c, squeezed), ("fc2", squeezed, c))
+    return [(name, [_conv(a, b, 1, 1, 0, 1, 1, bias=bias)]) for name, a, b in sizes]
+
+
+GATES = {"se": _se, "eca": _eca, "cbam": _cbam}
 
 
 @cache

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from plusx.bundles import Run, check_out, read_run
-from plusx.data import BUILT_IN, Splits, open_data
+from plusx.data import BUILT_IN, ListColumns, Splits, open_data
 from plusx.errors import BundleError, SpecError
 from plusx.graph import Graph
 from plusx.images import Preprocessing
@@ -34,6 +34,8 @@ def fit(
     minutes: float | None = None,
     precision: Precision | None = None,
     class_weights: ClassWeights | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
     hands: Hands | None = None,
     sinks: Sequence[Sink] = (),
     command: Sequence[str] = (),
@@ -43,18 +45,19 @@ def fit(
     What is wrong with the arguments is raised now (SpecError, DataError, WeightsError, BundleError), and nothing is
     written before the first event is asked for; later failures raise RunError, progress kept. `recipe` None: the
     data's own. `out` None: runs/NETWORK-DATA-001, 002, …. `weights`: a bundle to start from; its network, if none is
-    named. `minutes`: as many epochs as fit at the measured speed. `precision`, `class_weights`: in place of the recipe's.
+    named. `path_column`, `label_column`: of a CSV list, as for open_data. `minutes`: as many epochs as fit at the measured speed. `precision`, `class_weights`: in place of the recipe's.
     The same arguments give the same weights, bit for bit, on the same machine, torch, threads and number of processes,
     with any workers, however often interrupted and resumed. Under torchrun every process calls this, with the same
     arguments; only the first writes, and only its sinks hear.
     """
     hands = hands or Hands()
     world = here(hands.device)
+    columns = ListColumns(path_column=path_column, label_column=label_column)
 
     def prepared() -> Work:
         if minutes is not None and not minutes > 0:
             raise SpecError(f"minutes={minutes:g}, must be above 0")
-        splits = _opened(world, data, val_split, seed, hands)
+        splits = _opened(world, data, val_split, seed, hands, columns)
         chosen = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe or default_recipe(splits))
         given = {"precision": precision, "class_weights": class_weights}
         chosen = chosen.replace(**{key: value for key, value in given.items() if value is not None})
@@ -64,7 +67,8 @@ def fit(
         if world.first:
             check_out(path)
         where = None if isinstance(data, Splits) else _where(data)
-        return Work(path, setup, splits, seed, {"path": where, "val_split": val_split}, hands, world)
+        origin = {"path": where, "val_split": val_split, **{key: name for key, name in columns.items() if name}}
+        return Work(path, setup, splits, seed, origin, hands, world)
 
     work = world.together(prepared)
     return tee(work.begin(minutes, command), work.sinks(sinks))
@@ -85,11 +89,14 @@ def resume(
         found = world.from_first(world.together(lambda: read_run(run) if world.first else None))
         if found is None:
             raise RuntimeError("the first process read no run and said nothing")
-        origin = {key: found.data[key] for key in ("path", "val_split")}
+        origin = {
+            key: found.data[key] for key in ("path", "val_split", "path_column", "label_column") if key in found.data
+        }
+        columns = ListColumns(path_column=origin.get("path_column"), label_column=origin.get("label_column"))
         where = data if data is not None else origin["path"]
         if where is None:
             raise BundleError(f"run {run}, was made from data in memory; give them again: resume(run, data)")
-        splits = _opened(world, where, origin["val_split"], found.seed, hands)
+        splits = _opened(world, where, origin["val_split"], found.seed, hands, columns)
         _require_same_data(found, splits)
         setup = Setup(
             ResNetSpec.from_dict(found.spec),
@@ -104,12 +111,16 @@ def resume(
     return tee(work.go_on(), work.sinks(sinks))
 
 
-def _opened(world: World, data: str | Path | Splits, val_split: float, seed: int, hands: Hands) -> Splits:
+def _opened(
+    world: World, data: str | Path | Splits, val_split: float, seed: int, hands: Hands, columns: ListColumns
+) -> Splits:
     """The data; of several processes the first looks at every image, the others find what it kept in the cache."""
     if isinstance(data, Splits):
         return data
     indexing = hands.indexing if world.first else None
-    return world.first_then_others(partial(open_data, data, val_split=val_split, seed=seed, progress=indexing))
+    return world.first_then_others(
+        partial(open_data, data, val_split=val_split, seed=seed, progress=indexing, **columns)
+    )
 
 
 def _where(data: str | Path) -> str:

@@ -3,36 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from plusx.bundles import Bundle, read_run
-from plusx.data import BUILT_IN, Data, open_eval
+from plusx.data import BUILT_IN, Data, ListColumns, open_eval
 from plusx.errors import DataError
 
 Progress = Callable[[int, int], None]
 
 
 def open_held_out(
-    where: str | Path, bundle: Bundle, *, skip_bad: bool = False, progress: Progress | None = None
+    where: str | Path,
+    bundle: Bundle,
+    *,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
 ) -> tuple[Data, bool]:
     """Data to evaluate `bundle` on, and whether it is the share that its own training held out.
 
     That share is taken when `where` is the folder of the run, or its share has the fingerprint of the run's: else a
     network would be praised for its training images. Raises DataError.
     """
+    own = _same_place(where, bundle)
+    columns = ListColumns(path_column=path_column, label_column=label_column)
+    if own and path_column is None and label_column is None:
+        columns = columns_of(bundle)
+    open_one = partial(open_eval, where, bundle.classes, skip_bad=skip_bad, progress=progress, **columns)
     made = bundle.provenance.get("data", {})
     share, seed = made.get("val_split"), bundle.provenance.get("seed")
     if isinstance(share, float) and isinstance(seed, int):
-        own = _same_place(where, bundle)
         try:
-            data = open_eval(where, bundle.classes, skip_bad=skip_bad, val_split=share, seed=seed, progress=progress)
+            data = open_one(val_split=share, seed=seed)
         except DataError:
             if own:
                 raise
         else:
             if own or data.fingerprint == made.get("val", {}).get("fingerprint"):
                 return data, True
-    return open_eval(where, bundle.classes, skip_bad=skip_bad, progress=progress), False
+    return open_one(), False
+
+
+def columns_of(bundle: Bundle) -> ListColumns:
+    """The columns of a CSV list that the run of a bundle was told, as `open_data` takes them."""
+    run = bundle.path.parent
+    data = read_run(run).data if (run / "run.json").is_file() else {}
+    return ListColumns(path_column=data.get("path_column"), label_column=data.get("label_column"))
 
 
 def _same_place(where: str | Path, bundle: Bundle) -> bool:

@@ -82,10 +82,11 @@ def prepare(
     size = recipe.size or PHOTO_PX
     if size < 64 and spec.stem != "3x3":
         notes.append(f"images of {size} pixels lose most of their detail in stem={spec.stem}; stem=3x3 fits better")
+    notes += splits.notes
     if splits.skipped:
-        count, first = len(splits.skipped), splits.skipped[0]
+        count = len(splits.skipped)
         what = "1 image cannot be used and is" if count == 1 else f"{count} images cannot be used and are"
-        notes.append(f"{what} left out, see skipped.csv; {first.path}: {first.reason}")
+        notes.append(f"{what} skipped; skipped.csv says why")
     return Setup(spec, recipe, preprocessing(recipe, splits.train), array, tuple(notes))
 
 

@@ -1,20 +1,16 @@
-"""Where one can cut, tap or freeze: stem, stages and blocks by name, and what the map there is like."""
+"""Feature info: channels, stride and receptive field at the stem, a stage or a block, by name. Needs no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import NamedTuple
-
-from torch import Tensor, nn
 
 from plusx.analysis import OpRow, analyse
 from plusx.errors import GeometryError, nearest
 from plusx.graph import Graph, lower
 from plusx.graph.lower import Network
-from plusx.nn.resnet import ResNet
 
 
-class MapInfo(NamedTuple):
+class FeatureInfo(NamedTuple):
     """One map of a network: channels, pixels from cell to cell, side of a cell's field, centre of cell 0 (0.5 = pixel 0's).
 
     `whole` names what makes each cell see the whole image (a gate, a group norm), or is None: `rf` is local then.
@@ -52,10 +48,10 @@ def check_place(graph: Graph, name: str) -> str:
     )
 
 
-def map_info(network: Network, at: str) -> MapInfo:
+def feature_info(network: Network, at: str) -> FeatureInfo:
     """What the map behind `at` (`stem`, `layer3`, `layer3.4`) is like. Raises GeometryError.
 
-    >>> print(map_info("resnet50", "layer3"))
+    >>> print(feature_info("resnet50", "layer3"))
     1024 channels, stride 16, field 267 px, first cell at 0.5 px
     """
     graph = lower(network)
@@ -67,21 +63,4 @@ def map_info(network: Network, at: str) -> MapInfo:
                 last = block.ops[-1].name
     row = analyse(graph)[last]
     assert isinstance(row, OpRow)  # an op's name, not a stage's
-    return MapInfo(row.op.c_out, row.jump, row.rf, row.start, row.whole)
-
-
-def blocks(net: ResNet) -> Iterator[tuple[str, nn.Module]]:
-    """(`layer1.0`, block) and so on."""
-    for stage in net.stage_names:
-        for number, block in enumerate(getattr(net, stage)):
-            yield f"{stage}.{number}", block
-
-
-def steps(net: ResNet) -> Iterator[tuple[tuple[str, ...], Callable[[Tensor], Tensor]]]:
-    """(names of the map that the step makes, the step): the stem, then block by block."""
-    yield ("stem",), net.forward_stem
-    for stage in net.stage_names:
-        layers = getattr(net, stage)
-        for number, block in enumerate(layers):
-            end = (stage,) if number == len(layers) - 1 else ()
-            yield (f"{stage}.{number}", *end), block
+    return FeatureInfo(row.op.c_out, row.jump, row.rf, row.start, row.whole)

@@ -1,0 +1,114 @@
+"""The keys of a recipe: how each value is read and what it means. Fields and defaults stand in `recipe`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from plusx.specs.language import (
+    Key,
+    Language,
+    above_zero,
+    below_one,
+    choice,
+    not_negative,
+    share,
+    up_to_one,
+    whole,
+    yes_no,
+)
+
+MANY = 1_000_000
+Precision = Literal["auto", "fp32", "bf16"]
+Policy = Literal["none", "trivialaugment", "randaugment", "augmix"]
+ClassWeights = Literal["none", "balanced"]
+Crop = Literal["auto", "area", "shift", "none"]
+Interpolation = Literal["bilinear", "bicubic"]
+Keep = Literal["best", "last"]
+
+
+def _one_of(words: Any, meaning: str) -> Key:
+    return Key(choice(*get_args(words)), ", ".join(get_args(words)), meaning)
+
+
+KEYS: dict[str, Key] = {
+    "epochs": Key(whole(1, MANY), "30", "passes over the training images"),
+    "batch": Key(
+        whole(2, MANY, "batch norm needs two images"), "32", "images a step; batches of an epoch differ by one at most"
+    ),
+    "accumulate": Key(
+        whole(1, MANY), "1", "parts a batch is computed in, to save memory; the gradient is the whole batch's"
+    ),
+    "lr": Key(above_zero(), "0.05", "the peak learning rate, for the batch as written"),
+    "lr_end": Key(up_to_one(), "0", "the last learning rate as a share of lr"),
+    "warmup": Key(below_one(), "0.05", "share of all steps in which the learning rate rises, before the cosine"),
+    "momentum": Key(below_one(), "0.9", "momentum of SGD"),
+    "nesterov": Key(yes_no, "yes, no", "Nesterov's momentum"),
+    "weight_decay": Key(not_negative(), "0.0005", "on weights of convolutions and of fc, never on norms and biases"),
+    "label_smoothing": Key(below_one(), "0", "share of the target spread over all classes"),
+    "ema": Key(below_one(), "0", "decay a step of averaged weights, which are then evaluated and kept; 0: none"),
+    "size": Key(
+        whole(1, MANY, none="auto"),
+        "auto",
+        "side of a training image in pixels; auto: the data's own, else 224",
+        "auto",
+    ),
+    "size_from": Key(
+        whole(1, MANY, none="auto"),
+        "auto",
+        "side in the first epoch, growing to size; auto: size from the start",
+        "auto",
+    ),
+    "grow": Key(share(), "0.75", "share of the epochs after which the full size is reached, with size_from"),
+    "crop": _one_of(
+        Crop,
+        "area: a random box, resized; shift: moved by up to shift pixels; none: the centre; "
+        "auto: shift for sets that lie in memory, area for photos",
+    ),
+    "area": Key(share(), "0.35", "smallest share of the image's area that crop=area draws"),
+    "shift": Key(whole(0, MANY, none="auto"), "auto", "pixels for crop=shift; auto: an eighth of the size", "auto"),
+    "flip": Key(yes_no, "yes, no", "mirror half of the images"),
+    "policy": _one_of(Policy, "an augmentation policy of torchvision, before anything is erased"),
+    "erase": Key(up_to_one(), "0", "probability that a box of a training image is erased"),
+    "mixup": Key(not_negative(), "0", "alpha of mixup, two images averaged; 0: none"),
+    "cutmix": Key(not_negative(), "0", "alpha of CutMix; 0: none. With mixup too, each step draws one of them"),
+    "class_weights": _one_of(ClassWeights, "balanced: rare classes count as much in the loss as frequent ones"),
+    "eval_crop": Key(share(), "0.875", "centre crop over resized shorter side when a photo is evaluated"),
+    "interpolation": _one_of(Interpolation, "filter of the resize"),
+    "precision": _one_of(
+        Precision, "auto: bf16 where the processor multiplies it natively, else fp32; evaluation is always fp32"
+    ),
+    "keep": _one_of(Keep, "which epoch's weights the bundle holds"),
+    "early_stop": Key(whole(0, MANY), "0", "epochs without a new best after which training ends; 0: never"),
+}
+
+RENAMED: dict[str, str] = {
+    **dict.fromkeys(("batch_size", "bs", "train_batch_size"), "batch"),
+    **dict.fromkeys(("learning_rate", "lr0", "base_lr", "max_lr"), "lr"),
+    **dict.fromkeys(("epoch", "num_epochs", "n_epochs", "max_epochs", "num_train_epochs"), "epochs"),
+    **dict.fromkeys(("wd", "decay"), "weight_decay"),
+    **dict.fromkeys(("smoothing", "ls"), "label_smoothing"),
+    **dict.fromkeys(("image_size", "img_size", "imgsz", "input_size", "resolution"), "size"),
+    **dict.fromkeys(("accum", "grad_accum", "gradient_accumulation_steps", "accumulate_grad_batches"), "accumulate"),
+    **dict.fromkeys(("warmup_ratio", "warmup_share"), "warmup"),
+    **dict.fromkeys(("patience", "early_stopping"), "early_stop"),
+    **dict.fromkeys(("aa", "auto_augment", "augment"), "policy"),
+    **dict.fromkeys(("reprob", "random_erase", "random_erasing"), "erase"),
+    **dict.fromkeys(("ema_decay", "model_ema_decay"), "ema"),
+    **dict.fromkeys(("hflip", "mirror"), "flip"),
+    "mixup_alpha": "mixup",
+    "cutmix_alpha": "cutmix",
+    "amp": "precision",
+}
+ELSEWHERE: dict[str, str] = {
+    "seed": "{key} is no key of a recipe. Write it beside the recipe: --seed 1.",
+    **dict.fromkeys(
+        ("warmup_epochs", "warmup_steps"),
+        "{key} is written warmup in plusx, as a share of all steps. Write warmup=0.05.",
+    ),
+}
+RESPELT = {
+    "policy": {"ta": "trivialaugment", "ta_wide": "trivialaugment", "ra": "randaugment", "trivial": "trivialaugment"},
+    "precision": {"bfloat16": "bf16", "float32": "fp32", "amp": "bf16", "yes": "bf16", "no": "fp32"},
+}
+RECIPE = Language("recipe key", KEYS, "lr=0.02", RENAMED, ELSEWHERE, RESPELT)
+"""The language of recipes."""

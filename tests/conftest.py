@@ -1,0 +1,65 @@
+"""`pytest --torch-free`: only the tests that need neither torch nor an inference engine, so that `make check` runs without them."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "openvino",
+    "onnx",
+    "onnxruntime",
+    "nncf",
+    "plusx.nn",
+    "plusx.training",
+    "plusx.deploy",
+)
+BY_COMMAND = {
+    "test_readme.py",
+    "test_notes.py",
+    "test_bend_page.py",
+    "test_ship_page.py",
+    "test_data_page.py",
+    "test_setup.py",
+}
+"""Tests whose commands or examples load torch in a child process, where imports do not show it."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--torch-free", action="store_true", help="leave out every test file that needs torch or an engine"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if not config.getoption("--torch-free") or collection_path.suffix != ".py":
+        return None
+    return True if collection_path.name in BY_COMMAND or _heavy(collection_path) else None
+
+
+@cache
+def _heavy(path: Path) -> bool:
+    """Whether a file imports a heavy package, anywhere in it or in a helper module of the tests."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("importorskip") and node.args:
+            names = [ast.literal_eval(node.args[0])]
+        else:
+            continue
+        for name in names:
+            if any(name == heavy or name.startswith(f"{heavy}.") for heavy in HEAVY):
+                return True
+            helper = TESTS / f"{name.replace('.', '/')}.py"
+            if helper.is_file() and helper != path and _heavy(helper):
+                return True
+    return False
