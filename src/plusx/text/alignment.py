@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import NamedTuple
 
 from plusx.i18n import Message, _, joined
 
 Translate = Callable[[str], str]
 Row = Sequence[str | None]
-LEAST_WRAPPED = 20
-"""Terminal columns that a wrapped column keeps at least: narrower text is hard to read."""
+LEAST_WRAPPED, LEAST_CRAMPED = 20, 8
+"""Terminal columns that a wrapped column keeps while other columns can be hidden, and when none is left to hide."""
 _BREAKS = re.compile(
     r"\s+(?!(?:%|px|G)(?!\w))|(?<=[\u3000-\u9fff\uff00-\uffef])(?<!（)(?![\s，。；：、）？！])|(?<![\s（])(?=[\u4e00-\u9fff])"
 )
@@ -74,25 +75,27 @@ def fitted(
     heads: Sequence[str], rows: Sequence[Row], right: Sequence[bool], width: int | None, *,
     drop: Sequence[int] = (), wrap: Sequence[int] = (),
 ) -> Fitted:  # fmt: skip
-    """The table in lines no wider than `width`: columns in `wrap` are wrapped at words, those in `drop` hidden in order.
+    """The table in lines no wider than `width`: columns in `wrap` are wrapped at words, those in `drop` hidden, both in
+    order.
 
     A table that does not fit even so keeps its words whole. Without a width the table is whole.
     """
     if width is None:
         return Fitted(aligned(heads, rows, right), [])
-    hidden = 0
-    while True:
+    wraps = [wrap[: n + 1] for n in range(len(wrap))] or [()]
+    attempts = [(hidden, LEAST_WRAPPED, some) for hidden in range(len(drop) + 1) for some in wraps]
+    for hidden, least, some in [*attempts, (len(drop), LEAST_CRAMPED, wrap)]:
         kept = [column for column in range(len(heads)) if column not in drop[:hidden]]
         shown, cells = [heads[column] for column in kept], [[row[column] for column in kept] for row in rows]
-        wrapping = [kept.index(column) for column in wrap if column in kept]
+        wrapping = {kept.index(column): least for column in some if column in kept}
         widths = _wrapped_widths(shown, cells, wrapping, width)
-        if widths is None and hidden < len(drop):
-            hidden += 1
-            continue
-        widths = widths or _widths(shown, cells, narrow=wrapping)
-        sides = [right[column] for column in kept]
-        lines = [_line(line, widths, sides) for row in (shown, *cells) for line in _lines_of(row, widths)]
-        return Fitted(lines, [*drop[:hidden]])
+        if widths is None and least == LEAST_CRAMPED:
+            widths = _widths(shown, cells, wrapping)
+        if widths is not None:
+            sides = [right[column] for column in kept]
+            lines = [_line(line, widths, sides) for row in (shown, *cells) for line in _lines_of(row, widths)]
+            return Fitted(lines, [*drop[:hidden]])
+    raise AssertionError("the last attempt takes any width")
 
 
 def hidden_note(heads: Sequence[str], hidden: Sequence[int]) -> list[Message]:
@@ -145,15 +148,15 @@ def _words(text: str) -> Iterator[tuple[str, str]]:
     yield gap, text[at:]
 
 
-def _widths(heads: Sequence[str], rows: Sequence[Row], narrow: Sequence[int] = ()) -> list[int]:
-    """The width of each column; those in `narrow` as narrow as they are readable."""
+def _widths(heads: Sequence[str], rows: Sequence[Row], narrow: Mapping[int, int] = MappingProxyType({})) -> list[int]:
+    """The width of each column; for those in `narrow` the given width, or that of the widest word if it is larger."""
 
     def needed(text: str, column: int) -> int:
         whole = terminal_width(text)
-        if column not in narrow or whole <= LEAST_WRAPPED:
+        if column not in narrow or whole <= narrow[column]:
             return whole
         indent = len(text) - len(text.lstrip())
-        return max(LEAST_WRAPPED, indent + max(terminal_width(word) for _, word in _words(text.strip())))
+        return max(narrow[column], indent + max(terminal_width(word) for _, word in _words(text.strip())))
 
     widths = [needed(head, column) for column, head in enumerate(heads)]
     for row in rows:
@@ -169,13 +172,13 @@ def _widths(heads: Sequence[str], rows: Sequence[Row], narrow: Sequence[int] = (
     return widths
 
 
-def _wrapped_widths(heads: Sequence[str], rows: Sequence[Row], wrap: Sequence[int], width: int) -> list[int] | None:
+def _wrapped_widths(heads: Sequence[str], rows: Sequence[Row], wrap: Mapping[int, int], width: int) -> list[int] | None:
     """The widths of the columns so that a line fits; None where it cannot."""
     full = _widths(heads, rows)
     room = width - 2 * (len(heads) - 1)
     if sum(full) <= room:
         return full
-    widths = _widths(heads, rows, narrow=wrap)
+    widths = _widths(heads, rows, wrap)
     if sum(widths) > room:
         return None
     left, wanted = room - sum(widths), {column: full[column] - widths[column] for column in wrap}

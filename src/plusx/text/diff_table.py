@@ -133,7 +133,7 @@ def _figures(found: Diff, translate: Translate) -> Table:
         change = f"{signed(y - x)} ({100 * (y - x) / x:+.2f} %)" if y != x and x else signed(y - x)
         rows.append([translate(FIGURES[name]), f"{x:,}", f"{y:,}", change])
     heads = (_("figure"), _("before"), _("after"), _("change"))
-    return Table(heads, rows, [False, True, True, True], wrap=(0,))
+    return Table(heads, rows, [False, True, True, True], wrap=(0, 3))
 
 
 def changed_lines(found: Diff, translate: Translate = str) -> list[str]:

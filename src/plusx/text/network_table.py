@@ -17,7 +17,7 @@ HEADS = (
 RIGHT = (True, False, False, False, True, True, True, True, True)
 DROPPED = (0, 8, 4, 5, 3)
 """Columns that a narrow terminal goes without, in this order: layers, share, stride, rf, out."""
-WRAPPED = (2,)
+WRAPPED = (2, 1)
 
 
 def table(analysis: Analysis, detail: str = "blocks", translate: Translate = str, *, width: int | None = None) -> str:
