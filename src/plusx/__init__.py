@@ -11,6 +11,7 @@ from plusx.specs import PRESETS as presets
 from plusx.specs import ResNetSpec
 from plusx.specs import parse as spec
 from plusx.specs.display import register as _register
+from plusx.version import __version__ as __version__
 
 if TYPE_CHECKING:  # for type checkers and editors; at run time the rooms below are loaded on first use
     from plusx.analysis import analyse
@@ -29,8 +30,6 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time the rooms below 
     from plusx.runtime import predictor
     from plusx.svg.render import draw
     from plusx.training import evaluate, fit
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Graph",

@@ -165,6 +165,18 @@ def test_chinese_leaves_no_english_sentence(tmp_path):
     assert not [text for text in page.texts if text not in own and ENGLISH.search(text)]
 
 
+def test_names_that_are_words_of_plusx_stay_as_they_are(tmp_path):
+    """A folder named `images`, a class named `class`: data is never translated."""
+    path = make(tmp_path / "run")
+    run = json.loads((path / "run.json").read_text())
+    edit(path / "run.json", data={**run["data"], "path": "/data/images"}, network="input")
+    rows = [{"class": name, "n": 10, "correct": 5} for name in ("class", "memory", "epoch")]
+    edit(path / "bundle/bundle.json", metrics={"n": 30, "correct": 15, "top1": 0.5, "per_class": rows})
+    texts = written(path, "zh")[1].texts
+    assert "images，320 张训练图像" in texts and texts.count("input") == 2  # title and heading
+    assert {"class", "memory", "epoch"} <= set(texts)
+
+
 BREAKAGES: dict[str, Callable[[Path], object]] = {
     "no log": lambda r: (r / "metrics.jsonl").unlink(),
     "odd log": lambda r: (r / "metrics.jsonl").write_text(
