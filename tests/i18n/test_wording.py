@@ -1,4 +1,4 @@
-"""Chinese covers what plusx says: every error of the rooms up to drawing, every line of show, geometry, diff and explain."""
+"""Chinese covers what plusx says: every error of specs, graph and names, every line of show, geometry, diff and explain."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from plusx.text.network_table import table
 from plusx.text.part_explanation import explain_part
 
 ROOT = Path(plusx.__file__).parent
-ROOMS = ("specs", "graph", "analysis", "names", "drawing")
+ROOMS = ("specs", "graph", "names")
 COMMANDS = ("networks", "output", "languages", "show", "geometry", "diff", "explain")
 ERRORS = {name for name in vars(errors) if name.endswith(("Error", "Extra"))} | {"ValueError"}
 CJK = re.compile(r"[\u4e00-\u9fff]")
