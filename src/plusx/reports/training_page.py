@@ -106,52 +106,65 @@ def _tiles(report: RunReport, say: Translate) -> Iterator[str]:
 
 
 def _charts(report: RunReport, say: Translate) -> Iterator[str]:
-    epochs, x_label = report.epochs, say(report.x_label)
-    if not epochs and not report.losses:
+    if not report.epochs and not report.losses:
         return
-    kept = next((each for each in epochs if each.epoch == report.kept_epoch), None)
-    ringed = (("ring", _("kept: epoch {epoch}", epoch=kept.epoch)),) if kept else ()
-    training, validation = _("training"), _("validation")
     yield '<section class="charts">'
-    losses = thinned(report.losses, MOST_POINTS)
-    tops = [*(e.nll for e in epochs), *(e.train_loss for e in epochs), *_without_spikes([y for _, y in losses])]
+    yield _loss_figure(report, say)
+    if report.epochs:
+        yield _top1_figure(report, say)
+    if report.rates:
+        yield _rate_figure(report, say)
+    yield "</section>"
+
+
+def _loss_figure(report: RunReport, say: Translate) -> str:
+    epochs, kept, losses = report.epochs, _kept(report), thinned(report.losses, MOST_POINTS)
+    tops = [*(e.nll for e in epochs), *(e.train_loss for e in epochs), *_without_spikes([y for _x, y in losses])]
+    training, validation = _("training"), _("validation")
     curves = [
         Curve("raw", losses),
         _of(epochs, "train", training, lambda e: e.train_loss, "{:.4f}", say),
         _of(epochs, "val", validation, lambda e: e.nll, "{:.4f}", say),
     ]
     ring = (kept.epoch, kept.nll) if kept else None
-    legend = (("train", training), ("val", validation), *((("raw", _("single steps")),) if losses else ()), *ringed)
-    drawn = chart(say(_("Loss")), curves, x_label, "{:g}".format, y_range=(0, max(tops) or 1), ring=ring)
-    yield _figure(_("Loss"), legend, drawn, say)
-    if epochs:
-        curves = [
-            _of(epochs, "train", training, lambda e: e.train_top1, "{:.2%}", say),
-            _of(epochs, "val", validation, lambda e: e.top1, "{:.2%}", say),
-        ]
-        band = [(float(e.epoch), e.low, e.high) for e in epochs]
-        curves[1] = Curve("val", curves[1].points, curves[1].tips, band)
-        low = min(*(e.low for e in epochs), *(e.train_top1 for e in epochs))
-        high = max(*(e.high for e in epochs), *(e.train_top1 for e in epochs))
-        low, high = max(0.0, low - 0.05 * (high - low)), 1.0 if high > 0.9 else high
-        legend = (("train", training), ("val", _("validation, 95 % band")), *ringed)
-        drawn = chart(
-            say(_("Top-1")), [_percent(c) for c in curves], x_label, "{:.4g} %".format,
-            y_range=(low * 100, high * 100), ring=(kept.epoch, kept.top1 * 100) if kept else None,
-        )  # fmt: skip
-        yield _figure(_("Top-1"), legend, drawn, say)
-    if report.rates:
-        rates = thinned(report.rates, MOST_POINTS)
-        drawn = chart(
-            say(_("Learning rate")),
-            [Curve("rate", rates)],
-            x_label,
-            "{:g}".format,
-            y_range=(0, max(y for _, y in rates) or 1),
-            size=WIDE,
-        )
-        yield _figure(_("Learning rate"), (), drawn, say, "wide")
-    yield "</section>"
+    single = [("raw", _("single steps"))] if losses else []
+    legend = [("train", training), ("val", validation), *single, *_kept_key(kept)]
+    drawn = chart(say(_("Loss")), curves, say(report.x_label), "{:g}".format, y_range=(0, max(tops) or 1), ring=ring)
+    return _figure(_("Loss"), legend, drawn, say)
+
+
+def _top1_figure(report: RunReport, say: Translate) -> str:
+    epochs, kept, training = report.epochs, _kept(report), _("training")
+    train = _of(epochs, "train", training, lambda e: e.train_top1, "{:.2%}", say)
+    val = _of(epochs, "val", _("validation"), lambda e: e.top1, "{:.2%}", say)
+    val = Curve("val", val.points, val.tips, [(float(e.epoch), e.low, e.high) for e in epochs])
+    low = min(*(e.low for e in epochs), *(e.train_top1 for e in epochs))
+    high = max(*(e.high for e in epochs), *(e.train_top1 for e in epochs))
+    low, high = max(0.0, low - 0.05 * (high - low)), 1.0 if high > 0.9 else high
+    drawn = chart(
+        say(_("Top-1")), [_percent(train), _percent(val)], say(report.x_label), "{:.4g} %".format,
+        y_range=(low * 100, high * 100), ring=(kept.epoch, kept.top1 * 100) if kept else None,
+    )  # fmt: skip
+    legend = [("train", training), ("val", _("validation, 95 % band")), *_kept_key(kept)]
+    return _figure(_("Top-1"), legend, drawn, say)
+
+
+def _rate_figure(report: RunReport, say: Translate) -> str:
+    rates, title = thinned(report.rates, MOST_POINTS), _("Learning rate")
+    y_range = (0, max(y for _x, y in rates) or 1)
+    curves = [Curve("rate", rates)]
+    drawn = chart(say(title), curves, say(report.x_label), "{:g}".format, y_range=y_range, size=WIDE)
+    return _figure(title, (), drawn, say, "wide")
+
+
+def _kept(report: RunReport) -> Epoch | None:
+    """The evaluation of the weights in the bundle."""
+    return next((each for each in report.epochs if each.epoch == report.kept_epoch), None)
+
+
+def _kept_key(kept: Epoch | None) -> list[tuple[str, Message]]:
+    """The legend of the ring around the kept epoch."""
+    return [("ring", _("kept: epoch {epoch}", epoch=kept.epoch))] if kept else []
 
 
 def _of(
