@@ -6,6 +6,8 @@ The convention, all that a README's author must know: every fenced block names i
                      earlier one made. A line that begins with something in NOT_RUN is read over.
   ```text, ```json   are for reading: what comes out.
 A command is run as it stands there but for `shrunk`: training is cut to an epoch of a few images.
+A figure in a comment (15.5 pixels, 3x3) is one that the command prints, or the script of the comment's line: its digits
+are looked for in what really comes out. Signs, and figures in names (ResNet-50, layer4), do not count.
 """
 
 from __future__ import annotations
@@ -48,9 +50,41 @@ class Block:
     @property
     def code(self) -> str:
         """Without comments, which a translation translates, and without the space before them."""
-        return "\n".join(
-            line for raw in self.text.splitlines() if (line := re.sub(r"(^|\s)#(?![0-9a-f]{3}).*", "", raw).rstrip())
-        )
+        return "\n".join(line for raw in self.text.splitlines() if (line := COMMENT.sub("", raw).rstrip()))
+
+    def comment(self, step: str) -> str:
+        """What is said beside a command (or, of a script, beside all its lines)."""
+        if self.language == "python":
+            return " ".join(found[0] for raw in self.text.splitlines() if (found := COMMENT.search(raw)))
+        joined = self.text.replace("\\\n", " ").splitlines()
+        return " ".join(raw[len(COMMENT.sub("", raw)) :] for raw in joined if COMMENT.sub("", raw).rstrip() == step)
+
+
+COMMENT = re.compile(r"(^|\s)#(?![0-9a-f]{3}).*")
+FIGURE = re.compile(r"(?<![A-Za-z0-9_.])(?<![A-Za-z]-)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:x\d+)*(?![A-Za-z\d])")
+
+
+def figures(text: str) -> list[str]:
+    """The figures of a text, without signs, and without commas between thousands.
+
+    >>> figures("ResNet-50: -3.5 px, 25,557,032 parameters, 15,3x3, layer4, 4.09 to 5.")
+    ['3.5', '25557032', '15', '3x3', '4.09', '5']
+    """
+    return [found.replace(",", "") for found in FIGURE.findall(text)]
+
+
+def shown(figure: str, printed: list[str]) -> bool:
+    """Whether a figure is among the printed ones, which may have more digits behind the point, or be a side of a map.
+
+    >>> shown("4.09", ["4.0895"]), shown("3.5", ["35"]), shown("50", ["50.2"]), shown("15", ["15x15"])
+    (True, False, False, True)
+    """
+    if figure in printed or any(figure in other.split("x") for other in printed):
+        return True
+    if "x" in figure or "." not in figure:
+        return False
+    places = len(figure.partition(".")[2])
+    return any(f"{float(other):.{places}f}" == figure for other in printed if "x" not in other)
 
 
 def blocks(markdown: str) -> Iterator[Block]:
@@ -76,7 +110,7 @@ def toy_recipe(option: re.Match[str]) -> str:
 
 
 def shrunk(command: str) -> str:
-    """A command at toy size: the recipe gets TOY_RECIPE, Fashion-MNIST is the toy folder.
+    """A command at toy size: the recipe gets TOY_RECIPE, in place of --epochs and --batch as well; Fashion-MNIST is the toy folder.
 
     >>> shrunk("plusx train resnet18 --data photos/")
     "plusx train --recipe 'default epochs=1 batch=4' resnet18 --data photos/"
@@ -84,6 +118,7 @@ def shrunk(command: str) -> str:
     if "plusx train" not in command:
         return command
     command = command.replace("--data fashion-mnist", "--data fashion-mnist/")
+    command = re.sub(r" --(epochs|batch) \S+", "", command)  # else said twice
     command, said = re.subn(r"--recipe ([\"'])(.*?)\1", toy_recipe, command)
     name = "digits" if "--data digits" in command else "default"
     return command if said else command.replace("plusx train", f"plusx train --recipe '{name} {TOY_RECIPE}'", 1)
@@ -133,10 +168,11 @@ def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def failures(markdown: str, folder: Path) -> list[str]:
-    """Run everything that is to be run; one entry for each command or script that did not end well."""
+def failures(markdown: str, folder: Path, twin: str | None = None) -> list[str]:
+    """Run everything that is to be run; one entry for each command or script that did not end well, or that does not
+    print a figure of its comment, here or in the `twin` of the other language."""
     found: list[str] = []
-    for block in blocks(markdown):
+    for block, other in zip(blocks(markdown), blocks(markdown if twin is None else twin), strict=True):
         if block.language == "python":
             steps = {block.code: [sys.executable, "-c", block.text]}
         elif block.language == "sh":
@@ -148,6 +184,12 @@ def failures(markdown: str, folder: Path) -> list[str]:
             if done.returncode:
                 told = (done.stdout + done.stderr)[-1500:]
                 found.append(f"line {block.line}: {step}\n  run as: {words[-1]}\n  exit {done.returncode}\n{told}")
+            elif shrunk(step) == step:  # a training at toy size has other results
+                printed = figures(done.stdout)
+                said = dict.fromkeys(figures(block.comment(step)) + figures(other.comment(step)))
+                lacking = [figure for figure in said if not shown(figure, printed)]
+                if lacking:
+                    found.append(f"line {block.line}: {step}\n  its comment says {', '.join(lacking)}, it prints none")
     return found
 
 
@@ -157,7 +199,8 @@ def failures(markdown: str, folder: Path) -> list[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_page_runs(page, tmp_path):
     write_toys(tmp_path)
-    found = failures((ROOT / page).read_text(encoding="utf-8"), tmp_path)
+    english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in (page, PAGES[page]))
+    found = failures(english, tmp_path, chinese)
     assert not found, "\n\n".join(found)
 
 
@@ -220,6 +263,9 @@ def test_a_sample_runs_in_order(tmp_path):
         ("```sh\nls nothing/of/this/name\n```\n", "line 1: ls nothing/of/this/name"),
         ("```python\nimport plusx\n\nplusx.spec('resnet5O')\n```\n", "resnet5O"),
         ("```sh\nplusx shwo resnet50\n```\n", "did you mean 'show'"),
+        ("```sh\nplusx geometry resnet50 output_stride=8  # what is 15.5 pixels off\n```\n", "its comment says 15.5,"),
+        ("```sh\necho 127 \\\n  7x7   # 127, 3x3, ResNet-50 and layer4\n```\n", "its comment says 3x3,"),
+        ("```python\nprint(1)  # 1\nprint(427)   # 428 pixels\n```\n", "its comment says 428,"),
     ],
 )
 def test_what_does_not_run_is_told(broken, told, tmp_path):
@@ -236,6 +282,7 @@ def test_a_fence_without_a_known_language_is_refused():
     ("command", "toy"),
     [
         ("plusx show resnet50", "plusx show resnet50"),
+        ("plusx train r --epochs 3 --lr 1", "plusx train --recipe 'default epochs=1 batch=4' r --lr 1"),
         ("plusx train resnet20 --data digits", "plusx train --recipe 'digits epochs=1 batch=4' resnet20 --data digits"),
         (
             'plusx train --recipe "default lr=0.2 epochs=20" r',

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from plusx.errors import PlusxError
+from plusx.errors import PlusxError, missing
 from plusx.graph import Graph, lower
 from plusx.specs import PRESETS as presets
 from plusx.specs import ResNetSpec
@@ -93,7 +93,12 @@ LAZY = {name: room for room, names in _ROOMS.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name not in LAZY:
         raise AttributeError(f"module 'plusx' has no attribute {name!r}")
-    return getattr(import_module(LAZY[name]), name)
+    try:
+        return getattr(import_module(LAZY[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "plusx":
+            raise
+        raise missing(error.name) from error
 
 
 def __dir__() -> list[str]:

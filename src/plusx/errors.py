@@ -55,6 +55,32 @@ class MissingExtra(PlusxError, ImportError):
     pass
 
 
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "train": ("torch", "torchvision"),
+    "log": ("tensorboard",),
+    "cpu": ("openvino",),
+    "export": ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"),
+    "explore": ("starlette", "uvicorn"),
+    "draw": ("vl_convert",),
+    "parquet": ("pyarrow",),
+    "keras": ("pyfive", "h5py"),
+    "hub": ("huggingface_hub",),
+}
+"""What `pip install 'plusx[EXTRA]'` brings: the modules that are imported."""
+
+
+def missing(module: str) -> MissingExtra:
+    """The error for a module that is not installed; it names the extra that brings it.
+
+    >>> str(missing("torch.nn"))
+    "torch is not installed. Install it with pip install 'plusx[train]'."
+    """
+    name = module.partition(".")[0]
+    extra = next((extra for extra, modules in EXTRAS.items() if name in modules), None)
+    wanted = "plusx" if extra is None else f"plusx[{extra}]"
+    return MissingExtra(f"{name} is not installed. Install it with pip install '{wanted}'.")
+
+
 class GateError(PlusxError):
     exit_code = 1
 

@@ -90,7 +90,7 @@ def test_weights_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         (["cat", "net.pth"], "did you mean 'cut'"),
         (["cut", "net.pth"], "--until layer3 -o OUT"),
         (["cut", "net.pth", "--until", "layer3", "-o", "out.pth"], "name it out.safetensors"),
-        (["cut", "none.pth", "--until", "layer3", "-o", "out.safetensors"], "cannot be read"),
+        (["cut", "none.pth", "--until", "layer3", "-o", "out.safetensors"], "no weights file none.pth"),
         (["cut", "net.pth", "--until", "layr2", "-o", "out.safetensors"], "did you mean 'layer2'"),
         (["cut", "net.pth", "--until", "layer1", "-o", "out.safetensors", "--network", "resnet50"], "'resnet20'"),
         (["cut", "other.pth", "--until", "layer1", "-o", "out.safetensors"], "--network"),

@@ -16,7 +16,7 @@ import pytest
 
 from plusx.bundles import open_bundle, read_run
 from plusx.cli.main import main
-from plusx.training.recipe import Recipe, parse_recipe
+from plusx.training.recipe import KEYS, Recipe, parse_recipe
 from plusx.training.recipes import NAMES
 from training.tinyrun import write_photos
 
@@ -59,7 +59,10 @@ def test_a_folder_of_photos_and_nothing_more(photos: Path, capsys: pytest.Captur
     assert "writes to runs/resnet18-photos-001; 2 epochs will take about" in err
     assert "\x1b" not in out + err and "\r" not in out + err  # a pipe: no colour, no bar
     assert len(re.findall(r"^epoch +\d+/2 .* images/s", err, re.M)) == 2
-    assert "1 image cannot be used and is skipped" in err and err.count("cut.jpg") == 1
+    assert "1 image cannot be used and is skipped; skipped.csv says why" in err
+    assert len(re.findall(r"cut\.jpg", err)) == 1, "a skipped image is listed once"
+    assert re.search(r"^report +runs/resnet18-photos-001/report.html$", out, re.M)
+    assert Path("runs/resnet18-photos-001/report.html").read_text(encoding="utf-8").startswith("<!")
     head, row = Path("runs/resnet18-photos-001/skipped.csv").read_text().splitlines()
     assert head == "path,reason" and "photos/disc/cut.jpg,damaged" in row
     bundle = open_bundle("runs/resnet18-photos-001")
@@ -94,7 +97,19 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
     [
         (["--data", "digits", "--recipe", "digits epohcs=2"], "did you mean 'epochs'? allowed: epochs, batch"),
         (["--data", "digits", "--recipe", "digit"], "did you mean 'digits'? allowed: default, digits"),
-        (["--data", "digits", "--recipe", "lr=0.1"], "has no name (default, digits). Write 'default lr=0.1'."),
+        (["--data", "digits", "--recipe", "lr=0.1 epohcs=2"], "did you mean 'epochs'?"),
+        (
+            ["--data", "digits", "--recipe", "epochs=2", "--epochs", "3"],
+            "--epochs 3 and epochs= in --recipe 'epochs=2' set",
+        ),
+        (["--data", "digits", "--recipe", "digits lr=1", "--lr", "1"], "Leave one out."),
+        (
+            ["--data", "digits", "--recipe", "precision=fp32", "--precision", "bf16"],
+            "--precision bf16 and precision= in",
+        ),
+        (["--data", "digits", "--epochs", "0"], "epochs takes a whole number from 1"),
+        (["--data", "digits", "--lr", "fast"], "--lr needs a finite number, and 'fast' is none"),
+        (["--data", "digits", "--batch", "1"], "batch takes a whole number from 2"),
         (["--data", "digits", "--recipe", "digits lr=0.1 lr=0.2"], "lr is written twice (0.1 and 0.2)"),
         (["--data", "digits", "--recipe", "digits lr=fast"], "lr takes a number above 0, not 'fast'"),
         (["--data", "digits", "--recipe", "digits lr=nan"], "lr takes a number above 0, not 'nan'"),
@@ -108,7 +123,7 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
         (["--data", "digits", "--minutes", "0"], "minutes=0, must be above 0"),
         (["--data", "digits", "--device", "tpu"], "must be one of auto, cpu, cuda, mps"),
         (["--data", "digits", "--device", "mps"], "not available here"),
-        (["--data", "digits", "--threads", "0"], "threads=0, must be at least 1"),
+        (["--data", "digits", "--threads", "0"], "threads=0 is out of range. Write a number of threads from 1 to 1024"),
         (["--data", "digits", "--workers", "-1"], "workers=-1, must be at least 0"),
         (["--data", "digits", "--precision", "fp8"], "--precision"),
         (["--data", "nowhere"], "nowhere"),
@@ -164,6 +179,8 @@ def test_minutes_shorten_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
 def test_resume_takes_nothing_that_makes_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "resnet18", "--resume", "run", "--seed", "1"]) == 2
     assert "beside NETWORK, --seed" in one_line(capsys)
+    assert main(["train", "--resume", "run", "--epochs", "40"]) == 2
+    assert "To train for more epochs: plusx train --weights run --epochs …" in one_line(capsys)
     assert main(["train", "--resume", "run"]) == 2
     assert "no run at run" in one_line(capsys)
 
@@ -195,6 +212,37 @@ def test_a_signal_saves_and_says_how_to_go_on(number: int, code: int, capfd: pyt
     assert rest[-1] == "plusx train --resume 'a run'"
     assert len(os.listdir("a run/checkpoints")) >= 1
     assert main(["train", "--resume", "a run", "--out", "b"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "recipe"),
+    [
+        (["--epochs", "1", "--batch", "64"], "digits epochs=1 batch=64"),
+        (["--recipe", "epochs=1 flip=yes"], "digits epochs=1 flip=yes"),
+        (["--recipe", "epochs=1", "--lr", "0.02", "--size", "8"], "digits epochs=1 lr=0.02 size=8"),
+        (["--recipe", "default epochs=1", "--lr", "0.02"], "default epochs=1 lr=0.02"),
+    ],
+)
+def test_recipe_keys_as_people_type_them(words: list[str], recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the run says its recipe is, against the recipe written out in full."""
+    assert train("--data", "digits", "--out", "run", *words) == 0
+    capsys.readouterr()
+    found, wanted = read_run("run").recipe, parse_recipe(recipe).to_dict()
+    settled = ("crop", "shift", "size", "precision")  # auto becomes a value when the data is known
+    free = [key for key in settled if f"{key}=" not in recipe]
+    assert {k: v for k, v in found.items() if k not in free} == {k: v for k, v in wanted.items() if k not in free}
+
+
+def test_every_recipe_key_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    fields = [name for name in parse_recipe("default").to_dict() if name != "name"]
+    assert list(KEYS) == fields, "recipe.KEYS says what each key is, in the order of the fields"
+    assert all(4 < len(text) < 100 and text == text.strip() for text in KEYS.values())
+    for words in (["recipes"], ["recipes", "digits"]):
+        assert main(words) == 0
+        out = capsys.readouterr().out
+        for key in fields:
+            (line,) = [line for line in out.splitlines() if line.split(" ")[0] == key]
+            assert line.endswith(KEYS[key])
 
 
 def test_recipes_state_their_result(capsys: pytest.CaptureFixture[str]) -> None:

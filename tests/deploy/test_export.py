@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import plusx
 from plusx.bundles import open_bundle
 from plusx.bundles.engines import put_engine
 from plusx.cli.main import main
@@ -18,9 +20,9 @@ from plusx.deploy import Order, export
 from plusx.deploy.reference import Reference, Served, network_of
 from plusx.deploy.targets import TARGETS
 from plusx.errors import BundleError, DataError, GateError, SpecError
-from plusx.runtime import preparing
+from plusx.runtime import find, preparing
 from plusx.runtime.quiet import openvino
-from shipping import copy_bare
+from shipping import copy_bare, write_digits
 
 pytest.importorskip("openvino")
 pytest_plugins = ["shipped"]
@@ -230,7 +232,9 @@ def test_bad_words_are_one_line(
 
 
 def test_images_must_be_known(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="name some with --data"):
+    with pytest.raises(
+        DataError, match=r"does not say where the images of its training are\. Say where images are with --data"
+    ):
         export(photos, Order("openvino"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no images in"):
@@ -251,3 +255,51 @@ def test_served_equals_normalised(photos: Path) -> None:
 def test_order_checks_itself() -> None:
     with pytest.raises(SpecError, match="unknown precision 'int4'"):
         Order("openvino", "int4")
+
+
+# ---- what an export says of itself ----
+
+
+@pytest.mark.parametrize("to", ["openvino", "onnx"])
+def test_the_output_is_called_what_it_is(to: str, bundle: Path, tmp_path: Path) -> None:
+    """Logits: rows that sum to anything, whose softmax is what predict says of the same images."""
+    made = export(bundle, Order(to))
+    about = json.loads((made.path / "engine.json").read_bytes())
+    assert about["output"]["name"] == "logits"
+    if to == "openvino":
+        named = openvino().Core().read_model(made.path / "model.xml").output().get_any_name()
+    else:
+        import onnx
+
+        named = onnx.load(made.path / "model.onnx").graph.output[0].name
+    assert named == "logits"
+    images = write_digits(tmp_path / "new", 5)
+    pixels = np.stack([np.asarray(Image.open(path))[..., None] for path in images])
+    rows = TARGETS[to].read(made.path, "fp32")(pixels)
+    assert np.abs(rows.sum(axis=1) - 1).min() > 1e-3, "these would be probabilities"
+    said = [row.top[0] for row in plusx.predictor(bundle, top=1).stream(find([str(path) for path in images]))]
+    shares = np.exp(rows - rows.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    assert [name for name, _ in said] == [str(i) for i in rows.argmax(axis=1)]
+    assert np.allclose([p for _, p in said], shares.max(axis=1), atol=1e-4)
+
+
+def test_images_that_moved_are_named_with_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from training.tinyrun import write_photos
+
+    write_photos(tmp_path / "photos")
+    run = str(tmp_path / "run")
+    words = ["resnet18", "depths=1,1", "widths=4,8", "stem=3x3", "stem_width=4", "--data", str(tmp_path / "photos")]
+    small = ["--recipe", "default epochs=1 batch=8 size=16", "--out", run, "--threads", "1", "--device", "cpu"]
+    assert main(["train", *words, *small]) == 0
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    capsys.readouterr()
+    assert main(["export", run]) == 2
+    assert capsys.readouterr().err == (
+        f"plusx: The images that {run} was trained on are no longer at {tmp_path / 'photos'}. "
+        "Say where images are with --data, like --data photos/.\n"
+    )
+    assert main(["export", run, "--data", str(tmp_path / "moved")]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{run}/bundle/engines/openvino-fp32\n"
+    assert said.err.splitlines()[-1] == f"wrote {run}/bundle/engines/openvino-fp32 (3 files)"

@@ -43,7 +43,7 @@ def test_triton(to: str, layout: str, bundle: Path, tmp_path: Path) -> None:
     out = export(bundle, Order(to, layout=layout), tmp_path / "digits").path
     model = (out / "models" if layout == "kserve" else out) / "digits"
     config = textproto((model / "config.pbtxt").read_text())
-    assert config["name"] == ["digits", "images", "answers"], "the first must be the folder's name"
+    assert config["name"] == ["digits", "images", "logits"], "the first must be the folder's name"
     assert config["backend"] == ["openvino" if to == "openvino" else "onnxruntime"]
     assert int(config["max_batch_size"][0]) > 1
     assert config["data_type"] == ["TYPE_UINT8", "TYPE_FP32"]
@@ -69,9 +69,9 @@ def same_as_trained(bundle: Path, folder: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), dtype=np.uint8)
     if (folder / "model.xml").exists():
         model = openvino().Core().compile_model(str(folder / "model.xml"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        got = model({"images": images})["answers"]
+        got = model({"images": images})["logits"]
     else:
-        got = onnxruntime().InferenceSession(str(folder / "model.onnx")).run(["answers"], {"images": images})[0]
+        got = onnxruntime().InferenceSession(str(folder / "model.onnx")).run(["logits"], {"images": images})[0]
     want = Reference(open_bundle(bundle))(images)
     assert np.abs(got - want).max() < 1e-4 * np.abs(want).max()
 
@@ -110,6 +110,7 @@ def test_names_that_servers_refuse(bundle: Path, tmp_path: Path) -> None:
 def test_labels_stay_one_a_line() -> None:
     about = {
         "classes": ["tabby\ncat", "dog"],
+        "output": {"name": "logits"},
         "preprocessing_before": {"crop_px": 8},
         "preprocessing_inside": {"mean": [0.5]},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 
 import plusx
 from plusx.bundles import open_bundle
+from plusx.bundles.engines import put_file
 from plusx.cli.main import main
 from plusx.deploy import Order, export
-from plusx.errors import RunError
+from plusx.errors import BundleError, RunError
 from plusx.runtime import measuring, processor, tuning
 from plusx.runtime.measuring import interleave, latencies_ms, matmul_flops, percentile, process, ratio
 from plusx.runtime.plan import TUNED, Plan, choose, tuned_plans
@@ -73,7 +75,7 @@ def test_only_proven_precisions_are_tried(bundle: Path) -> None:
 def test_tune_measures_for_real(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tune", str(bundle), "--threads", "1", "--seconds", "0.02"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("openvino fp32, 1 worker of 1, batch ") and "images/s" in out
+    assert out.startswith("chosen: openvino fp32, 1 worker of 1, batch ") and "images/s" in out
     assert err.count("\n") >= 3
     assert main(["tune", str(bundle), "--for", "size"]) == 2
 
@@ -132,6 +134,35 @@ def test_a_busy_machine_is_refused(
     monkeypatch.setattr(measuring.time, "sleep", lambda seconds: None)
     assert main(["bench", str(bundle)]) == 3
     assert "others use 1.50 of 2 cores, at most 0.30 gives figures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nope"], "no bundle at nope"),
+        (["BUNDLE", "--engine", "tensorrt"], "unknown engine 'tensorrt'"),
+        (["BUNDLE", "--against", "openvino:fp64"], "unknown precision 'fp64'"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_the_machine_is_called_busy(
+    words: list[str], says: str, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measuring, "busy_cores", lambda: 1e6)
+    assert main(["bench", *(str(bundle) if word == "BUNDLE" else word for word in words)]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_tune_ends_with_the_line_it_chose(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Damage in what was measured before is written over, as the message about it promises."""
+    put_file(bundle, TUNED, b"{")
+    with pytest.raises(BundleError, match=f"plusx tune {bundle}"):
+        tuned_plans(open_bundle(bundle))
+    assert main(["tune", str(bundle), "--seconds", "0", "--threads", "1"]) == 0
+    said = capsys.readouterr()
+    plan = choose(open_bundle(bundle), threads=1)
+    (line,) = said.out.splitlines()
+    assert line.startswith(f"chosen: {plan}, ") and line.endswith(f"kept in {bundle})")
+    assert len(said.err.splitlines()) == int(re.search(r"best of (\d+)", line)[1])
 
 
 def test_a_core_that_works_is_seen_and_elsewhere_the_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

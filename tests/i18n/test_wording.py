@@ -26,7 +26,7 @@ from plusx.text.part_explanation import explain_part
 
 ROOT = Path(plusx.__file__).parent
 ROOMS = ("specs", "graph", "names")
-COMMANDS = ("networks", "output", "languages", "show", "geometry", "diff", "explain")
+COMMANDS = ("parser", "networks", "output", "languages", "show", "geometry", "diff", "explain")
 ERRORS = {name for name in vars(errors) if name.endswith(("Error", "Extra"))} | {"ValueError"}
 CJK = re.compile(r"[\u4e00-\u9fff]")
 ENGLISH = re.compile(r"[A-Za-z]+ (?:[a-z]+ )+[a-z]{2,}")  # three plain words in a row
@@ -192,3 +192,9 @@ def test_unknown_text_stays_and_english_is_untouched():
         translate("unknown stem 'depe'; did you mean 'deep'? allowed: 7x7, deep", "zh")
         == "未知的 stem：'depe'；是不是 'deep'？可选：7x7, deep"
     )
+
+
+def test_the_environment_s_errors_have_their_chinese():
+    texts = raised(ROOT / "settings.py")
+    assert len(texts) == 3
+    assert [text for text in texts if not CJK.search(translate(text, "zh"))] == []

@@ -89,7 +89,7 @@ def same_attributes(op, module):
         )
     elif op.kind == "cbam":
         spatial = next(m for m in module.modules() if isinstance(m, SpatialGate))
-        assert spatial.conv.conv.dilation == (op.dilation, op.dilation)
+        assert spatial.conv.conv.dilation == (op.gate.step, op.gate.step)
     elif op.kind == "drop_path":
         assert module.rate == op.rate
 

@@ -86,7 +86,7 @@ def test_copies_dtypes_formats_and_meta(name):
         thin = thin.replace(widths=tuple(8 * 2**i for i in range(len(thin.depths))), stem_width=8)
     torch.manual_seed(0)
     net = enliven(plusx.build(thin))
-    size = 127 if thin.crop else 40
+    size = 127 if thin.padding == "valid" else 40
     x = torch.randn(1, thin.in_channels, size, size)
     with torch.inference_mode():
         wanted = net(x)

@@ -74,7 +74,7 @@ def test_bad_images_are_nan_and_named(
     [
         (["--at", "layer9"], "layer9"),
         (["--precision", "int8"], "cannot be cut any more"),
-        (["-o", "x.txt"], "must end in .npy or .parquet"),
+        (["-o", "x.txt"], "does not end in .npy or .parquet"),
     ],
 )
 def test_bad_words_are_one_line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 from collections.abc import Callable
@@ -22,15 +23,14 @@ from plusx.training.recipe import Recipe, parse_recipe
 from plusx.training.recipe_keys import RECIPE
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-if HAS_TORCH:
-    from plusx.nn.pieces import BLOCK, block
+pieces: Any = importlib.import_module("plusx.nn.pieces") if HAS_TORCH else None
 
 READERS: dict[str, tuple[Language, Callable[[str], object], str]] = {
     "network": (SPEC, spec, "resnet18"),
     "recipe": (RECIPE, parse_recipe, "default"),
 }
 if HAS_TORCH:
-    READERS["block"] = (BLOCK, block, "basic")
+    READERS["block"] = (pieces.BLOCK, pieces.block, "basic")
 
 
 def refusal(work: Callable[[], object]) -> str:
@@ -118,7 +118,7 @@ def test_recipes_and_blocks_know_other_names_too():
     assert refusal(lambda: parse_recipe("default").replace(batch_size=64)) == said
     assert refusal(lambda: Recipe.from_dict({"name": "default", "batch_size": 64})) == said
     if HAS_TORCH:
-        assert refusal(lambda: block("basic inplanes=4")) == "inplanes is written c_in in plusx. Write c_in=4."
+        assert refusal(lambda: pieces.block("basic inplanes=4")) == "inplanes is written c_in in plusx. Write c_in=4."
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_recipes_and_blocks_know_other_names_too():
     [
         (KEYS, RENAMED, ELSEWHERE, RESPELT),
         (RECIPE.keys, recipe_keys.RENAMED, recipe_keys.ELSEWHERE, recipe_keys.RESPELT),
-        *([(BLOCK.keys, BLOCK.renamed, {}, BLOCK.respelt)] if HAS_TORCH else []),
+        *([(pieces.BLOCK.keys, pieces.BLOCK.renamed, {}, pieces.BLOCK.respelt)] if HAS_TORCH else []),
     ],
 )
 def test_the_tables_of_other_names_are_sound(keys: Any, renamed: Any, elsewhere: Any, respelt: Any):

@@ -21,7 +21,7 @@ def run(words, capsys) -> tuple[int, str, str]:
 def test_svg_to_stdout_and_file(capsys, tmp_path):
     file = tmp_path / "net.svg"
     assert run(["resnet18", "classes=10"], capsys) == (0, draw("resnet18 classes=10"), "")
-    assert run(["resnet18", "classes=10", "-o", str(file)], capsys) == (0, "", "")
+    assert run(["resnet18", "classes=10", "-o", str(file)], capsys)[:2] == (0, "")
     assert file.read_text(encoding="utf-8") == draw("resnet18 classes=10")
 
 
@@ -48,8 +48,8 @@ def test_every_option_arrives(capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["resnet18", "-o", "net.svgg"], "did you mean 'svg'"),
-        (["resnet18", "-o", "net"], "allowed: svg, png, pdf, html"),
+        (["resnet18", "-o", "net.svgg"], "Did you mean .svg?"),
+        (["resnet18", "-o", "net"], "-o net does not say what to write. Let it end in one of .svg, .png, .pdf, .html"),
         (["resnet18", "--format", "pgn"], "did you mean 'png'"),
         (["resnet18", "--detail", "op"], "did you mean 'ops'"),
         (["resnet18", "--theme", "blue"], "allowed: light, dark"),
@@ -95,7 +95,9 @@ def test_a_missing_chinese_font_is_said_and_not_drawn_as_boxes(chinese, capsys, 
     convert.draws_chinese.cache_clear()
     assert (code, out) == (0, "")
     assert converter.seen == draw("resnet18", lang="zh" if chinese else "en")
-    assert err == "" if chinese else (err.count("\n") == 1 and "没有安装含中文字符的字体" in err)
+    *notes, wrote = err.splitlines()
+    assert wrote.startswith(f"wrote {tmp_path / 'net.png'} (")
+    assert notes == [] if chinese else (len(notes) == 1 and "没有安装含中文字符的字体" in notes[0])
 
 
 def test_png_and_pdf(tmp_path):

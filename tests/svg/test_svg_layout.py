@@ -240,7 +240,7 @@ def test_what_strides_narrows_and_nothing_else_does(keys):
         if op.kind in ("conv", "max_pool", "avg_pool", "zero_pad", "linear", "se", "eca", "cbam"):
             bar = next(item for item in seen[op.name].items if isinstance(item, Shape))
             assert (bar.kind == "trapezoid") == (op.stride > 1), op
-            assert ("dilated" in bar.role) == (op.dilation > 1), op
+            assert ("dilated" in bar.role) == (max(op.dilation, op.gate.step) > 1), op
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

@@ -98,7 +98,12 @@ def open_bundle(path: str | Path) -> Bundle:
             files=found["files"],
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{path / MANIFEST} lacks or garbles {error}; use another copy") from error
+        raise BundleError(f"{path / MANIFEST} {wrong_fields(error)}. Use another copy.") from error
+
+
+def wrong_fields(error: Exception) -> str:
+    """What is wrong with the fields of a manifest whose reading ended with `error`, in own words."""
+    return f"lacks {error}" if isinstance(error, KeyError) else "holds fields of another kind than plusx writes"
 
 
 def is_bundle(path: str | Path) -> bool:

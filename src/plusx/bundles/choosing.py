@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from plusx.bundles.bundle import Bundle, is_bundle, open_bundle
+from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, wrong_fields
 from plusx.bundles.run import newest_checkpoint, read_checkpoint_dir, read_run
 from plusx.bundles.tensors import Tensors, bytes_to_tensors
 from plusx.errors import BundleError, SpecError, unknown
@@ -58,5 +58,5 @@ def open_weights(
             files={},
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{run.path / 'run.json'} lacks or garbles {error}; use another copy") from error
+        raise BundleError(f"{run.path / 'run.json'} {wrong_fields(error)}. Use another copy.") from error
     return bundle, bytes_to_tensors(files[name], str(path / name))

@@ -23,7 +23,7 @@ def tensors_to_bytes(tensors: Mapping[str, NDArray[np.generic]]) -> bytes:
         return save(rows)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         kinds = ", ".join(sorted({str(t.dtype) for t in rows.values()}))
-        raise BundleError(f"tensors of types {kinds} cannot be stored ({error}); convert them to float32") from error
+        raise BundleError(f"Tensors of types {kinds} cannot be stored. Convert them to float32.") from error
 
 
 def bytes_to_tensors(raw: bytes, name: str) -> Tensors:
@@ -34,4 +34,4 @@ def bytes_to_tensors(raw: bytes, name: str) -> Tensors:
     try:
         return load(raw)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{name} is not a readable safetensors file ({error}); use another copy") from error
+        raise BundleError(f"{name} is no whole safetensors file ({len(raw):,} bytes). Use another copy.") from error

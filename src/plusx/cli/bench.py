@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from plusx.cli.output import add_output, choose, emit
+from plusx.cli.output import add_output, choose_format, emit
 
 if TYPE_CHECKING:
     from plusx.deploy.benching import Line
@@ -30,12 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rounds", type=int, default=7, metavar="N", help="interleaved rounds (default 7)")
     add("--seconds", type=float, default=1.0, metavar="S", help="how long a round runs each (default 1)")
     add("--busy", action="store_true", help="measure although others keep the machine busy")
-    add("--format", default="table", metavar="|".join(FORMATS))
+    add("--format", metavar="|".join(FORMATS), help="default: as FILE ends, else table")
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    form = choose("format", args.format, FORMATS)
+    form = choose_format(args.format, args.output, FORMATS)
     from plusx.deploy.benching import bench, machine_line, network_line
 
     lines = bench(

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from plusx.cli.output import wrote
 from plusx.errors import DataError, unknown
 
 SUMMARY = "where a trained network looks, on the image"
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         left, top, right, bottom = cam.field(cam.peak())
         seen = f"seeing x {left:g} to {right:g}, y {top:g} to {bottom:g}"
         print(f"hottest around x {x:g}, y {y:g} of {image.shape[1]}x{image.shape[0]} px, {seen}")
-    print(out)
+    wrote(str(out), f"{image.shape[1]}x{image.shape[0]} pixels")
     return 0
 
 

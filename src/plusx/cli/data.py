@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from plusx.cli.output import add_output, choose, emit
+from plusx.cli.output import add_output, choose, choose_format, emit
 from plusx.errors import SpecError, unknown
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SUMMARY = "check images before training: unreadable, duplicate, leaking, odd, uneven"
 
 WAYS = ("check",)
+FORMATS = ("table", "json")
 MOST_SHOWN = 5
 """Findings of one kind in the table; --all and json have every one."""
 MOST_CLASSES = 20
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="exit 1 when one of these is found, else 0; KIND: a word of the table's first column",
     )
     add("--all", action="store_true", help=f"show every finding, not {MOST_SHOWN} of a kind")
-    add("--format", choices=("table", "json"), default="table")
+    add("--format", choices=FORMATS, help="default: as FILE ends, else table")
     add_output(parser)
 
 
@@ -54,6 +55,7 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.way not in WAYS:
         raise SpecError(unknown("way of plusx data", args.way, WAYS))
+    form = choose_format(args.format, args.output, FORMATS)
     from plusx.cli.progress import Indexing
     from plusx.data.check import KINDS, check
     from plusx.data.parts import one_line
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     for note in report.notes:
         print(f"note: {one_line(note)}", file=sys.stderr)
-    if args.format == "json":
+    if form == "json":
         emit(json.dumps({"data": args.where, **report.to_dict()}) + "\n", args.output)
     else:
         # names of files need be no text at all, and a terminal would obey what stands in them

@@ -10,7 +10,7 @@ from plusx.analysis.conditions import check, read_condition
 from plusx.analysis.diff import diff
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import read_network, read_size
-from plusx.cli.output import add_output, choose, emit, screen_width
+from plusx.cli.output import add_output, choose_format, emit, screen_width
 from plusx.errors import SpecError
 from plusx.i18n import translator
 from plusx.text.diff_table import diff_record, diff_table
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = 'two networks; quote each that has more than one word: plusx diff "resnet50 stem=deep" resnet50'
     parser.add_argument("networks", nargs="+", metavar="NETWORK", help=text)
     parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the first's preset's)")
-    parser.add_argument("--format", default="table", metavar="|".join(FORMATS))
+    parser.add_argument("--format", metavar="|".join(FORMATS), help="default: as FILE ends, else table")
     example = "exit 1 when this holds, like macs>+1%% or params>0; may be given again"
     parser.add_argument("--fail-if", action="append", default=[], metavar="CONDITION", help=example)
     add_output(parser)
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    form, lang = choose("format", args.format, FORMATS), language(args.lang)
+    form, lang = choose_format(args.format, args.output, FORMATS), language(args.lang)
     conditions = [read_condition(text) for text in args.fail_if]
     before, after = (read_network(words) for words in split(args.networks))
     found = diff(before, after, read_size(args.size))

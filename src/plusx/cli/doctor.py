@@ -12,18 +12,12 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from plusx import settings
+from plusx.errors import EXTRAS
 from plusx.runtime import processor
 
 SUMMARY = "this machine: processor, threads, extras, disk"
 
-EXTRAS = {
-    "train": ("torch", "torchvision"),
-    "log": ("tensorboard",),
-    "cpu": ("openvino",),
-    "export": ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"),
-    "draw": ("vl_convert",),
-    "parquet": ("pyarrow",),
-}
 BASE = ("numpy", "PIL", "simplejpeg", "safetensors", "rich")
 FAST_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 PACKAGES = {"PIL": "pillow"}
@@ -51,16 +45,14 @@ def run(args: argparse.Namespace) -> int:
 def examine() -> dict[str, object]:
     """Everything `doctor` prints. Nothing heavy is imported: versions come from the packages' metadata."""
     flags = processor.flags()
-    cache = Path(
-        os.environ.get("PLUSX_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "plusx"
-    )
+    cache = settings.cache_dir()
     return {
         "plusx": metadata.version("plusx"),
         "python": sys.version.split()[0],
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": processor.name(),
         "cores": processor.cores(),
-        "threads": os.environ.get("PLUSX_THREADS") or os.environ.get("OMP_NUM_THREADS") or "all cores",
+        "threads": settings.threads() or os.environ.get("OMP_NUM_THREADS") or "all cores",
         "fast paths": ", ".join(flag for flag in FAST_FLAGS if flag in flags) or "none known",
         "training in": "bf16 autocast, channels_last"
         if processor.multiplies_bf16()

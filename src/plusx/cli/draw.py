@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from pathlib import Path
 
 from plusx.cli.languages import language
 from plusx.cli.networks import add_network, read_network, read_size
-from plusx.cli.output import add_output, choose
-from plusx.errors import PlusxError, SpecError
-from plusx.i18n import translate
+from plusx.cli.output import add_output, choose_format, is_stdout, write_whole, wrote
+from plusx.errors import SpecError
+from plusx.i18n import bytes_text, translate
 from plusx.reports.network_page import html
 from plusx.svg.fonts import is_cjk
 from plusx.svg.render import DETAILS, draw
@@ -37,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    form = _format(args.format, args.output)
+    form = choose_format(args.format, args.output, FORMATS)
     lang = language(args.lang)
     network, size = read_network(args.network), read_size(args.size)
     diff = None if args.diff is None else read_network(_words(args.diff))
@@ -66,21 +65,10 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _format(written: str | None, output: str | None) -> str:
-    """The format asked for, else the one that the file's name ends in."""
-    if written is not None:
-        return choose("format", written, FORMATS)
-    if output is None or output == "-":
-        return "svg"
-    return choose("format", Path(output).suffix.removeprefix(".").lower(), FORMATS)
-
-
 def _write(data: bytes, output: str | None) -> int:
-    if output is not None and output != "-":
-        try:
-            Path(output).write_bytes(data)
-        except OSError as error:
-            raise PlusxError(f"{output} cannot be written: {error.strerror}; name another FILE") from None
+    if not is_stdout(output):
+        write_whole(str(output), data)
+        wrote(str(output), bytes_text(len(data)))
         return 0
     sys.stdout.flush()
     sys.stdout.buffer.write(data)

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from plusx.cli.output import counted, wrote
 from plusx.errors import SpecError
 
 SUMMARY = "feature vectors of images"
@@ -40,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
 
     path = Path(args.output)
     if path.suffix not in (".npy", ".parquet"):
-        raise SpecError(f"-o {args.output}, must end in .npy or .parquet")
+        raise SpecError(
+            f"-o {args.output} does not end in .npy or .parquet, the two kinds that are written. Name it so."
+        )
     tally = Tally()
     items = peeked(shard(find(args.paths, tally), args.shard))
     made = embedder(
@@ -54,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     meter.close()
     if words := tally.words():
         print(f"note: {words}", file=sys.stderr)
-    print(f"{args.output}  {meter.n} x {made.width}")
+    beside = f", named in {path.with_suffix('.csv')}" if path.suffix == ".npy" else ""
+    wrote(args.output, f"{counted(meter.n, 'row')} of {made.width} numbers{beside}")
     if meter.good < meter.n:
         print(f"plusx: {meter.n - meter.good} of {meter.n} could not be read; the file says why", file=sys.stderr)
     return 0 if meter.good else NOTHING_WORKED

@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plusx.cli.data import add_columns
-from plusx.cli.output import add_output, emit
+from plusx.cli.output import add_output, choose_format, emit
 
 if TYPE_CHECKING:
     from plusx.metrics import Evaluation
 
 SUMMARY = "measure a trained network on images"
+FORMATS = ("table", "json")
 MOST_CLASSES, MOST_PAIRS, MOST_LETTERS = 16, 10, 8
 """What --confusion shows: classes in the matrix, pairs below it, letters of a column's head."""
 
@@ -41,11 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", metavar="auto|cpu|cuda|mps")
     add("--threads", type=int, metavar="N", help="threads that compute (default: as in training)")
     add("--workers", type=int, metavar="N", help="threads that read images (default: one a core)")
-    add("--format", choices=("table", "json"), default="table")
+    add("--format", choices=FORMATS, help="default: as FILE ends, else table")
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    form = choose_format(args.format, args.output, FORMATS)
     from plusx.bundles import open_weights
     from plusx.cli.progress import Indexing
     from plusx.runtime.processor import cores
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if not world.first:
         return 0
-    if args.format == "table":
+    if form == "table":
         lines = table(found, len(data.skipped)) + (confusion_table(found) if args.confusion else [])
         return emit("\n".join(lines) + "\n", args.output)
     head = {"schema": "plusx.evaluation/1", "source": args.source, "weights": args.weights, "step": step}

@@ -8,7 +8,7 @@ import json
 from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
-from plusx.cli.output import add_output, choose, emit, screen_width
+from plusx.cli.output import add_output, choose_format, emit, screen_width
 from plusx.i18n import translator
 from plusx.text.alignment import paragraph
 from plusx.text.network_explanation import Topic, explain_network
@@ -23,13 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     parser.add_argument("--op", metavar="NAME", help="one stage, block or op: layer2, layer2.0, layer2.0.conv2")
     parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the preset's)")
-    parser.add_argument("--format", default="text", metavar="|".join(FORMATS))
+    parser.add_argument("--format", metavar="|".join(FORMATS), help="default: as FILE ends, else text")
     add_output(parser)
     add_language(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    form, say = choose("format", args.format, FORMATS), translator(language(args.lang))
+    form, say = choose_format(args.format, args.output, FORMATS), translator(language(args.lang))
     analysis = analyse(read_network(args.network), read_size(args.size))
     topics = explain_part(analysis, args.op) if args.op else explain_network(analysis)
     topics = [Topic(say(topic.title), [say(line) for line in topic.lines]) for topic in topics]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from plusx.cli.output import counted, wrote
+
 SUMMARY = "a trained network for OpenVINO, ONNX, torch.export and model servers"
 
 
@@ -57,5 +59,6 @@ def run(args: argparse.Namespace) -> int:
         args.accept_drop,
     )
     made = export(args.source, order, args.output, say=lambda line: print(line, file=sys.stderr))
+    wrote(str(made.path), counted(len(made.files), "file"))
     print(made.path)
     return 0

@@ -8,7 +8,7 @@ import json
 from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
-from plusx.cli.output import add_output, choose, emit, screen_width
+from plusx.cli.output import add_output, choose_format, emit, screen_width
 from plusx.i18n import translator
 from plusx.text.geometry_table import geometry_record, geometry_table
 
@@ -19,13 +19,13 @@ FORMATS = ("table", "markdown", "json")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the preset's)")
-    parser.add_argument("--format", default="table", metavar="|".join(FORMATS))
+    parser.add_argument("--format", metavar="|".join(FORMATS), help="default: as FILE ends, else table")
     add_output(parser)
     add_language(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    form, lang = choose("format", args.format, FORMATS), language(args.lang)
+    form, lang = choose_format(args.format, args.output, FORMATS), language(args.lang)
     analysis = analyse(read_network(args.network), read_size(args.size))
     if form == "json":
         return emit(json.dumps(geometry_record(analysis), ensure_ascii=False, indent=1) + "\n", args.output)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from plusx import settings
 from plusx.cli.output import choose
-from plusx.i18n import LANGUAGES, preferred
+from plusx.i18n import LANGUAGES
 
 
 def add_language(parser: argparse.ArgumentParser) -> None:
@@ -17,4 +18,4 @@ def language(written: str | None) -> str:
     """The language asked for with --lang, else with PLUSX_LANG (`zh_CN.UTF-8` counts as zh). Raises SpecError."""
     if written is not None:
         return choose("language", written, LANGUAGES)
-    return preferred()
+    return settings.language()

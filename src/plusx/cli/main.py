@@ -7,12 +7,15 @@ so `plusx show` starts without numpy or torch. argparse rather than a library: i
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from importlib import import_module
-from typing import Any, NoReturn
+from types import TracebackType
 
-from plusx.errors import PlusxError, SpecError, unknown
+from plusx import settings
+from plusx.cli.parser import Parser
+from plusx.errors import PlusxError, RunError, SpecError, missing, unknown
 
 COMMANDS = {
     "show": "a network as a table: layers, sizes, fields, parameters, multiply-adds",
@@ -38,18 +41,6 @@ COMMANDS = {
 GLOBAL = "everywhere: --lang en|zh (PLUSX_LANG), --debug for tracebacks. NETWORK: a preset and key=value words, a .toml or .json file, a bundle or a run."
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse whose complaint is one line in plusx's form."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SpecError(f"{message}; {self.prog} --help tells how")
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            name = action.option_strings[-1] if action.option_strings else action.dest
-            raise SpecError(unknown(name, str(value), [str(choice) for choice in action.choices]))
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 a gate said no, 2 bad input, 3 failed at work, 130/143 signals."""
     words = sys.argv[1:] if argv is None else argv
@@ -66,25 +57,75 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away: nothing to say, nobody to say it to
         sys.stdout = open(os.devnull, "w")
         return 0
-    except KeyboardInterrupt:
-        return _fail("stopped", 130, lang)
-    except ModuleNotFoundError as error:
-        if debug:
+    except (KeyboardInterrupt, ImportError, OSError, MemoryError, RuntimeError) as error:
+        known = explained(error)
+        if known is None or (debug and not isinstance(error, KeyboardInterrupt)):
             raise
-        return _fail(
-            f"{error.name} is not installed; pip install 'plusx[train]' brings what this command needs", 2, lang
-        )
-    except OSError as error:
-        if debug:
-            raise
+        return _fail(*known, lang)
+
+
+def explained(error: BaseException) -> tuple[str, int] | None:
+    """Text and exit code for what the system, an import or a user stopped; None for what only a traceback explains."""
+    if isinstance(error, KeyboardInterrupt):
+        # OpenBLAS, refused a thread while numpy is imported, sends SIGINT to its own process
+        if "numpy" in _modules(error.__traceback__) and _threads_refused():
+            return _NO_THREADS, RunError.exit_code
+        return "stopped", 130
+    if isinstance(error, ImportError) and (error.name or "plusx").partition(".")[0] == "plusx":
+        return None
+    if isinstance(error, ModuleNotFoundError):
+        return str(missing(error.name or "a package")), 2
+    if isinstance(error, ImportError):
+        name = (error.name or "a package").partition(".")[0]
+        return f"{name} is installed but does not load. Install it again, or raise the memory limit (ulimit -v).", 3
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this. Use a smaller --batch, size or network.", RunError.exit_code
+    if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        return _fail(f"{error.strerror or error}{where}; nothing was lost", 3, lang)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"The disk is full{where}. Free some space and run the same command again.", RunError.exit_code
+        return f"The system refused{where}: {error.strerror or type(error).__name__}.", RunError.exit_code
+    return (_NO_THREADS, RunError.exit_code) if "start new thread" in str(error) else None
+
+
+_NO_THREADS = (
+    "The system gives this process no more threads. Raise the limit (ulimit -u), or set PLUSX_THREADS=1, "
+    "OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1."
+)
+
+
+def _modules(trace: TracebackType | None) -> set[str]:
+    """The packages whose code was running."""
+    found: set[str] = set()
+    while trace is not None:
+        found.add(str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0])
+        trace = trace.tb_next
+    return found
+
+
+def _threads_refused() -> bool:
+    """Whether a thread for each core can't be started here."""
+    import threading
+
+    end = threading.Event()
+    try:
+        for _ in range(os.cpu_count() or 1):
+            threading.Thread(target=end.wait, daemon=True).start()
+    except RuntimeError:
+        return True
+    finally:
+        end.set()
+    return False
 
 
 def _run(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help", "help"):
+    if not words or words in (["-h"], ["--help"], ["help"]):
         print(overview())
         return 0
+    if words[0] in ("-h", "--help", "help"):  # plusx help show
+        words = [*words[1:2], "--help"]
+    elif words[1:] == ["help"]:  # plusx show help
+        words = [words[0], "--help"]
     if words[0] == "--version":
         from plusx import __version__
 
@@ -94,15 +135,17 @@ def _run(words: list[str]) -> int:
     if name not in COMMANDS:
         raise SpecError(unknown("command", name, COMMANDS))
     module = import_module(f"plusx.cli.{name}")
-    parser = Parser(prog=f"plusx {name}", description=COMMANDS[name], epilog=GLOBAL, allow_abbrev=False)
+    parser = Parser(f"plusx {name}", COMMANDS[name], GLOBAL)
     module.add_arguments(parser)
     options = {string for action in parser._actions for string in action.option_strings}
     if "--lang" not in options:
         parser.add_argument("--lang", choices=LANGUAGES, help=argparse.SUPPRESS)
     parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
-    args, rest = parser.parse_known_intermixed_args(words[1:])
-    if rest:
-        raise SpecError(unknown(f"word for plusx {name}", rest[0], sorted(options - {"-h", "--help", "--debug"})))
+    args = parser.read(words[1:])
+    if getattr(args, "output", None) is not None:
+        from plusx.cli.output import check_output
+
+        check_output(args.output, is_folder=name == "export")
     return module.run(args)
 
 
@@ -116,7 +159,7 @@ def _language(words: list[str]) -> str:
             return after
         if word.startswith("--lang=") and word.removeprefix("--lang=") in LANGUAGES:
             return word.removeprefix("--lang=")
-    wanted = os.environ.get("PLUSX_LANG", "en")[:2]
+    wanted = settings.language()
     return wanted if wanted in LANGUAGES else "en"
 
 

@@ -43,8 +43,8 @@ def _spec_of_directory(path: Path) -> ResNetSpec:
         if file.is_file() and file.stat().st_size <= MOST_BYTES:
             try:
                 return ResNetSpec.from_dict(json.loads(file.read_text(encoding="utf-8"))["spec"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise BundleError(f"{file} holds no spec ({error}); give a bundle or a run that plusx wrote") from None
+            except (ValueError, KeyError, TypeError):
+                raise BundleError(f"{file} holds no spec. Give a bundle or a run that plusx wrote.") from None
     raise BundleError(
         f"{path} is neither a bundle nor a run (no bundle.json, no run.json); give a preset, a file or a bundle"
     )

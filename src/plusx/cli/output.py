@@ -1,15 +1,21 @@
-"""Where a command's result goes."""
+"""Where a command's result goes: the option -o of all commands, and the format that a file's name asks for."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from plusx.errors import SpecError, unknown
+from plusx import settings
+from plusx.errors import RunError, SpecError, nearest, unknown
+
+TEXT = ("table", "text")
+"""Formats for people, as NAME.txt holds them."""
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -26,19 +32,108 @@ def choose(what: str, word: str, allowed: Sequence[str]) -> str:
 
 def screen_width(output: str | None = None) -> int | None:
     """Columns that tables and paragraphs may take: the terminal's, or COLUMNS where it is set; None for a pipe or a file."""
-    columns = os.environ.get("COLUMNS", "")
-    if output is not None or not (sys.stdout.isatty() or (columns.isdecimal() and int(columns) > 0)):
+    if not is_stdout(output):
         return None
-    return shutil.get_terminal_size().columns  # COLUMNS comes before the terminal's own answer
+    return settings.columns() or (shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+
+
+def choose_format(written: str | None, output: str | None, formats: Sequence[str]) -> str:
+    """The format asked for with --format, else the one that FILE ends in, else the first of `formats`.
+
+    Raises SpecError for a format or an ending that the command does not write, and where the two differ.
+    """
+    to_file = not is_stdout(output) and not _is_special(str(output))
+    suffix = Path(str(output)).suffix.lower() if to_file else ""
+    meant = {ending(form): form for form in reversed(formats)}.get(suffix)
+    if written is not None:
+        choose("format", written, formats)
+        if meant is not None and ending(written) != suffix:
+            raise SpecError(f"-o {output} ends in {suffix}, but --format {written} was asked for. Change one of them.")
+        return written
+    if not suffix and (not to_file or formats[0] in TEXT):
+        return formats[0]
+    if meant is None:
+        endings = list(dict.fromkeys(map(ending, formats)))
+        near = nearest(suffix, endings)
+        hint = f" Did you mean {near}?" if near else ""
+        what = f"ends in {suffix}, which is not written here" if suffix else "does not say what to write"
+        raise SpecError(f"-o {output} {what}.{hint} Let it end in one of {', '.join(endings)}.")
+    return meant
+
+
+def ending(form: str) -> str:
+    """How the name of a file of that format ends.
+
+    >>> ending("table"), ending("markdown"), ending("csv")
+    ('.txt', '.md', '.csv')
+    """
+    return ".txt" if form in (*TEXT, "torch") else {"markdown": ".md"}.get(form, f".{form}")
+
+
+def check_output(output: str, is_folder: bool = False) -> None:
+    """Refuse, before any work, an -o that cannot be written. No command makes the folders above it. Raises SpecError."""
+    if is_stdout(output):
+        return
+    path = Path(output)
+    parent, why = path.parent, ""
+    if not parent.exists():
+        why = f"there is no folder {parent}. Make it first, or choose another place"
+    elif not parent.is_dir():
+        why = f"{parent} is not a folder. Choose another place"
+    elif path.is_dir() and not is_folder:
+        why = f"it is a folder. Name a file, like {path / 'NAME'}"
+    elif not os.access(path if path.exists() else parent, os.W_OK):
+        why = "the system does not allow it. Choose another place"
+    if why:
+        raise SpecError(f"-o {output} cannot be written: {why}.")
+
+
+def is_stdout(output: str | None) -> bool:
+    return output is None or output == "-"
 
 
 def emit(text: str, output: str | None) -> int:
-    """Writes the text to a file, or to stdout; returns the exit code 0. Raises SpecError when the file cannot be."""
-    if output is None:
+    """Writes the text to a file, or to stdout; returns the exit code 0. Raises SpecError, RunError."""
+    if is_stdout(output):
         sys.stdout.write(text)
         return 0
-    try:
-        Path(output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SpecError(f"-o {output}, cannot be written ({error.strerror}); choose another place") from None
+    write_whole(str(output), text.encode("utf-8", "surrogateescape"))
+    wrote(str(output), counted(text.count("\n"), "line"))
     return 0
+
+
+def write_whole(output: str, data: bytes) -> None:
+    """Writes a file so that it holds all of `data`, or what it held before. Raises SpecError, RunError."""
+    path = Path(os.path.realpath(output))
+    aside = path if _is_special(output) else path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_bytes(data)
+        if aside != path:
+            aside.replace(path)
+    except OSError as error:
+        if aside != path:
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunError(f"-o {output} cannot be written: the disk is full. Free some space.") from None
+        raise SpecError(f"-o {output} cannot be written ({error.strerror}). Choose another place.") from None
+
+
+def wrote(output: str, what: str) -> None:
+    """Says on stderr what a command has written: every -o ends with this line."""
+    print(f"wrote {output} ({what})", file=sys.stderr)
+
+
+def counted(n: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _is_special(output: str) -> bool:
+    """Whether it is a device or a pipe, as /dev/stdout."""
+    path = Path(output)
+    return path.exists() and not path.is_file() and not path.is_dir()

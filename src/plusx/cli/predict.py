@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plusx.errors import DataError, SpecError
+from plusx.cli.output import choose_format, counted, is_stdout, wrote
+from plusx.errors import DataError, RunError, SpecError
 
 if TYPE_CHECKING:
     from plusx.runtime import Item, Prediction, Predictor
@@ -65,11 +66,11 @@ def run(args: argparse.Namespace) -> int:
     from plusx.runtime.inputs import find, is_countable
     from plusx.runtime.rows import same
 
-    form = format_of(args)
-    check(args)
+    form = choose_format(args.format, args.output, FORMATS)
+    check(args, form)
     # a walk beforehand, for the bar and the table's first column; names alone cost little
     wanted = is_countable(args.paths) and (form == "table" or sys.stderr.isatty())
-    total, width = counted(shard(find(args.paths), args.shard)) if wanted else (None, 0)
+    total, width = measured(shard(find(args.paths), args.shard)) if wanted else (None, 0)
     predictor = open_predictor(args, total)
     tally = Tally()
     items = peeked(shard(find(args.paths, tally), args.shard))
@@ -90,14 +91,19 @@ def run(args: argparse.Namespace) -> int:
     meter.close()
     if words := tally.words():
         print(f"note: {words}", file=sys.stderr)
-    if sorter is not None and sorter.failed:
-        print(f"plusx: {len(sorter.failed)} could not be copied, the first: {sorter.failed[0]}", file=sys.stderr)
+    if not is_stdout(args.output):
+        wrote(args.output, counted(n, "row"))
     if good < n:
         print(f"plusx: {n - good} of {n} could not be read; their rows say why", file=sys.stderr)
+    if sorter is not None and sorter.failed:
+        raise RunError(
+            f"{counted(len(sorter.failed), 'image')} could not be copied into {args.sort_into}, the first: "
+            f"{sorter.failed[0]}. Mend this and run the command again; what was copied is not copied twice."
+        )
     return 0 if good or not n else NOTHING_WORKED
 
 
-def counted(items: Iterable[Item]) -> tuple[int, int]:
+def measured(items: Iterable[Item]) -> tuple[int, int]:
     """How many there are, and the length of the longest name."""
     n = width = 0
     for item in items:
@@ -147,18 +153,11 @@ def shard(items: Iterator[Item], words: str | None) -> Iterator[Item]:
     return islice(items, int(first) - 1, None, int(of))
 
 
-def format_of(args: argparse.Namespace) -> str:
-    """What was asked for, else what the file's name says, else a table."""
-    suffix = Path(args.output).suffix[1:].lower() if args.output else ""
-    return args.format or (suffix if suffix in FORMATS else "table")
-
-
-def check(args: argparse.Namespace) -> None:
+def check(args: argparse.Namespace, form: str) -> None:
     """Refuse words that would do nothing. Raises SpecError."""
-    form = format_of(args)
-    if args.resume and (args.output is None or form not in ("csv", "jsonl")):
+    if args.resume and (is_stdout(args.output) or form not in ("csv", "jsonl")):
         raise SpecError("--resume continues a file; write -o FILE.csv or -o FILE.jsonl")
-    if form == "parquet" and args.output is None:
+    if form == "parquet" and is_stdout(args.output):
         raise SpecError("--format parquet is no text; write -o FILE.parquet")
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise SpecError(f"--threshold {args.threshold}, must be a probability from 0 to 1")

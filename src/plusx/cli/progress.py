@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from plusx import settings
 from plusx.i18n import duration
 from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Started, Step
 
@@ -110,7 +111,7 @@ class Bar(Lines):
                    "{task.fields[rate]} images/s", "{task.fields[left]} left")  # fmt: skip
         self.progress = Progress(
             TextColumn(columns[0]), BarColumn(bar_width=24), *(TextColumn(text) for text in columns[1:]),
-            console=Console(file=self.stream), refresh_per_second=5, transient=True,
+            console=Console(file=self.stream, no_color=settings.no_color()), refresh_per_second=5, transient=True,
         )  # fmt: skip
         fields: dict[str, Any] = {
             "epoch": "…",

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.training.recipe import preset
+    from plusx.training.recipe_keys import KEYS
     from plusx.training.recipes import NAMES
 
     names = NAMES if args.name is None else (args.name,)
@@ -27,7 +28,8 @@ def run(args: argparse.Namespace) -> int:
         print(_table(recipes))
     else:
         print(f"{contract(args.name)}\n")
-        print("\n".join(f"{key:<16}{_shown(value)}" for key, value in recipes[args.name].items() if key != "name"))
+        rows = [[key, _shown(value), KEYS[key].meaning] for key, value in recipes[args.name].items() if key != "name"]
+        print("\n".join(_aligned(rows)))
     return 0
 
 
@@ -38,11 +40,18 @@ def contract(name: str) -> str:
 
 def _table(recipes: dict[str, dict[str, Any]]) -> str:
     keys = [key for key in next(iter(recipes.values())) if key != "name"]
-    rows = [["", *recipes], *([key, *(_shown(values[key]) for values in recipes.values())] for key in keys)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    from plusx.training.recipe_keys import KEYS
+
+    cells = ([key, *(_shown(values[key]) for values in recipes.values()), KEYS[key].meaning] for key in keys)
+    lines = _aligned([["", *recipes, ""], *cells])
     heads = [f"{contract(name).splitlines()[0]}" for name in recipes]
-    return "\n".join([*heads, "", *lines, "", "change any: plusx train … --recipe 'default epochs=20 lr=0.02'"])
+    way = "change any: plusx train … --epochs 20 --lr 0.02, or --recipe 'epochs=20 flip=no' for every key"
+    return "\n".join([*heads, "", *lines, "", way])
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _shown(value: Any) -> str:

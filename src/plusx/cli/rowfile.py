@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from plusx.cli.output import is_stdout
 from plusx.errors import DataError
 from plusx.runtime import Item, Prediction
 from plusx.runtime.quiet import missing
@@ -20,7 +21,8 @@ class RowFile:
     """Takes rows as they come and writes each at once, so that a kill loses at most the row that was being written."""
 
     def __init__(self, output: str | None, form: str, columns: int, again: bool, width: int = 0) -> None:
-        self.output, self.form, self.columns, self.again, self.width = output, form, columns, again, width
+        self.output = None if is_stdout(output) else output
+        self.form, self.columns, self.again, self.width = form, columns, again, width
         self.stream: IO[str] = sys.stdout
         self.parquet: Parquet | None = None
 
@@ -59,7 +61,9 @@ class RowFile:
         try:
             return Path(str(self.output)).open(mode, encoding="utf-8", errors="surrogateescape", newline="\n")
         except OSError as error:
-            raise DataError(f"-o {self.output}, cannot be written ({error.strerror}); choose another place") from error
+            raise DataError(
+                f"-o {self.output} cannot be written ({error.strerror or 'the system refused'}). Choose another place."
+            ) from error
 
 
 def table_line(row: Prediction, width: int) -> str:
@@ -86,7 +90,9 @@ class Parquet:
         try:
             self.file = pyarrow.parquet.ParquetWriter(output, self.schema)
         except OSError as error:
-            raise DataError(f"-o {output}, cannot be written ({error}); choose another place") from error
+            raise DataError(
+                f"-o {output} cannot be written ({error.strerror or 'the system refused'}). Choose another place."
+            ) from error
         self.columns, self.waiting = columns, list[dict[str, Any]]()
 
     def write(self, row: Prediction) -> None:

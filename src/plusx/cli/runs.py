@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plusx.cli.languages import add_language, language
-from plusx.cli.output import add_output, choose, emit
+from plusx.cli.output import add_output, choose, choose_format, emit
 
 if TYPE_CHECKING:
     from plusx.bundles.runs import RunRow
@@ -29,13 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "newest: began last; accuracy: best first; time: longest first; name"
     add("--sort", default="newest", metavar="|".join(SORTS), help=text)
     add("--report", action="store_true", help="write report.html of each run again")
-    add("--format", default="table", metavar="|".join(FORMATS))
+    add("--format", metavar="|".join(FORMATS), help="default: as FILE ends, else table")
     add_output(parser)
     add_language(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    form, order, lang = choose("format", args.format, FORMATS), choose("order", args.sort, SORTS), language(args.lang)
+    form, order, lang = (
+        choose_format(args.format, args.output, FORMATS),
+        choose("order", args.sort, SORTS),
+        language(args.lang),
+    )
     from plusx.bundles.runs import find_runs, look
 
     rows = ordered([look(path) for path in find_runs(args.where)], order)

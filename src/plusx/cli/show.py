@@ -7,7 +7,7 @@ import argparse
 from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
-from plusx.cli.output import add_output, choose, emit, screen_width
+from plusx.cli.output import add_output, choose, choose_format, emit, screen_width
 from plusx.errors import SpecError
 from plusx.i18n import translator
 from plusx.text.entries import DETAILS
@@ -21,13 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the preset's)")
     parser.add_argument("--detail", metavar="|".join(DETAILS), help="default: blocks for people, ops for json and csv")
-    parser.add_argument("--format", default="table", metavar="|".join(FORMATS), help="torch: what print(net) would say")
+    parser.add_argument(
+        "--format",
+        metavar="|".join(FORMATS),
+        help="default: as FILE ends, else table; torch: what print(net) would say",
+    )
     add_output(parser)
     add_language(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    form = choose("format", args.format, FORMATS)
+    form = choose_format(args.format, args.output, FORMATS)
     lang = language(args.lang)
     spec = read_network(args.network)
     if form == "torch":

@@ -21,8 +21,22 @@ if TYPE_CHECKING:
 
 SUMMARY = "train a network on images"
 
-_FRESH = ("network", "recipe", "out", "seed", "weights", "val_split", "minutes", "precision", "class_weights",
-          "path_column", "label_column")  # fmt: skip
+_RECIPE_KEYS = ("epochs", "lr", "batch", "size")
+"""Keys of the recipe that are options as well, because people type them so."""
+_FRESH = (
+    "network",
+    "recipe",
+    *_RECIPE_KEYS,
+    "out",
+    "seed",
+    "weights",
+    "val_split",
+    "minutes",
+    "precision",
+    "class_weights",
+    "path_column",
+    "label_column",
+)
 """What makes a run what it is, so it cannot be said again when one is resumed."""
 
 
@@ -43,8 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--recipe",
         metavar="'NAME k=v …'",
-        help="a recipe and changes to it, e.g. 'default epochs=20 lr=0.02'; plusx recipes lists them",
+        help="a recipe and changes to it, e.g. 'default flip=no ema=0.99'; without a name the data's own; "
+        "plusx recipes explains the keys",
     )
+    add("--epochs", type=int, metavar="N", help="how often every image is seen, in place of the recipe's")
+    add("--lr", type=float, metavar="LR", help="the highest learning rate, in place of the recipe's")
+    add("--batch", type=int, metavar="N", help="images a step, in place of the recipe's")
+    add("--size", type=int, metavar="PX", help="side of a training image, in place of the recipe's")
     add("--out", metavar="DIR", help="the run's directory; default runs/NETWORK-DATA-001 and so on")
     add("--resume", metavar="RUN", help="go on with an interrupted run, as if nothing had happened")
     add("--weights", metavar="BUNDLE", help="start from a bundle or run of your own")
@@ -78,7 +97,11 @@ def run(args: argparse.Namespace) -> int:
         again = [name for name in _FRESH if getattr(args, name) not in (None, [])]
         if again:
             words = ", ".join("NETWORK" if name == "network" else f"--{name.replace('_', '-')}" for name in again)
-            raise SpecError(f"--resume {args.resume} beside {words}, takes these from the run itself; leave them out")
+            longer = f" To train for more epochs: plusx train --weights {shlex.quote(args.resume)} --epochs …"
+            raise SpecError(
+                f"--resume {args.resume} beside {words}, takes these from the run itself. Leave them out."
+                + (longer if args.epochs is not None or args.recipe is not None else "")
+            )
         return _work(resume(args.resume, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
     if restarted() and world.from_first(_begun_by(sys.argv, args.out)):
         return _work(resume(args.out, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
@@ -87,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     events = fit(
         _network(args.network),
         args.data,
-        args.recipe,
+        recipe_text(args),
         args.out,
         seed=args.seed if args.seed is not None else 0,
         weights=args.weights,
@@ -102,6 +125,22 @@ def run(args: argparse.Namespace) -> int:
         command=sys.argv,
     )
     return _work(events, stop, screen, world.first)
+
+
+def recipe_text(args: argparse.Namespace) -> str | None:
+    """What --recipe says, and --epochs, --lr, --batch and --size behind it. Raises SpecError where both name a key."""
+    said = {word.partition("=")[0] for word in (args.recipe or "").split()}
+    words: list[str] = []
+    for key in (*_RECIPE_KEYS, "precision", "class_weights"):
+        value = getattr(args, key)
+        if value is None:
+            continue
+        if key in said:
+            option = f"--{key.replace('_', '-')} {value}"
+            raise SpecError(f"{option} and {key}= in --recipe {args.recipe!r} set the same thing. Leave one out.")
+        if key in _RECIPE_KEYS:
+            words.append(f"{key}={value}")
+    return " ".join([*([] if args.recipe is None else [args.recipe]), *words]) or None
 
 
 def _begun_by(command: list[str], out: str | None) -> bool:
@@ -172,6 +211,7 @@ def _print_result(finished: Finished, screen: Lines) -> None:
             ),
         ]
     rows += [
+        *([("report", str(finished.run / "report.html"))] if (finished.run / "report.html").is_file() else []),
         ("time", duration(finished.seconds)),
         *([("saved", screen.saved())] if screen.written else []),
         ("next", f"plusx predict {shlex.quote(str(finished.run))} IMAGE …"),

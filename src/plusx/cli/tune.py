@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from plusx.runtime.tuning import tune
+    from plusx.runtime.tuning import figure_text, tune
 
     found = tune(
         args.source,
@@ -26,5 +26,8 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         say=lambda line: print(line, file=sys.stderr),
     )
-    print(f"{found.plan}: {found.figure:.4g} {found.unit}")
+    sys.stderr.flush()
+    print(
+        f"chosen: {found.plan}, {figure_text(found.figure)} {found.unit} (the best of {len(found.tried)}, kept in {args.source})"
+    )
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from plusx.cli.output import counted, wrote
 from plusx.errors import SpecError, WeightsError, unknown
 
 SUMMARY = "say what a weights file is, or cut it"
@@ -55,7 +56,7 @@ def cut(args: argparse.Namespace) -> int:
     tensors = {key: tensor.contiguous() for key, tensor in kept.items()}
     write_file(out, save(tensors, {"format": "pt", "plusx.spec": str(spec)}))
     print(f"{spec}: {feature_info(spec, args.until)}")
-    print(f"{out}: {len(kept)} of {len(state)} tensors")
+    wrote(args.output, f"{len(kept)} of {counted(len(state), 'tensor')}")
     if network is None and spec.block == "bottleneck":
         print("the field is that of a stride in the 3x3, which shapes do not tell; --network says otherwise")
     return 0

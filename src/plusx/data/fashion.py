@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from plusx import settings
 from plusx.data.idx import read_idx
 from plusx.data.indexing import Progress
 from plusx.data.parts import Part, Parts, Source, in_range, memory_part
@@ -76,7 +77,7 @@ def download(url: str, target: Path, sha256: str) -> None:
 
     name = target.name
     way_out = "or install Debian's package dataset-fashion-mnist, or name a folder that holds the four files"
-    if os.environ.get("PLUSX_OFFLINE", "") not in ("", "0"):
+    if settings.offline():
         raise DataError(f"{name} is not here and PLUSX_OFFLINE is set; unset it, {way_out}")
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:

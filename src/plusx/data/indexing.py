@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from plusx import settings
+
 Progress = Callable[[int, int], None]  # done, of how many
 A = TypeVar("A")
 B = TypeVar("B")
@@ -33,7 +35,7 @@ def each(look: Callable[[A], B], items: Sequence[A], progress: Progress | None =
         return answer
 
     # more threads than cores gain nothing: decoding holds a core each
-    workers = max(1, int(os.environ.get("PLUSX_THREADS") or 0) or min(os.cpu_count() or 1, 16))
+    workers = settings.threads() or min(os.cpu_count() or 1, 16)
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(one, items))
 

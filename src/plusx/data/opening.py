@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +16,7 @@ from plusx.data.indexing import Progress
 from plusx.data.kinds import find_parts
 from plusx.data.parts import Parts
 from plusx.errors import DataError
-
-
-def cache_dir() -> Path:
-    """Where plusx keeps what it can make again: PLUSX_CACHE, else XDG_CACHE_HOME/plusx, else ~/.cache/plusx."""
-    if own := os.environ.get("PLUSX_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plusx"
+from plusx.settings import cache_dir
 
 
 def open_data(

@@ -67,14 +67,14 @@ def bench(
     `against` None is torch:fp32 where torch is installed, else openvino:fp32.
     Raises RunError when the machine is busy (unless `busy`), SpecError, BundleError, MissingExtra.
     """
-    if not busy:
-        require_idle()
     bundle = open_bundle(source)
     others = against or (["torch:fp32"] if installed("torch") else ["openvino:fp32"])
     plans = [_plan(bundle, engine, precision, threads), *(_plan(bundle, *_words(text), threads) for text in others)]
     names = [f"{plan.engine} {plan.precision}" for plan in plans]
     if len(set(names)) < len(names):
         raise SpecError(f"--against {' '.join(others)}, compares {names[0]} with itself; name another engine:precision")
+    if not busy:  # after what can be said at once: a busy machine may have to be waited for
+        require_idle()
     engines = {name: _open(bundle, plan) for name, plan in zip(names, plans, strict=True)}
     images = noise(
         bundle.preprocessing.crop_px or 224, bundle.preprocessing.channels, max(plan.batch for plan in plans)

@@ -21,6 +21,7 @@ from plusx.deploy.proof_images import Images, calibration_images, proof_images
 from plusx.deploy.reference import Reference
 from plusx.deploy.targets import TARGETS, Source, Target
 from plusx.errors import BundleError, GateError, SpecError, unknown
+from plusx.runtime.lowering import output_name
 from plusx.runtime.plan import PRECISIONS
 from plusx.specs import ResNetSpec
 
@@ -160,10 +161,11 @@ def _check_place(order: Order, out: str | Path | None) -> None:
 
 def _about(bundle: Bundle, order: Order, proof: Proof) -> dict[str, Any]:
     """engine.json, and what goes into the network's own metadata."""
+    spec = ResNetSpec.from_dict(bundle.spec)
     return {
-        "engine": order.to, "precision": order.precision, "spec": str(ResNetSpec.from_dict(bundle.spec)),
+        "engine": order.to, "precision": order.precision, "spec": str(spec),
         "input": {"name": "images", "type": "uint8", "layout": "NHWC", "channels": list(bundle.preprocessing.mode)},
-        "output": {"name": "answers", "type": "float32"}, "classes": list(bundle.classes),
+        "output": {"name": output_name(spec), "type": "float32"}, "classes": list(bundle.classes),
         "preprocessing_before": {"resize_px": bundle.preprocessing.resize_px, "crop_px": bundle.preprocessing.crop_px,
                                  "interpolation": bundle.preprocessing.interpolation, "mode": bundle.preprocessing.mode},
         "preprocessing_inside": {"scale": bundle.preprocessing.scale, "mean": list(bundle.preprocessing.mean), "std": list(bundle.preprocessing.std)},

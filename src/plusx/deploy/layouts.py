@@ -54,7 +54,7 @@ def triton_config(name: str, order: Order, about: Mapping[str, Any]) -> str:
         f'default_model_filename: "{"model.xml" if openvino else "model.onnx"}"',
         f"max_batch_size: {MAX_BATCH}",
         f'input [ {{ name: "images" data_type: TYPE_UINT8 dims: [ {edge}, {edge}, {channels} ] }} ]',
-        f'output [ {{ name: "answers" data_type: TYPE_FP32 dims: [ {len(about["classes"])} ] label_filename: "labels.txt" }} ]',
+        f'output [ {{ name: "{about["output"]["name"]}" data_type: TYPE_FP32 dims: [ {len(about["classes"])} ] label_filename: "labels.txt" }} ]',
         "instance_group [ { count: 1 kind: KIND_CPU } ]",
         f"dynamic_batching {{ max_queue_delay_microseconds: {_DELAY_US} }}",
         *(f'parameters: {{ key: "{key}" value: {{ string_value: "{value}" }} }}' for key, value in parameters.items()),

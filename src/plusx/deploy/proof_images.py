@@ -69,9 +69,14 @@ def known_data(bundle: Bundle) -> str:
     kind = bundle.provenance.get("data", {}).get("kind")
     if kind in BUILT_IN:
         return kind
-    raise DataError(
-        f"{bundle.path} does not say where its images are; name some with --data (a data folder, or any images)"
-    )
+    raise DataError(f"{_lost_images(run, bundle)} Say where images are with --data, like --data photos/.")
+
+
+def _lost_images(run: Path, bundle: Bundle) -> str:
+    where = read_run(run).data.get("path") if (run / "run.json").is_file() else None
+    if where is None:
+        return f"{bundle.path} does not say where the images of its training are."
+    return f"The images that {run} was trained on are no longer at {where}."
 
 
 def loose_images(bundle: Bundle, where: str, most: int) -> Images:

@@ -50,7 +50,7 @@ def with_accuracy_control_onnx(model: Any, calibration: Images, real: Images, ma
             options.log_severity_level = 3
             raw = candidate.SerializeToString()
             sessions[id(candidate)] = ort.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
-        return sessions[id(candidate)].run(["answers"], {"images": image})[0]
+        return sessions[id(candidate)].run(None, {"images": image})[0]
 
     return _controlled(model, calibration, real, lambda p: {"images": p}, answer, max_drop)
 

@@ -43,7 +43,7 @@ def folded(net: ResNet) -> ResNet:
 
 
 class Served(nn.Module):
-    """A network behind its preprocessing: uint8 (n, h, w, c) to answers in float32; computes in `dtype`."""
+    """A network behind its preprocessing: uint8 (n, h, w, c) to logits in float32; computes in `dtype`."""
 
     mean: Tensor
     std: Tensor

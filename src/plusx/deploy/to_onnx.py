@@ -19,7 +19,9 @@ from plusx.deploy import quantise
 from plusx.deploy.proof_images import Images
 from plusx.deploy.reference import Served, folded, network_of
 from plusx.deploy.to_torch import dynamic_axes, example
+from plusx.runtime.lowering import output_name
 from plusx.runtime.quiet import missing, onnxruntime
+from plusx.specs import ResNetSpec
 
 if TYPE_CHECKING:
     from plusx.deploy.proof import Network
@@ -40,10 +42,11 @@ def rescue(source: Source, folder: Path, calibration: Images, real: Images, acce
 
 
 def exported(source: Source) -> Any:
-    """The onnx.ModelProto: uint8 "images" to "answers", the batch open."""
+    """The onnx.ModelProto: uint8 "images" to what the network gives (`output_name`), the batch open."""
     _onnx()
     served = Served(folded(network_of(source.bundle)), source.bundle.preprocessing).eval()
-    names: dict[str, Any] = {"input_names": ["images"], "output_names": ["answers"]}
+    output = output_name(ResNetSpec.from_dict(source.bundle.spec))
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": [output]}
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -68,7 +71,7 @@ def read(folder: Path, precision: str) -> Network:
     session = ort.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
 
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(session.run(["answers"], {"images": np.ascontiguousarray(images)})[0])
+        return np.asarray(session.run(None, {"images": np.ascontiguousarray(images)})[0])
 
     return run
 

@@ -1,7 +1,6 @@
 """Languages. plusx is written in English; `_("… {name} …", name=value)` marks a text that has a translation."""
 
 from plusx.i18n.catalogue import LANGUAGES, translate, translator
-from plusx.i18n.legacy import preferred
 from plusx.i18n.message import Message, _, _n, joined
 from plusx.i18n.quantities import bytes_text, duration
 
@@ -13,7 +12,6 @@ __all__ = [
     "bytes_text",
     "duration",
     "joined",
-    "preferred",
     "translate",
     "translator",
 ]

@@ -6,15 +6,13 @@ holes, `{0} … {1}`; a hole `{0:t}` is translated in its turn. A text that no e
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from functools import cache, partial
 from importlib import import_module
 from typing import NamedTuple
 
-LANGUAGES = ("en", "zh")
-PARTS = ("errors", "runs")
+PARTS = ("errors", "runs", "cli")
 HOLE = re.compile(r"\{(\d)(:t)?\}")
 ENGLISH_HOLE = re.compile(r"(\{n?\})")
 TAKES = {"{}": "(.*?)", "{n}": r"([\d,.]+)"}
@@ -44,12 +42,6 @@ def translate_by_pattern(text: str, lang: str) -> str:
         if found:
             return HOLE.sub(partial(_fill, found.groups(), lang), entry.text)
     return text
-
-
-def preferred() -> str:
-    """The language of PLUSX_LANG (`zh_CN.UTF-8` counts as zh), else English."""
-    wanted = os.environ.get("PLUSX_LANG", "")[:2]
-    return wanted if wanted in LANGUAGES else "en"
 
 
 def _fill(groups: tuple[str, ...], lang: str, hole: re.Match[str]) -> str:

@@ -14,7 +14,6 @@ TEXTS = {
     "ecosystem": "生态",
     "command": "命令",
     "word for plusx {}": "plusx {0} 的参数",
-    "{}; {} --help tells how": "{0}；用法见 {1} --help",
     # the language
     "an empty line names no network; write a preset like resnet50 (plusx presets lists them)": "空行没有指明网络；请写一个预设，如 resnet50（plusx presets 可列出全部）",
     "There is no preset {}. The nearest are {}. plusx presets lists all {}.": "没有预设 {0}。最接近的是 {1}。plusx presets 可列出全部 {2} 个。",
@@ -105,11 +104,8 @@ TEXTS = {
     # commands
     "plusx diff takes two networks ({} words here); quote each, like plusx diff \"resnet50 stem=deep\" resnet50": "plusx diff 要两个网络（这里有 {0} 个词）；请分别加引号，如 plusx diff \"resnet50 stem=deep\" resnet50",
     "--format torch prints every module and no sizes; leave out {}": "--format torch 打印每个模块而不含尺寸；请去掉 {0}",
-    "-o {}, cannot be written ({}); choose another place": "-o {0} 无法写入（{1}）；请换一个位置",
-    "{} holds no spec ({}); give a bundle or a run that plusx wrote": "{0} 中没有规格（{1}）；请给 plusx 写出的 bundle 或 run",
+    "{} holds no spec. Give a bundle or a run that plusx wrote.": "{0} 中没有规格。请给 plusx 写出的 bundle 或 run。",
     "{} is neither a bundle nor a run (no bundle.json, no run.json); give a preset, a file or a bundle": "{0} 既不是 bundle 也不是 run（没有 bundle.json 和 run.json）；请给预设、文件或 bundle",
     "{} stands for both {} and {}; give keys of tensors instead of ops": "{0} 同时指 {1} 和 {2}；请给张量的键而不是算子",
-    "{} is not installed; pip install '{}' brings what this command needs": "没有安装 {0}；pip install '{1}' 可装上此命令所需",
-    "{}; nothing was lost": "{0}；没有丢失任何东西",
     "stopped": "已停止",
 }  # fmt: skip

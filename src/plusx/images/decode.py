@@ -136,12 +136,12 @@ def decode_with_pillow(
             image.load()
             # TIFF is turned by Pillow while loading, and then says 1
             turn = orientation(raw) if jpeg else image.getexif().get(ORIENTATION_TAG, 1)
-            image = _converted(image, mode)
+            pixels = _converted(image, mode)
             if on_deep is not None and (wide_colour or image.mode in _WIDE_MODES):
-                on_deep(int(image.max()) * 256 + 255 if wide_colour else _largest(image))
+                on_deep(int(pixels.max()) * 256 + 255 if wide_colour else _largest(image))
         except BAD_IMAGE as error:
             raise DataError(_reason(image.format, error)) from error
-    return oriented(image, turn if isinstance(turn, int) and 1 <= turn <= 8 else 1)
+    return oriented(pixels, turn if isinstance(turn, int) and 1 <= turn <= 8 else 1)
 
 
 def opened(raw: bytes) -> Image.Image:

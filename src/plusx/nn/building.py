@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +38,8 @@ def build(network: Network, weights: State | str | Path | None = None) -> ResNet
     >>> build("resnet18 classes=10").fc.out_features
     10
     """
+    if not isinstance(weights, Mapping | str | Path | None):
+        raise WeightsError(f"weights={weights!r} is neither a state dict nor a file. plusx ships no trained weights.")
     graph = lower(network)
     warn_of_dying(graph.spec)
     with collector_paused():
@@ -77,18 +81,61 @@ def warn_of_dying(spec: ResNetSpec) -> None:
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a .pth state dict read without executing anything. Raises WeightsError."""
+    require_file(path)
     path = Path(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own advice on how the file should have been written
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged files make torch and pickle raise nearly anything
+        raise WeightsError(f"{path} {_why_unreadable(path)}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} holds no state dict of tensors; plusx weights identify tells what it is")
+        raise WeightsError(
+            f"{path} holds no state dict, tensors under their names. "
+            "Save one: torch.save(model.state_dict(), 'weights.pth')."
+        )
     return state
+
+
+def require_file(path: str | Path) -> None:
+    """Raises WeightsError for weights that are no file: a missing one, a folder, a name that other libraries know."""
+    if Path(path).is_file():
+        return
+    if Path(path).is_dir():
+        raise WeightsError(f"{path} is a folder, and a weights file is wanted. plusx.load reads bundles and runs.")
+    if _NAME_OF_WEIGHTS.fullmatch(str(path)):
+        raise WeightsError(
+            f"weights={str(path)!r} is a name that torchvision or timm knows, and plusx ships no trained weights. "
+            "Give a file that holds some, like weights='resnet50.pth'."
+        )
+    raise WeightsError(f"There is no weights file {path}. Give the path of a .safetensors or .pth file.")
+
+
+_NAME_OF_WEIGHTS = re.compile(r"(?i)default|imagenet\w*|pretrained|true|[\w.]+_in(1|21|22)k\w*|\w+_weights\.\w+")
+"""What is written there elsewhere: DEFAULT, IMAGENET1K_V2, ResNet50_Weights.DEFAULT, imagenet, a1_in1k."""
+
+
+def _why_unreadable(path: Path) -> str:
+    """What the first bytes say of a file that could not be read, and the way out."""
+    size = path.stat().st_size
+    if not size:
+        return "is empty. Fetch it again."
+    with path.open("rb") as file:
+        start = file.read(2)
+    if path.suffix == ".safetensors":
+        return f"is no whole safetensors file ({size:,} bytes). Fetch it again."
+    if start == b"PK" and not zipfile.is_zipfile(path):
+        return f"is cut short or damaged ({size:,} bytes). Fetch it again."
+    if start == b"PK" or start[:1] == b"\x80":
+        return (
+            "holds more than tensors, or is damaged, and plusx never runs what a file holds. "
+            "Where you trust it, save its tensors alone: torch.save(model.state_dict(), 'weights.pth')."
+        )
+    return f"is no file of weights ({size:,} bytes that begin with {start!r}). Give a .safetensors or .pth file."
 
 
 def copied(state: State) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.data import cache_dir
+from plusx.settings import cache_dir
 
 MOST = 12
 """Networks kept; a ResNet-50 is 100 MB."""

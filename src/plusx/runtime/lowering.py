@@ -12,27 +12,40 @@ from plusx.graph import Block, Graph, Op
 from plusx.graph.kinds import DROPS, FIXED_NORMS
 from plusx.runtime.quiet import openvino, opset
 from plusx.runtime.tensors import NORM_EPS, Array, Tensors, paired
+from plusx.specs import ResNetSpec
 
-INPUT, OUTPUT = "images", "answers"
+INPUT = "images"
 Node = Any
 """An OpenVINO node; the binding has no types of its own."""
 
 
 def network(graph: Graph, weights: Mapping[str, NDArray[np.generic]], size: tuple[int, int] | None) -> Any:
-    """The openvino.Model of `graph`: float32 "images" (?, c, h, w) → "answers", norms folded where they can be.
+    """The openvino.Model of `graph`: float32 "images" (?, c, h, w) → `output_name`, norms folded where they can be.
 
-    `size` None leaves height and width open. "answers" are logits (n, classes), pooled features (n, c), or a cut
-    network's map (n, c, h, w). Raises WeightsError, MissingExtra.
+    `size` None leaves height and width open. Raises WeightsError, MissingExtra.
     """
     ov = openvino()
     height, width = size or (-1, -1)
     channels = graph.stem[0].c_in
     images = opset().parameter(ov.PartialShape([-1, channels, height, width]), np.float32, name=INPUT)
     images.output(0).tensor.set_names({INPUT})
-    answers = Lowering(weights).whole(graph, images)
-    result = opset().result(answers)
-    result.output(0).tensor.set_names({OUTPUT})
+    result = opset().result(Lowering(weights).whole(graph, images))
+    result.output(0).tensor.set_names({output_name(graph.spec)})
     return ov.Model([result], [images], "plusx")
+
+
+def output_name(spec: ResNetSpec) -> str:
+    """What a network gives, and how its exports call it: logits (n, classes), features (n, c) or a cut one's map.
+
+    No export holds a softmax, so none gives probabilities.
+
+    >>> from plusx.specs import parse
+    >>> output_name(parse("resnet18")), output_name(parse("resnet18 classes=0")), output_name(parse("resnet18 until=layer3"))
+    ('logits', 'features', 'map')
+    """
+    if spec.until is not None:
+        return "map"
+    return "logits" if spec.classes else "features"
 
 
 def _ints(values: list[int]) -> NDArray[np.int64]:

@@ -128,7 +128,7 @@ def tuned_plans(bundle: Bundle, key: str | None = None) -> dict[str, Plan]:
         found = json.loads((bundle.path / TUNED).read_bytes())
         return {name: Plan(**row["plan"]) for name, row in found.get(key or processor.key(), {}).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"{bundle.path / TUNED} is damaged ({error}); plusx tune writes it anew") from error
+        raise BundleError(f"{bundle.path / TUNED} is damaged. Write it anew with plusx tune {bundle.path}.") from error
 
 
 def plan_fields(plan: Plan) -> Mapping[str, Any]:

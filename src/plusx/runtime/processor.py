@@ -8,7 +8,7 @@ import platform
 from functools import cache
 from pathlib import Path
 
-from plusx.errors import SpecError
+from plusx import settings
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -34,15 +34,10 @@ def cores() -> int:
 
 
 def threads(wanted: int | None = None) -> int:
-    """Threads to work with: the argument, else PLUSX_THREADS, else one a core. Raises SpecError for a number below 1."""
-    text = os.environ.get("PLUSX_THREADS", "")
-    if wanted is None and text:
-        if not text.isdigit():
-            raise SpecError(f"PLUSX_THREADS={text}, must be a whole number of at least 1")
-        wanted = int(text)
-    if wanted is not None and wanted < 1:
-        raise SpecError(f"threads={wanted}, must be at least 1")
-    return wanted or cores()
+    """Threads to work with: the argument, else PLUSX_THREADS, else one a core. Raises SpecError for another number."""
+    if wanted is not None:
+        return settings.check_threads(wanted)
+    return settings.threads() or cores()
 
 
 def multiplies_bf16(file: Path = CPUINFO) -> bool:

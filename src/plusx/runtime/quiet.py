@@ -72,5 +72,8 @@ def onnxruntime() -> ModuleType:
 
 def missing(name: str, extra: str, error: ImportError | None = None) -> MissingExtra:
     """The one line for an engine that is not there, or does not load."""
-    why = "is not installed" if error is None or getattr(error, "name", None) == name else f"does not load ({error})"
-    return MissingExtra(f"{name} {why}; pip install 'plusx[{extra}]'")
+    if error is None or getattr(error, "name", None) == name:
+        return MissingExtra(f"{name} is not installed; pip install 'plusx[{extra}]'")
+    return MissingExtra(
+        f"{name} is installed but does not load here; pip install --force-reinstall {name}, or run with --debug to see why"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import os
 import shutil
@@ -34,9 +35,21 @@ class Sorter:
             (self.root / kind).mkdir(exist_ok=True)
             target = free_name(self.root / kind / path.name, path)
             if target is not None:
-                shutil.copy2(path, target)
+                copy_whole(path, target)
         except OSError as error:
-            self.failed.append(f"{row.path}: {error.strerror or error}")
+            why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+            self.failed.append(f"{row.path} ({why})")
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copies a file with its times: `target` is whole, or not there. Raises OSError."""
+    aside = target.with_name(f".plusx-{os.getpid()}.part")
+    try:
+        shutil.copy2(source, aside)
+        aside.replace(target)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def free_name(wanted: Path, source: Path) -> Path | None:

@@ -53,7 +53,7 @@ def tune(
     tried = []
     for plan in candidates(bundle, purpose, cores):
         figure = measured(open_engine(bundle, plan), bundle, purpose, seconds)
-        say(f"{plan}: {figure:.4g} {'images/s' if purpose == 'throughput' else 'ms'}")
+        say(f"{plan}: {figure_text(figure)} {'images/s' if purpose == 'throughput' else 'ms'}")
         tried.append((plan, figure))
     if not tried:
         raise MissingExtra("no engine to measure is installed; pip install 'plusx[cpu]' brings OpenVINO")
@@ -62,6 +62,15 @@ def tune(
     tuned = Tuned(best, purpose, figure, tuple(tried))
     store(bundle, tuned)
     return tuned
+
+
+def figure_text(figure: float) -> str:
+    """Three digits at least, and never an exponent.
+
+    >>> figure_text(55140.2), figure_text(3.456)
+    ('55,140', '3.46')
+    """
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 def candidates(bundle: Bundle, purpose: str, cores: int) -> Iterator[Plan]:
@@ -103,11 +112,21 @@ def final(bundle: Bundle, plans: list[Plan], purpose: str, seconds: float) -> tu
 def store(bundle: Bundle, tuned: Tuned) -> None:
     """Beside what other processors, and the other purpose, have found."""
     path = bundle.path / TUNED
-    found: dict[str, Any] = json.loads(path.read_bytes()) if TUNED in bundle.files else {}
+    found = _kept(path) if TUNED in bundle.files else {}
     row = {
         "plan": plan_fields(tuned.plan), "figure": tuned.figure, "unit": tuned.unit, "processor": processor.name(),
         "measured": time.strftime("%Y-%m-%d"), "plusx": version("plusx"),
         "tried": [{"plan": plan_fields(plan), "figure": figure} for plan, figure in tuned.tried],
     }  # fmt: skip
-    found.setdefault(processor.key(), {})[tuned.purpose] = row
+    mine = found.get(processor.key())
+    found[processor.key()] = {**(mine if isinstance(mine, dict) else {}), tuned.purpose: row}
     put_file(bundle.path, TUNED, (json.dumps(found, indent=1) + "\n").encode())
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What the file holds; nothing where it is damaged, since tuning is the way to write it anew."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -27,7 +27,9 @@ class Npy:
             self.file = path.open("wb")
             self.names = path.with_suffix(".csv").open("w", encoding="utf-8", errors="surrogateescape", newline="")
         except OSError as error:
-            raise DataError(f"-o {path}, cannot be written ({error.strerror}); choose another place") from error
+            raise DataError(
+                f"-o {path} cannot be written ({error.strerror or 'the system refused'}). Choose another place."
+            ) from error
         self.file.write(self._head())
         self.rows = csv.writer(self.names, lineterminator="\n")
         self.rows.writerow(("path", "error"))
@@ -71,7 +73,9 @@ class Parquet:
         try:
             self.file = pyarrow.parquet.ParquetWriter(str(path), self.schema)
         except OSError as error:
-            raise DataError(f"-o {path}, cannot be written ({error}); choose another place") from error
+            raise DataError(
+                f"-o {path} cannot be written ({error.strerror or 'the system refused'}). Choose another place."
+            ) from error
         self.waiting: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:

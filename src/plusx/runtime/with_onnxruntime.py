@@ -31,7 +31,9 @@ class ONNXRuntime:
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions share no base but this
-            raise BundleError(f"{path} cannot be loaded ({str(error).splitlines()[0]}); export it anew") from error
+            raise BundleError(
+                f"ONNX Runtime cannot load {path}. Export it again: plusx export {bundle.path} --to onnx."
+            ) from error
         self._input = self._session.get_inputs()[0].name
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -54,7 +54,9 @@ class OpenVINO:
             else:
                 request.infer([np.ascontiguousarray(padded(images, self.plan.batch))], share_inputs=True)
         except RuntimeError as error:
-            raise RunError(f"OpenVINO failed ({_first_line(error)}); try --engine onnxruntime or torch") from error
+            raise RunError(
+                f"OpenVINO failed while it computed {len(images)} images. Try --engine torch; --debug shows what it said."
+            ) from error
         return np.array(request.get_output_tensor().data[: len(images)], dtype=np.float32)
 
     def _fill(self, request: Any, images: NDArray[np.uint8]) -> None:
@@ -129,7 +131,3 @@ def _from_cache(core: Any, key: str, settings: dict[str, Any]) -> Any:
         return None
     _MAPPED.append(raw)
     return compiled
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

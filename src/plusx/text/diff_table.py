@@ -7,10 +7,11 @@ from html import escape
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+from plusx import settings
 from plusx.analysis.compatibility import Compatibility
 from plusx.analysis.diff import Change, Delta, Diff, OpChange
 from plusx.graph import Op
-from plusx.i18n import Message, _, _n, preferred, translator
+from plusx.i18n import Message, _, _n, translator
 from plusx.specs import SPEC
 from plusx.text.alignment import Translate, fitted, hidden_note, html_table, markdown_table, paragraph
 from plusx.text.notation import op_text, short_text
@@ -76,7 +77,7 @@ def diff_table(found: Diff, translate: Translate = str, *, markdown: bool = Fals
 
 def diff_html(found: Diff, translate: Translate | None = None) -> str:
     """The comparison as HTML, which a notebook shows for a Diff; in the language of PLUSX_LANG unless told."""
-    translate = translate or translator(preferred())
+    translate = translate or translator(settings.language())
     title = f"<b>{escape(translate(_title(found)))}</b>"
     if not found:
         return f"<div>{title}</div>"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from plusx import settings
 from plusx.analysis import Analysis
-from plusx.i18n import Message, _, preferred, translator
+from plusx.i18n import Message, _, translator
 from plusx.text.alignment import Translate, fitted, hidden_note, html_table, markdown_table, paragraph
 from plusx.text.entries import TableEntry, entries
 from plusx.text.notation import GATES, stage_names
@@ -47,7 +48,7 @@ def markdown(analysis: Analysis, detail: str = "blocks", translate: Translate = 
 
 def network_html(analysis: Analysis, translate: Translate | None = None) -> str:
     """The table of blocks as HTML, which a notebook shows for an Analysis; in the language of PLUSX_LANG unless told."""
-    translate = translate or translator(preferred())
+    translate = translate or translator(settings.language())
     listed = entries(analysis, "blocks")
     rows = [*_rows(listed, analysis, translate), _total(analysis, translate)]
     said = "<br>".join(escape(translate(note)) for note in notes(analysis, listed))

@@ -43,9 +43,10 @@ def fit(
     """Trains `network` on `data`: an iterator of frozen events that makes a step each time it is asked.
 
     What is wrong with the arguments is raised now (SpecError, DataError, WeightsError, BundleError), and nothing is
-    written before the first event is asked for; later failures raise RunError, progress kept. `recipe` None: the
-    data's own. `out` None: runs/NETWORK-DATA-001, 002, …. `weights`: a bundle to start from; its network, if none is
-    named. `path_column`, `label_column`: of a CSV list, as for open_data. `minutes`: as many epochs as fit at the measured speed. `precision`, `class_weights`: in place of the recipe's.
+    written before the first event is asked for; later failures raise RunError, progress kept. `recipe` None, or
+    key=value words without a name: the data's own. `out` None: runs/NETWORK-DATA-001, 002, …. `weights`: a bundle to
+    start from; its network, if none is named. `path_column`, `label_column`: of a CSV list, as for open_data. `minutes`:
+    as many epochs as fit at the measured speed. `precision`, `class_weights`: in place of the recipe's.
     The same arguments give the same weights, bit for bit, on the same machine, torch, threads and number of processes,
     with any workers, however often interrupted and resumed. Under torchrun every process calls this, with the same
     arguments; only the first writes, and only its sinks hear.
@@ -58,7 +59,7 @@ def fit(
         if minutes is not None and not minutes > 0:
             raise SpecError(f"minutes={minutes:g}, must be above 0")
         splits = _opened(world, data, val_split, seed, hands, columns)
-        chosen = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe or default_recipe(splits))
+        chosen = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe or "", default_recipe(splits))
         given = {"precision": precision, "class_weights": class_weights}
         chosen = chosen.replace(**{key: value for key, value in given.items() if value is not None})
         setup = prepare(network, splits, chosen, weights)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from plusx import settings
 from plusx.errors import BundleError, SpecError
 from plusx.runtime import processor
 from plusx.training.world import ALONE, World
@@ -58,16 +59,11 @@ def memory_format(precision: str) -> torch.memory_format:
 def count_threads(wanted: int | None, default: int | None = None) -> int:
     """Threads to compute with: `wanted`, else PLUSX_THREADS, else `default`, else as torch found them.
 
-    Raises SpecError for a number below 1.
+    Raises SpecError for a number that cannot be meant.
     """
-    text = os.environ.get("PLUSX_THREADS", "")
-    if wanted is None and text:
-        if not text.isdigit():
-            raise SpecError(f"PLUSX_THREADS={text}, must be a whole number of at least 1")
-        wanted = int(text)
-    if wanted is not None and wanted < 1:
-        raise SpecError(f"threads={wanted}, must be at least 1")
-    return wanted or default or torch.get_num_threads()
+    if wanted is not None:
+        return settings.check_threads(wanted)
+    return settings.threads() or default or torch.get_num_threads()
 
 
 @contextmanager

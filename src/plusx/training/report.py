@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from plusx import settings
 from plusx.bundles.run import RUN_FILE
-from plusx.i18n import preferred
 from plusx.reports.run_report import write_report
 from plusx.training.events import Evaluated, Event, Finished
 
@@ -20,7 +20,7 @@ class ReportFile:
     """
 
     def __init__(self, run: Path, lang: str | None = None, seconds: float = SECONDS) -> None:
-        self.run, self.lang, self.seconds = run, lang or preferred(), seconds
+        self.run, self.lang, self.seconds = run, lang or settings.language(), seconds
         self.written = time.monotonic()
         self.news = False
 
