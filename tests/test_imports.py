@@ -14,6 +14,7 @@ import pytest
 
 import plusx
 from plusx.cli.main import COMMANDS
+from waiting import HANG
 
 SRC = Path(plusx.__file__).parent
 STDLIB_ROOMS = ("errors", "settings", "specs", "graph", "names", "analysis", "text", "svg")
@@ -73,7 +74,7 @@ LOADED = "print([name for name in {} if name in sys.modules])"
 
 def fresh(code: str, *arguments: str, cwd: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd, timeout=HANG
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -9,6 +9,7 @@ import pytest
 
 import plusx
 from plusx.cli.main import COMMANDS, main
+from waiting import HANG
 
 
 def said(capsys, *words):
@@ -63,7 +64,7 @@ def test_chinese_errors(capsys, monkeypatch):
 
 def test_a_closed_pipe_is_no_error():
     done = subprocess.run(
-        f"{sys.executable} -m plusx presets | head -1", shell=True, capture_output=True, text=True, timeout=60
+        f"{sys.executable} -m plusx presets | head -1", shell=True, capture_output=True, text=True, timeout=HANG
     )
     assert done.returncode == 0 and "Error" not in done.stderr and done.stdout.startswith("preset")
 

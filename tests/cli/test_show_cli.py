@@ -188,6 +188,8 @@ def test_commands_load_nothing_heavy_and_stay_small(words):
 
 @pytest.mark.slow
 def test_show_of_resnet152_within_300_ms():
+    """Wants an idle machine, since seconds are what it is about: so it waits in the slow tier."""
+
     def once() -> float:
         began = time.perf_counter()
         subprocess.run(

@@ -23,6 +23,7 @@ from plusx.metrics import Counters
 from plusx.reports.run_report import read_report, write_report
 from plusx.training.events import Checkpointed, Evaluated, Event, Finished
 from plusx.training.report import ReportFile
+from waiting import HANG
 
 CJK = re.compile(r"[\u4e00-\u9fff]")
 ENGLISH = re.compile(r"[A-Za-z]+ (?:[a-z]+ )+[a-z]{2,}")  # three plain words in a row
@@ -273,5 +274,5 @@ def test_runs_report_writes_it_again(tmp_path, capsys):
 def test_it_needs_no_torch(tmp_path):
     make(tmp_path / "run")
     code = f"import sys; from plusx.reports.run_report import write_report; write_report({str(tmp_path / 'run')!r}); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, check=True)
     assert done.stdout.strip() == "False"

@@ -16,6 +16,7 @@ TEXTS = {
     "order": "排序",
     "done": "完成",
     "damaged: {}": "损坏：{0:t}",
+    "failed: {}": "失败：{0:t}",
     "interrupted after step {}, go on with {}": "在第 {0} 步后中断，继续：{1}",
     "running, step {} is saved": "进行中，已保存第 {0} 步",
     "{}% of {n}": "{0}%（共 {1}）",
