@@ -91,12 +91,13 @@ def _lines(row: RunRow, metrics: Json) -> Iterator[Message]:
     if row.n_train is not None:
         yield _("{data}, {n:,} training images", data=data, n=row.n_train)
     epochs = {"done": row.epochs_done, "epochs": row.epochs}
+    note = row.note if isinstance(row.note, Message) else Message(row.note)
     yield {
         "done": _("done: {done} of {epochs} epochs", **epochs),
         "running": _("running: {done} of {epochs} epochs so far", **epochs),
         "interrupted": _("interrupted after step {step}: {done} of {epochs} epochs", step=row.step, **epochs),
-        "failed": _("failed: {note}", note=row.note if isinstance(row.note, Message) else Message(row.note)),
-        "damaged": _("damaged: {note}", note=row.note if isinstance(row.note, Message) else Message(row.note)),
+        "failed": _("failed: {note}", note=note),
+        "damaged": _("damaged: {note}", note=note),
     }[row.state]
     if _whole(metrics.get("epoch")):
         yield _(
