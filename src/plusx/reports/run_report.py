@@ -13,7 +13,8 @@ from typing import Any, TypeGuard
 from plusx.analysis import analyse
 from plusx.bundles.bundle import MANIFEST, SCHEMA
 from plusx.bundles.durable import Json, read_json, standing, write_file
-from plusx.bundles.run import Run, read_lines, read_run
+from plusx.bundles.records import RunRecord
+from plusx.bundles.run import read_lines, read_run
 from plusx.bundles.runs import RunRow, look
 from plusx.errors import BundleError, PlusxError
 from plusx.i18n import bytes_text, duration, translator
@@ -69,7 +70,7 @@ def read_report(run: str | Path) -> Report:
     )
 
 
-def _metrics(run: Run) -> Json:
+def _metrics(run: RunRecord) -> Json:
     """The metrics in the run's bundle; nothing where there is none, or a damaged one."""
     try:
         metrics = read_json(standing(run.bundle) / MANIFEST, SCHEMA).get("metrics")
@@ -179,7 +180,7 @@ def _skipped_note(shown: int, all_: int) -> str:
     )
 
 
-def _facts(run: Run, row: RunRow, metrics: Json) -> Iterator[tuple[str, Facts]]:
+def _facts(run: RunRecord, row: RunRow, metrics: Json) -> Iterator[tuple[str, Facts]]:
     fields, data = run.fields, run.data
     yield "Network", [*_figures(run)]
     parts = [(part, data.get(part)) for part in ("train", "val")]
@@ -207,7 +208,7 @@ def _facts(run: Run, row: RunRow, metrics: Json) -> Iterator[tuple[str, Facts]]:
     )
 
 
-def _figures(run: Run) -> Facts:
+def _figures(run: RunRecord) -> Facts:
     """Depth and costs at the size that is evaluated; none where this plusx cannot lower the spec."""
     pre = run.fields.get("preprocessing")
     size = pre.get("crop_px") if isinstance(pre, dict) else None
