@@ -30,7 +30,7 @@ def said(capsys, *words):
         (["show", "resnet50", "--format", "jsn"], "'jsn'; did you mean 'json'? allowed: table,"),
         (["show", "resnet50", "--lang", "fr"], "'fr'; allowed: en, zh"),
         (["show", "resnet50", "--size", "x"], "plusx: size 'x'; write a side in pixels like 224"),
-        (["show", "resnet50_siamrpn", "--size", "5"], "leaves nothing of it; give a larger input"),
+        (["show", "resnet50_siamrpn", "--size", "5"], "is too small for conv1. Give a larger input"),
         (["show", "."], "plusx: . is neither a bundle nor a run"),
         (["show"], "plusx: show needs NETWORK (a preset and key=value words, a file, a bundle or a run)"),
     ],

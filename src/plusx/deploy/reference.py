@@ -18,7 +18,7 @@ from plusx.specs import ResNetSpec
 
 def network_of(bundle: Bundle) -> ResNet:
     """The bundle's network in eval mode. Raises BundleError, WeightsError."""
-    return build(ResNetSpec.from_dict(bundle.spec), bundle.weights()).eval()
+    return build(bundle.spec, bundle.weights()).eval()
 
 
 class Reference:

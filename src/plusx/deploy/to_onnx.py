@@ -45,7 +45,7 @@ def exported(source: Source) -> Any:
     """The onnx.ModelProto: uint8 "images" to what the network gives (`output_name`), the batch open."""
     _onnx()
     served = Served(folded(network_of(source.bundle)), source.bundle.preprocessing).eval()
-    output = output_name(ResNetSpec.from_dict(source.bundle.spec))
+    output = output_name(source.bundle.spec)
     names: dict[str, Any] = {"input_names": ["images"], "output_names": [output]}
     try:
         with _quiet():

@@ -29,7 +29,7 @@ def open_engine(bundle: Bundle, plan: Plan, graph: Graph | None = None) -> Engin
 
     Raises MissingExtra, BundleError, SpecError.
     """
-    graph = graph or lower(ResNetSpec.from_dict(bundle.spec))
+    graph = graph or lower(bundle.spec)
     if plan.engine == "openvino":
         from plusx.runtime.with_openvino import OpenVINO
 
