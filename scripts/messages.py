@@ -10,10 +10,10 @@ A room's texts stand in its own file; a text that several rooms have stands in e
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import string
 import sys
-import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,8 +36,8 @@ Id = str | tuple[str, str]
 def extracted() -> dict[str, Catalog]:
     """What each room says: room to a catalogue without translations."""
     rooms: dict[str, Catalog] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # f-strings among the values; `unmarked` finds those that are texts
+    with contextlib.redirect_stderr(io.StringIO()):
+        # Babel warns of f-strings among the values; `unmarked` finds those that are texts
         found = list(
             extract_from_dir(PACKAGE, [("**.py", "python")], keywords=KEYWORDS, comment_tags=("translators:",))
         )
