@@ -7,7 +7,7 @@ import errno
 import io
 import json
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ CHECKPOINT_SCHEMA = "plusx.checkpoint/1"
 RUN_FILE = "run.json"
 CHECKPOINT_MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
+
 
 def start_run(path: str | Path, fields: Mapping[str, Any]) -> Path:
     """Make the run directory and write run.json ("schema" is added).

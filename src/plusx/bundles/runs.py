@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from plusx.bundles.bundle import MANIFEST, SCHEMA
 from plusx.bundles.durable import Json, check_sizes, is_leftover, read_json, read_manifest, standing
+from plusx.bundles.records import RunRecord
 from plusx.bundles.run import (
     CHECKPOINT_MANIFEST,
     CHECKPOINT_SCHEMA,
@@ -22,7 +23,6 @@ from plusx.bundles.run import (
     last_lines,
     read_run,
 )
-from plusx.bundles.records import RunRecord
 from plusx.errors import BundleError
 from plusx.metrics import wilson
 

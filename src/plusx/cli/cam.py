@@ -44,7 +44,6 @@ def run(args: argparse.Namespace) -> int:
     from plusx.nn import build
     from plusx.nn.cam import grad_cam
     from plusx.nn.cam_image import cam_png
-    from plusx.specs import ResNetSpec
 
     net = build(bundle.spec, bundle.weights())
     cam = grad_cam(net, torch.from_numpy(normalise(image[None], pre)), args.at, chosen)

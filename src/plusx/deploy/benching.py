@@ -32,7 +32,6 @@ from plusx.runtime.measuring import (
 )  # fmt: skip
 from plusx.runtime.plan import Plan, choose, installed
 from plusx.runtime.quiet import missing
-from plusx.specs import ResNetSpec
 
 
 @dataclass(frozen=True)

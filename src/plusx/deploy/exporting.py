@@ -23,7 +23,6 @@ from plusx.deploy.targets import TARGETS, Source, Target
 from plusx.errors import BundleError, GateError, SpecError, unknown
 from plusx.runtime.lowering import output_name
 from plusx.runtime.plan import PRECISIONS
-from plusx.specs import ResNetSpec
 
 Say = Callable[[str], None]
 Size = tuple[int, int] | None

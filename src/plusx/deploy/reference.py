@@ -13,7 +13,6 @@ from plusx.images import Preprocessing, normalise
 from plusx.nn import ResNet, build
 from plusx.nn.folding import fold_norm
 from plusx.runtime.plan import Plan
-from plusx.specs import ResNetSpec
 
 
 def network_of(bundle: Bundle) -> ResNet:

@@ -21,7 +21,6 @@ from plusx.deploy.reference import Served, folded, network_of
 from plusx.deploy.to_torch import dynamic_axes, example
 from plusx.runtime.lowering import output_name
 from plusx.runtime.quiet import missing, onnxruntime
-from plusx.specs import ResNetSpec
 
 if TYPE_CHECKING:
     from plusx.deploy.proof import Network

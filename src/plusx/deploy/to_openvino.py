@@ -16,7 +16,6 @@ from plusx.graph import lower
 from plusx.runtime.lowering import network
 from plusx.runtime.preparing import fold_preprocessing
 from plusx.runtime.quiet import openvino
-from plusx.specs import ResNetSpec
 
 if TYPE_CHECKING:
     from plusx.deploy.proof import Network

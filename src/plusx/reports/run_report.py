@@ -20,7 +20,6 @@ from plusx.errors import BundleError, PlusxError
 from plusx.i18n import Message, _, _n, bytes_text, duration, translator
 from plusx.metrics import confused, wilson
 from plusx.reports.training_page import ClassLine, Epoch, Facts, RunReport, report_page
-from plusx.specs import ResNetSpec
 
 REPORT = "report.html"
 RECIPE_FACTS = {"name": _("recipe"), "batch": _("batch"), "lr": _("peak learning rate")}

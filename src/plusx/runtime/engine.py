@@ -11,7 +11,6 @@ from plusx.bundles import Bundle
 from plusx.errors import SpecError
 from plusx.graph import Graph, lower
 from plusx.runtime.plan import Plan
-from plusx.specs import ResNetSpec
 
 
 class Engine(Protocol):

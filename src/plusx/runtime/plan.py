@@ -12,7 +12,6 @@ from plusx.bundles import Bundle
 from plusx.errors import BundleError, MissingExtra, SpecError, unknown
 from plusx.graph import lower
 from plusx.runtime import processor
-from plusx.specs import ResNetSpec
 
 ENGINES = ("openvino", "onnxruntime", "torch")
 PRECISIONS = ("fp32", "bf16", "int8")

@@ -12,7 +12,6 @@ from plusx.bundles import RunRecord, check_out, read_run
 from plusx.data import BUILT_IN, ListColumns, Splits, open_data
 from plusx.errors import BundleError, SpecError
 from plusx.graph import Graph
-from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec, base_preset
 from plusx.training.events import Event
 from plusx.training.recipe import ClassWeights, Precision, Recipe, parse_recipe
@@ -91,15 +90,24 @@ def resume(
         if found is None:
             raise RuntimeError("the first process read no run and said nothing")
         made = found.data
-        origin = {"path": made.path, "val_split": made.val_split, "path_column": made.path_column, "label_column": made.label_column}
+        origin = {
+            "path": made.path,
+            "val_split": made.val_split,
+            "path_column": made.path_column,
+            "label_column": made.label_column,
+        }
         columns = ListColumns(path_column=made.path_column, label_column=made.label_column)
         where = data if data is not None else made.path
         if where is None:
             raise BundleError(f"run {run}, was made from data in memory; give them again: resume(run, data)")
-        splits = _opened(world, where, made.val_split if made.val_split is not None else 0.2, found.seed, hands, columns)
+        splits = _opened(
+            world, where, made.val_split if made.val_split is not None else 0.2, found.seed, hands, columns
+        )
         _require_same_data(found, splits)
         if found.preprocessing is None or found.precision is None:
-            raise BundleError(f"{found.path / 'run.json'} does not say how the run prepared or computed its images. Use another copy.")
+            raise BundleError(
+                f"{found.path / 'run.json'} does not say how the run prepared or computed its images. Use another copy."
+            )
         setup = Setup(
             found.spec,
             Recipe.from_dict(dict(found.recipe)).replace(precision=found.precision),

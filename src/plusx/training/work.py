@@ -227,7 +227,13 @@ class Work:
             device=str(t.device), precision=t.precision, threads=self.threads, versions=_versions(),
         )  # fmt: skip
         save_bundle(
-            self.run / "bundle", self.setup.spec, data.train.classes, self.setup.preprocessing, tensors, metrics, provenance
+            self.run / "bundle",
+            self.setup.spec,
+            data.train.classes,
+            self.setup.preprocessing,
+            tensors,
+            metrics,
+            provenance,
         )
 
     def _bytes(self) -> int:
