@@ -147,7 +147,7 @@ def _instead(args: argparse.Namespace) -> str:
     from plusx.bundles import read_run
     from plusx.training.work import train_on
 
-    data = args.data or read_run(args.resume).data.get("path")
+    data = args.data or read_run(args.resume).data.path
     return f"Leave them out, or train on from its weights: {train_on(args.resume, data, recipe)}"
 
 
