@@ -16,7 +16,7 @@ import plusx
 from plusx.cli.main import COMMANDS
 
 SRC = Path(plusx.__file__).parent
-STDLIB_ROOMS = ("errors", "specs", "graph", "names", "analysis", "text", "svg")
+STDLIB_ROOMS = ("errors", "pickles", "specs", "graph", "names", "analysis", "text", "svg")
 TORCHLESS_ROOMS = ("images", "data", "metrics", "bundles", "runtime", "weights")
 HEAVY = ("torch", "torchvision", "numpy")
 THIRD_PARTY = (*HEAVY, "PIL", "simplejpeg", "safetensors", "rich", "vl_convert")
