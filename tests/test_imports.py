@@ -17,7 +17,7 @@ from plusx.cli.main import COMMANDS
 from waiting import HANG
 
 SRC = Path(plusx.__file__).parent
-STDLIB_ROOMS = ("errors", "settings", "specs", "graph", "names", "analysis", "text", "svg")
+STDLIB_ROOMS = ("errors", "settings", "pickles", "specs", "graph", "names", "analysis", "text", "svg")
 TORCHLESS_ROOMS = ("images", "data", "metrics", "bundles", "runtime", "weights")
 HEAVY = ("torch", "torchvision", "numpy")
 THIRD_PARTY = (*HEAVY, "PIL", "simplejpeg", "safetensors", "rich", "vl_convert", "wcwidth")
