@@ -124,7 +124,7 @@ def test_hugging_faces_config_is_read(tmp_path):
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
     bundle = bundle_of(tmp_path / "model.safetensors")
-    assert (bundle.classes, bundle.spec["stride_in"]) == (("a", "b", "c"), "1x1")
+    assert (bundle.classes, bundle.spec.stride_in) == (("a", "b", "c"), "1x1")
     assert identify(tmp_path / "model.safetensors").fields["stride_in"].how == "known"
     (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_act": "silu"}))
     with pytest.raises(WeightsError, match="hidden_act silu"):
