@@ -57,14 +57,11 @@ class MissingExtra(PlusxError, ImportError):
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "torchvision"),
-    "log": ("tensorboard",),
     "cpu": ("openvino",),
     "export": ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"),
-    "explore": ("starlette", "uvicorn"),
     "draw": ("vl_convert",),
     "parquet": ("pyarrow",),
     "keras": ("pyfive", "h5py"),
-    "hub": ("huggingface_hub",),
 }
 """What `pip install 'plusx[EXTRA]'` brings: the modules that are imported."""
 

@@ -69,7 +69,7 @@ def test_a_folder_of_photos_and_nothing_more(photos: Path, capsys: pytest.Captur
     assert head == "path,reason" and "photos/disc/cut.jpg,damaged" in row
     bundle = open_bundle("runs/resnet18-photos-001")
     assert bundle.classes == ("disc", "stripe")
-    assert (bundle.spec["classes"], bundle.spec["in_channels"]) == (2, 3)
+    assert (bundle.spec.classes, bundle.spec.in_channels) == (2, 3)
     assert (bundle.preprocessing.crop_px, bundle.preprocessing.resize_px) == (16, 18)
 
     assert (
