@@ -127,7 +127,7 @@ def _run(words: list[str]) -> int:
     elif words[1:] == ["help"]:  # plusx show help
         words = [words[0], "--help"]
     if words[0] == "--version":
-        from plusx import __version__
+        from plusx.version import __version__
 
         print(f"plusx {__version__}")
         return 0

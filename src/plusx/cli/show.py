@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from plusx import __version__
 from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
@@ -12,6 +11,7 @@ from plusx.cli.output import add_output, choose, choose_format, emit
 from plusx.errors import SpecError
 from plusx.i18n import translator
 from plusx.text.entries import DETAILS
+from plusx.version import __version__
 
 SUMMARY = "a network as a table: layers, sizes, fields, parameters, multiply-adds"
 FORMATS = ("table", "markdown", "json", "csv", "torch")
