@@ -124,12 +124,12 @@ def test_explain(capsys):
 
 
 BAD = [
-    (("show", "resnet50", "--format", "tabel"), "unknown format 'tabel'; did you mean 'table'?"),
-    (("show", "resnet50", "--detail", "op"), "unknown detail 'op'; did you mean 'ops'?"),
-    (("show", "resnet50", "--lang", "zhh"), "unknown language 'zhh'; did you mean 'zh'?"),
+    (("show", "resnet50", "--format", "tabel"), "unknown format 'tabel'. Did you mean 'table'?"),
+    (("show", "resnet50", "--detail", "op"), "unknown detail 'op'. Did you mean 'ops'?"),
+    (("show", "resnet50", "--lang", "zhh"), "unknown language 'zhh'. Did you mean 'zh'?"),
     (("show", "resnet50", "--size", "0"), "size '0'; write a side in pixels"),
     (("show", "resnet50", "--size", "big"), "size 'big'; write a side in pixels"),
-    (("show", "resnet5O"), "did you mean 'resnet50'?"),
+    (("show", "resnet5O"), "Did you mean 'resnet50'?"),
     (("show", "resnet50", "--format", "torch", "--size", "64"), "leave out --size"),
     (("show", "resnet50_siamrpn", "--size", "5"), "gets a map of"),
     (("geometry", "resnet50", "--format", "csv"), "unknown format 'csv'"),

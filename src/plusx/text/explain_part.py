@@ -31,8 +31,7 @@ def explain_part(analysis: Analysis, name: str) -> list[Section]:
 def _unknown(graph: Graph, name: str) -> str:
     known = [op.name for op in graph.ops] + [stage.name for stage in graph.stages]
     known += [block.name for stage in graph.stages for block in stage.blocks]
-    text = unknown("op", name, known)
-    return text if len(known) < 40 else text.split(" allowed:")[0] + " plusx show --detail ops lists all"
+    return unknown("op", name, known, listing="plusx show --detail ops" if len(known) >= 40 else "")
 
 
 def _stage(analysis: Analysis, name: str) -> Iterator[Section]:
