@@ -38,7 +38,7 @@ def test_cam_finds_the_square(home: Path, capsys: pytest.CaptureFixture[str]) ->
     said = capsys.readouterr().out
     assert "bright" in said
     assert "hottest around x 128.5, y 96.5 of 224x224 px" in said
-    assert "stride 32, field 435 px" in said
+    assert "stride 32, receptive field 435 px" in said
     assert Image.open("out.png").size == (448, 448)
     assert main(["cam", "bundle", "photo.png", "--at", "layer3.0", "--class", "1"]) == 0
     assert Path("photo-cam.png").is_file()

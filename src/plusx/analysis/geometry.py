@@ -73,7 +73,11 @@ def _picked(op: Op, before: Size) -> Size:
     return (before[0] - 1) // op.stride + 1, (before[1] - 1) // op.stride + 1
 
 
-SIZES: dict[str, Callable[[Op, Size], Size]] = {"same": lambda op, before: before, "window": _slid, "subsampled": _picked}
+SIZES: dict[str, Callable[[Op, Size], Size]] = {
+    "same": lambda op, before: before,
+    "window": _slid,
+    "subsampled": _picked,
+}
 
 
 def pooled(x: Geometry) -> Geometry:
