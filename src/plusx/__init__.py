@@ -10,6 +10,7 @@ from plusx.graph import Graph, lower
 from plusx.specs import PRESETS as presets
 from plusx.specs import ResNetSpec
 from plusx.specs import parse as spec
+from plusx.specs.display import register as _register
 from plusx.version import __version__ as __version__
 
 if TYPE_CHECKING:  # for type checkers and editors; at run time these packages are imported on first use
@@ -102,3 +103,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(["__version__", *__all__])
+
+
+def _renderer(module: str, name: str) -> Any:
+    """A function that shows an object in a notebook; its room is loaded when the first object is shown."""
+    return lambda shown: getattr(import_module(module), name)(shown)
+
+
+_register("network", "svg", _renderer("plusx.svg.render", "draw"))
+_register("network", "html", _renderer("plusx.svg.render", "draw"))
+_register("analysis", "html", _renderer("plusx.text.network_table", "network_html"))
+_register("diff", "html", _renderer("plusx.text.diff_table", "diff_html"))

@@ -4,6 +4,7 @@ PLUSX_THREADS   the number of threads
 PLUSX_LANG      the language of messages and reports
 PLUSX_CACHE     the folder of files that plusx can download or compute again
 PLUSX_OFFLINE   if set and not 0, nothing is downloaded
+COLUMNS         the width of tables and paragraphs, in a terminal or not
 NO_COLOR        if set and not empty, no colours are printed (no-color.org)
 """
 
@@ -46,6 +47,12 @@ def language() -> str:
     """The language of PLUSX_LANG (`zh_CN.UTF-8` is zh), else English."""
     wanted = os.environ.get("PLUSX_LANG", "")[:2].lower()
     return wanted if wanted in LANGUAGES else "en"
+
+
+def columns() -> int | None:
+    """COLUMNS, or None where it is not set or not a number above 0."""
+    text = os.environ.get("COLUMNS", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) > 0 else None
 
 
 def cache_dir() -> Path:

@@ -14,6 +14,7 @@ import pytest
 from plusx.bundles import open_bundle, read_lines, read_run
 from training.test_training_world import torchrun
 from training.tinyrun import digest
+from waiting import HANG
 
 DEADLY = Path(__file__).parents[1] / "training" / "deadly.py"
 NETWORK = "resnet20 depths=1,1,1 widths=4,8,8 stem_width=4 drop_path=0.1".split()
@@ -29,7 +30,7 @@ WORDS = [
 
 
 def run(command: list[str], **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, env={**os.environ, **env})
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG, env={**os.environ, **env})
 
 
 def said(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -52,7 +53,7 @@ def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
         for path in (out, tmp_path / "whole")
     ]
     assert rows[0] == rows[1] and len(rows[0]) == 2
-    assert read_run(out).fields["world"] == 2
+    assert read_run(out).world == 2
     # evaluated by two processes: what the training said, once
     words = ["-m", "plusx", "evaluate", out, "--data", "digits", "--format", "json"]
     alone, both = run([sys.executable, *map(str, words)]), run(torchrun(2, *words))

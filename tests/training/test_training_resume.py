@@ -257,10 +257,12 @@ def test_a_finished_run_resumes_to_its_result(undisturbed: tuple[Path, list[tupl
     before = digest(run)
     events: list[Event] = list(resumed(run))
     assert [type(event) for event in events] == [Started, Finished]
+    (note,) = [note for note in events[0].notes if "has ended" in note]  # type: ignore[union-attr]
+    assert f"after 2 of 2 epochs; to train for 2 more from its weights: plusx train --weights {run} --data DATA" in note
     assert digest(run) == before
 
 
 def test_run_json_says_what_was_done(undisturbed: tuple[Path, list[tuple[int, float]]]) -> None:
     found = read_run(undisturbed[0])
-    assert (found.seed, found.data["n"], found.data["classes"]) == (3, 90, list("0123456789"))
+    assert (found.seed, found.data.n, found.data.classes) == (3, 90, tuple("0123456789"))
     assert found.recipe["epochs"] == 2 and "epochs=2" in RECIPE

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         say(note)
     if own:
         say(f"the {len(data):,} images of {args.data} that the training held out")
-    step = bundle.provenance.get("step")
+    step = bundle.provenance.step
     if args.weights != "best":
         say(f"{args.weights} weights, after step {step}")
     found = evaluate(

@@ -6,10 +6,12 @@ import argparse
 import contextlib
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from plusx import settings
 from plusx.errors import RunError, SpecError, nearest, unknown
 
 TEXT = ("table", "text")
@@ -26,6 +28,13 @@ def choose(what: str, word: str, allowed: Sequence[str]) -> str:
     if word not in allowed:
         raise SpecError(unknown(what, word, allowed))
     return word
+
+
+def screen_width(output: str | None = None) -> int | None:
+    """Columns that tables and paragraphs may take: the terminal's, or COLUMNS where it is set; None for a pipe or a file."""
+    if not is_stdout(output):
+        return None
+    return settings.columns() or (shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
 
 
 def choose_format(written: str | None, output: str | None, formats: Sequence[str]) -> str:

@@ -99,16 +99,18 @@ def _cells(row: RunRow, translate: Callable[[str], str]) -> list[str]:
 
 
 def state_text(row: RunRow, translate: Callable[[str], str]) -> str:
-    """done; interrupted after step N, go on with …; damaged: why."""
+    """done; interrupted after step N, go on with …; failed or damaged: why."""
     if row.state == "damaged":
-        text = translate(f"damaged: {row.note}")
-    elif row.state == "interrupted":
+        return translate(f"damaged: {row.note}")
+    if row.state == "failed":
+        return translate(f"failed: {row.note}")
+    if row.state == "interrupted":
         text = translate(f"interrupted after step {row.step}, go on with {resume_command(row)}")
     elif row.state == "running":
         text = translate(f"running, step {row.step} is saved")
     else:
         text = translate(row.state)
-    return f"{text} ({translate(row.note)})" if row.note and row.state != "damaged" else text
+    return f"{text} ({translate(row.note)})" if row.note else text
 
 
 def resume_command(row: RunRow) -> str:

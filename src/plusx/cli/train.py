@@ -97,11 +97,7 @@ def run(args: argparse.Namespace) -> int:
         again = [name for name in _FRESH if getattr(args, name) not in (None, [])]
         if again:
             words = ", ".join("NETWORK" if name == "network" else f"--{name.replace('_', '-')}" for name in again)
-            longer = f" To train for more epochs: plusx train --weights {shlex.quote(args.resume)} --epochs …"
-            raise SpecError(
-                f"--resume {args.resume} beside {words}, takes these from the run itself. Leave them out."
-                + (longer if args.epochs is not None or args.recipe is not None else "")
-            )
+            raise SpecError(f"--resume {args.resume} takes {words} from the run itself. {_instead(args)}")
         return _work(resume(args.resume, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
     if restarted() and world.from_first(_begun_by(sys.argv, args.out)):
         return _work(resume(args.out, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
@@ -141,6 +137,18 @@ def recipe_text(args: argparse.Namespace) -> str | None:
         if key in _RECIPE_KEYS:
             words.append(f"{key}={value}")
     return " ".join([*([] if args.recipe is None else [args.recipe]), *words]) or None
+
+
+def _instead(args: argparse.Namespace) -> str:
+    """What to type instead of --resume beside what a run is made of: with a recipe, training on from its weights."""
+    recipe = recipe_text(args)
+    if recipe is None:
+        return "Leave them out."
+    from plusx.bundles import read_run
+    from plusx.training.work import train_on
+
+    data = args.data or read_run(args.resume).data.path
+    return f"Leave them out, or train on from its weights: {train_on(args.resume, data, recipe)}"
 
 
 def _begun_by(command: list[str], out: str | None) -> bool:

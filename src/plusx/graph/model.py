@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from plusx.errors import GeometryError, unknown
 from plusx.i18n import _
 from plusx.specs import ResNetSpec
+from plusx.specs.display import Displayed
 
 MANY_OPS = 40
 """A network with this many ops is too large to list them all in an error."""
@@ -114,9 +115,10 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Displayed):
     """A whole network, made by `lower`. `graph["layer3.0.conv2"]` is an op."""
 
+    display_kind: ClassVar[str] = "network"
     spec: ResNetSpec
     stem: tuple[Op, ...]
     stages: tuple[Stage, ...]
@@ -160,11 +162,3 @@ class Graph:
                 if key not in seen:
                     seen.add(key)
                     yield key, tensor
-
-    def _repr_svg_(self) -> str:
-        from plusx import draw
-
-        return draw(self)
-
-    def _repr_html_(self) -> str:
-        return self.spec._repr_html_()  # pyright: ignore[reportPrivateUsage]

@@ -20,9 +20,9 @@ from plusx.errors import WeightsError
 from plusx.graph import Graph, lower
 from plusx.graph.lower import Network
 from plusx.i18n import Message, _
+from plusx.names.shapes import COUNTER, explain, shapes_of, shortened
 from plusx.nn.init import initialise
 from plusx.nn.resnet import ResNet
-from plusx.nn.suggest import COUNTER, explain, shapes_of, shortened
 from plusx.specs import ResNetSpec
 
 log = logging.getLogger("plusx")

@@ -9,9 +9,9 @@ from plusx.bundles import is_bundle, open_bundle
 from plusx.errors import BundleError, SpecError, WeightsError, unknown
 from plusx.graph.lower import Network, spec_of
 from plusx.i18n import _
+from plusx.names.shapes import shapes_of, suggest
 from plusx.nn.building import build, read_state
 from plusx.nn.resnet import ResNet
-from plusx.nn.suggest import shapes_of, suggest
 from plusx.nn.surgery import adapt_input, new_head
 from plusx.specs import ResNetSpec
 
@@ -68,7 +68,7 @@ def _from_bundle(path: Path, wanted: ResNetSpec | None) -> ResNet:
             )
         )
     bundle = open_bundle(path)
-    own = ResNetSpec.from_dict(bundle.spec)
+    own = bundle.spec
     if wanted is not None and wanted.replace(in_channels=own.in_channels) != own:
         raise WeightsError(
             _("{path} holds {own}, not {wanted}. Leave out spec, and change the network after loading it.",

@@ -13,10 +13,10 @@ from plusx.graph import Op, lower
 from plusx.graph.kinds import GATES, NORMS
 from plusx.graph.lower import Network
 from plusx.i18n import _
+from plusx.names.shapes import shapes_of, suggest
 from plusx.nn.building import matching_tensors
 from plusx.nn.feature_info import check_feature_name, feature_info
 from plusx.nn.resnet import ResNet
-from plusx.nn.suggest import shapes_of, suggest
 from plusx.nn.transplant import fresh, transplant
 from plusx.specs import ResNetSpec, stage_geometry
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+from plusx.specs.display import Displayed
 from plusx.specs.fields import SpecFields
 from plusx.specs.keys import SPEC
 from plusx.specs.printing import shortest_words
@@ -12,11 +13,13 @@ from plusx.specs.rules import resolve
 
 
 @dataclass(frozen=True, slots=True)
-class ResNetSpec(SpecFields):
+class ResNetSpec(SpecFields, Displayed):
     """A whole ResNet. `plusx.spec`, `replace` and `from_dict` make specs and check them; `plusx presets --keys` lists the keys.
 
     Two specs are equal exactly when their networks are equal: a field that has no effect stands at its default.
     """
+
+    display_kind: ClassVar[str] = "network"
 
     def __str__(self) -> str:
         """The shortest words that give this spec: `str(spec("resnet34 shortcut=none")) == "plain34"`."""
@@ -43,11 +46,3 @@ class ResNetSpec(SpecFields):
     def from_dict(cls, values: dict[str, Any]) -> ResNetSpec:
         """A spec from the output of `to_dict`, or from a part of it; the other fields are defaults. Raises SpecError."""
         return resolve(cls(), SPEC.checked(values))
-
-    def _repr_svg_(self) -> str:
-        from plusx import draw
-
-        return draw(self)
-
-    def _repr_html_(self) -> str:
-        return f'<div style="overflow:auto">{self._repr_svg_()}</div>'
