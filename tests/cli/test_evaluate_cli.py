@@ -137,7 +137,7 @@ def test_what_is_not_there_is_one_line(run: Path, tmp_path: Path, capsys: pytest
             "averages no weights (its recipe has ema=0); choose --weights last",
         ),
         ([str(run / "bundle"), "--weights", "last"], "is a bundle, it has no last weights; name its run"),
-        ([str(run), "--weights", "lst"], "unknown weights 'lst'; did you mean 'last'? allowed: best, last, ema"),
+        ([str(run), "--weights", "lst"], "unknown weights 'lst'. Did you mean 'last'? Allowed: best, last, ema"),
         ([str(tmp_path / "none"), "--weights", "ema"], "no run at"),
     ):
         assert main(["evaluate", *words, "--data", "digits", *QUICK]) == 2

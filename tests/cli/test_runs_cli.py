@@ -122,7 +122,7 @@ def test_orders(capsys: pytest.CaptureFixture[str]) -> None:
     for order, wanted in {"newest": "cab", "accuracy": "bac", "time": "cba", "name": "abc"}.items():
         assert "".join(Path(row["path"]).name for row in listed(capsys, "r", "--sort", order)) == wanted, order
     assert main(["runs", "r", "--sort", "acuracy"]) == 2
-    assert "did you mean 'accuracy'? allowed: newest, accuracy, time, name" in capsys.readouterr().err
+    assert "Did you mean 'accuracy'? Allowed: newest, accuracy, time, name" in capsys.readouterr().err
 
 
 def test_one_run_is_listed_alone_and_links_are_followed_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,9 +124,9 @@ def test_explain(capsys):
 
 
 BAD = [
-    (("show", "resnet50", "--format", "tabel"), "unknown format 'tabel'; did you mean 'table'?"),
-    (("show", "resnet50", "--detail", "op"), "unknown detail 'op'; did you mean 'ops'?"),
-    (("show", "resnet50", "--lang", "zhh"), "unknown language 'zhh'; did you mean 'zh'?"),
+    (("show", "resnet50", "--format", "tabel"), "unknown format 'tabel'. Did you mean 'table'?"),
+    (("show", "resnet50", "--detail", "op"), "unknown detail 'op'. Did you mean 'ops'?"),
+    (("show", "resnet50", "--lang", "zhh"), "unknown language 'zhh'. Did you mean 'zh'?"),
     (("show", "resnet50", "--size", "0"), "size '0'; write a side in pixels"),
     (("show", "resnet50", "--size", "big"), "size 'big'; write a side in pixels"),
     (("show", "resnet5O"), "There is no preset 'resnet5O'. The nearest are resnet50"),

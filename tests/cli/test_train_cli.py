@@ -97,9 +97,9 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--data", "digits", "--recipe", "digits epohcs=2"], "did you mean 'epochs'? allowed: epochs, batch"),
-        (["--data", "digits", "--recipe", "digit"], "did you mean 'digits'? allowed: default, digits"),
-        (["--data", "digits", "--recipe", "lr=0.1 epohcs=2"], "did you mean 'epochs'?"),
+        (["--data", "digits", "--recipe", "digits epohcs=2"], "Did you mean 'epochs'? Allowed: epochs, batch"),
+        (["--data", "digits", "--recipe", "digit"], "Did you mean 'digits'? Allowed: default, digits"),
+        (["--data", "digits", "--recipe", "lr=0.1 epohcs=2"], "Did you mean 'epochs'?"),
         (
             ["--data", "digits", "--recipe", "epochs=2", "--epochs", "3"],
             "--epochs 3 and epochs= in --recipe 'epochs=2' set",
@@ -117,9 +117,9 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
         (["--data", "digits", "--recipe", "digits lr=nan"], "lr takes a number above 0, not 'nan'"),
         (
             ["--data", "digits", "--recipe", "digits flip=maybe"],
-            "unknown flip 'maybe'; did you mean 'yes'? allowed: yes, no",
+            "unknown flip 'maybe'. Did you mean 'yes'? Allowed: yes, no",
         ),
-        (["--data", "digits", "--recipe", "digits crop=shfit"], "did you mean 'shift'?"),
+        (["--data", "digits", "--recipe", "digits crop=shfit"], "Did you mean 'shift'?"),
         (["--data", "digits", "--recipe", "digits batch=0"], "batch takes a whole number from 1"),
         (["--data", "digits", "--recipe", "digits batch=1"], "batch=1 is too small for batch norm"),
         (["norm=frozen", "--data", "digits", "--recipe", "digits batch=8 accumulate=9"], "Write accumulate=8 or less"),

@@ -50,14 +50,14 @@ def test_every_option_arrives(capsys):
     [
         (["resnet18", "-o", "net.svgg"], "Did you mean .svg?"),
         (["resnet18", "-o", "net"], "-o net does not say what to write. Let it end in one of .svg, .png, .pdf, .html"),
-        (["resnet18", "--format", "pgn"], "did you mean 'png'"),
-        (["resnet18", "--detail", "op"], "did you mean 'ops'"),
-        (["resnet18", "--theme", "blue"], "allowed: light, dark"),
+        (["resnet18", "--format", "pgn"], "Did you mean 'png'"),
+        (["resnet18", "--detail", "op"], "Did you mean 'ops'"),
+        (["resnet18", "--theme", "blue"], "Allowed: light, dark"),
         (["resnet18", "--diff", ""], "names no network"),
         (["resnet18", "--diff", "resnet81"], "The nearest are resnet18"),
         (["resnet18", "--size", "0"], "size '0'"),
         (["resnet18", "-o", "/nowhere/at/all.svg"], "cannot be written"),
-        (["resnet18", "--detial", "ops"], "did you mean '--detail'"),
+        (["resnet18", "--detial", "ops"], "Did you mean '--detail'"),
     ],
 )
 def test_bad_input_is_one_line(words, told, capsys):

@@ -65,6 +65,4 @@ def _class_index(name: str, classes: Sequence[str]) -> int:
         return classes.index(name)
     if name.isdigit() and int(name) < len(classes):
         return int(name)
-    raise DataError(
-        unknown("class", name, classes) if len(classes) <= 40 else unknown("class", name, classes).split(" allowed:")[0]
-    )
+    raise DataError(unknown("class", name, classes, listing="bundle.json" if len(classes) > 40 else ""))

@@ -32,7 +32,7 @@ def read_network(words: list[str]) -> ResNetSpec:
 def _with(spec: ResNetSpec, words: list[str]) -> ResNetSpec:
     if not words:
         return spec
-    from plusx.specs.text import read_words
+    from plusx.specs.parsing import read_words
 
     return spec.replace(**read_words(words))
 

@@ -65,8 +65,8 @@ def cut(args: argparse.Namespace) -> int:
 def identify(args: argparse.Namespace) -> int:
     """Say which network a file's tensors make, and what tensors cannot tell."""
     from plusx.analysis import analyse
+    from plusx.names.shapes import shapes_of, suggest
     from plusx.nn.building import read_state
-    from plusx.nn.suggest import shapes_of, suggest
 
     state = read_state(args.file)
     spec = suggest(shapes_of(state))

@@ -25,7 +25,6 @@ TEXTS = {
     "-o {} cannot be written: the disk is full. Free some space.": "-o {0} 无法写入：磁盘已满。请腾出空间。",
     "-o {} cannot be written ({}). Choose another place.": "-o {0} 无法写入（{1}）。请换一个位置。",
     # what is not there, and what the system refuses (errors.py, settings.py, cli/main.py)
-    "{} is not installed. Install it with pip install '{}'.": "没有安装 {0}。请用 pip install '{1}' 安装。",
     "{} is installed but does not load. Install it again, or raise the memory limit (ulimit -v).": "{0} 已安装但无法加载。请重新安装，或放宽内存限制（ulimit -v）。",
     "There is not enough memory for this. Use a smaller --batch, size or network.": "内存不够。请用更小的 --batch、尺寸或网络。",
     "The disk is full. Free some space and run the same command again.": "磁盘已满。请腾出空间后再运行同一命令。",
@@ -33,7 +32,4 @@ TEXTS = {
     "The system refused ({}): {}.": "系统拒绝（{0}）：{1}。",
     "The system refused: {}.": "系统拒绝：{0}。",
     "The system gives this process no more threads. Raise the limit (ulimit -u), or set PLUSX_THREADS=1, OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1.": "系统不再给本进程线程。请放宽限制（ulimit -u），或设 PLUSX_THREADS=1、OMP_NUM_THREADS=1 和 OPENBLAS_NUM_THREADS=1。",
-    "PLUSX_THREADS={} is not a whole number from {} to {}. Set one like 4, or unset it.": "PLUSX_THREADS={0} 不是 {1} 到 {2} 之间的整数。请设成如 4 的数，或取消它。",
-    "{}={} is out of range. Write a number of threads from 1 to {}.": "{0}={1} 超出范围。线程数请写 1 到 {2} 之间。",
-    "This user has no home folder to keep a cache in. Set PLUSX_CACHE to a folder.": "此用户没有主目录来放缓存。请把 PLUSX_CACHE 设为一个文件夹。",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The named networks, as data: words on top of the defaults, the input size, and where the network comes from."""
+"""The named networks as data: words on top of the defaults, the side of the input, and the source of the network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 
 class Preset(NamedTuple):
+    """A named network: key=value words, the side of its square input in pixels, and its paper or code."""
+
     words: str
     size_px: int
     source: str
