@@ -17,6 +17,7 @@ from plusx.bundles import open_bundle, save_bundle
 from plusx.cli.main import main
 from plusx.data import open_data
 from plusx.images import Preprocessing
+from waiting import HANG
 
 SMALL = "resnet20 depths=1,1,1"
 
@@ -78,7 +79,7 @@ def fresh(code: str, *arguments: str, env: Mapping[str, str] | None = None, fail
 
     whole = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=whole, timeout=180
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=whole, timeout=HANG
     )
     assert (done.returncode != 0) == fails, done.stderr[-2000:]
     return done.stdout + (done.stderr if fails else "")

@@ -14,14 +14,15 @@ import pytest
 
 import plusx
 from plusx.cli.main import COMMANDS
+from waiting import HANG
 
 SRC = Path(plusx.__file__).parent
 STDLIB_ROOMS = ("errors", "settings", "specs", "graph", "names", "analysis", "text", "svg")
 TORCHLESS_ROOMS = ("images", "data", "metrics", "bundles", "runtime", "weights")
 HEAVY = ("torch", "torchvision", "numpy")
-THIRD_PARTY = (*HEAVY, "PIL", "simplejpeg", "safetensors", "rich", "vl_convert")
-LATE = {"svg/convert.py": {"vl_convert"}}
-"""The one exception: PNG and PDF need [draw], imported in the function that needs it."""
+THIRD_PARTY = (*HEAVY, "PIL", "simplejpeg", "safetensors", "rich", "vl_convert", "wcwidth")
+LATE = {"svg/convert.py": {"vl_convert"}, "text/alignment.py": {"wcwidth"}}
+"""The exceptions, imported in the function that needs them: PNG and PDF need [draw], wide characters need wcwidth."""
 
 CORE = {
     "show": [["resnet50"], ["resnet18", "in_channels=1", "classes=10", "--format", "json"]],
@@ -73,7 +74,7 @@ LOADED = "print([name for name in {} if name in sys.modules])"
 
 def fresh(code: str, *arguments: str, cwd: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd, timeout=HANG
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -193,3 +194,33 @@ def test_errors_to_svg_import_the_standard_library_alone(room):
 )
 def test_foreign_imports_are_found(source, names):
     assert foreign_imports(source) == names
+
+
+# ---- the face ----
+
+FACE_IMPORTERS = {"cli/main.py", "training/work.py", "deploy/exporting.py"}
+"""Files that still read plusx.__version__ from the face of the package; none may be added."""
+
+
+def imports_the_face(path: Path) -> bool:
+    """Whether a file imports a name of `plusx/__init__.py`, and not a module or a room below it."""
+    below = {child.stem for child in SRC.iterdir()}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import) and any(alias.name == "plusx" for alias in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and node.module == "plusx" and node.level == 0:
+            if any(alias.name not in below for alias in node.names):
+                return True
+    return False
+
+
+def test_nothing_inside_imports_the_face_of_the_package():
+    found = {path.relative_to(SRC).as_posix() for path in SRC.rglob("*.py") if imports_the_face(path)}
+    assert found <= FACE_IMPORTERS
+
+
+def test_an_import_of_the_face_is_seen(tmp_path):
+    file = tmp_path / "x.py"
+    for source, seen in (("from plusx import draw", True), ("import plusx", True), ("from plusx import specs", False)):
+        file.write_text(source, encoding="utf-8")
+        assert imports_the_face(file) is seen

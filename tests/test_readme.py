@@ -25,6 +25,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from waiting import HANG
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {"README.md": "README.zh-CN.md", "docs/train.md": "docs/train.zh.md"}
 RUN, READ = ("sh", "python"), ("text", "json")
@@ -164,7 +166,7 @@ def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         "OMP_NUM_THREADS": "1",
     }
     return subprocess.run(
-        words, cwd=folder, env=env, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL
+        words, cwd=folder, env=env, capture_output=True, text=True, timeout=HANG, stdin=subprocess.DEVNULL
     )
 
 

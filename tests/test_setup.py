@@ -11,6 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from waiting import HANG
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -141,7 +143,7 @@ def test_python_without_venv_names_the_debian_package(setup, monkeypatch, capsys
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(["make", *words], cwd=ROOT, capture_output=True, text=True, timeout=HANG)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")

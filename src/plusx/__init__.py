@@ -10,6 +10,8 @@ from plusx.graph import Graph, lower
 from plusx.specs import PRESETS as presets
 from plusx.specs import ResNetSpec
 from plusx.specs import parse as spec
+from plusx.specs.display import register as _register
+from plusx.version import __version__ as __version__
 
 if TYPE_CHECKING:  # for type checkers and editors; at run time the rooms below are loaded on first use
     from plusx.analysis import analyse
@@ -28,8 +30,6 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time the rooms below 
     from plusx.runtime import predictor
     from plusx.svg.render import draw
     from plusx.training import evaluate, fit
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Graph",
@@ -103,3 +103,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _renderer(module: str, name: str) -> Any:
+    """A function that shows an object in a notebook; its room is loaded when the first object is shown."""
+    return lambda shown: getattr(import_module(module), name)(shown)
+
+
+_register("network", "svg", _renderer("plusx.svg.render", "draw"))
+_register("network", "html", _renderer("plusx.svg.render", "draw"))
+_register("analysis", "html", _renderer("plusx.text.network_table", "network_html"))
+_register("diff", "html", _renderer("plusx.text.diff_table", "diff_html"))

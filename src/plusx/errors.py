@@ -123,7 +123,8 @@ def unknown(what: str, word: str, allowed: Iterable[str]) -> Message:
     "unknown stem 'depe'; did you mean 'deep'? allowed: 7x7, deep"
     """
     allowed = list(allowed)
-    values = {"what": what, "word": word, "allowed": ", ".join(allowed)}
+    noun = what if isinstance(what, Message) else Message(what)  # words of plusx, so they have a translation
+    values = {"what": noun, "word": word, "allowed": ", ".join(allowed)}
     near = nearest(word, allowed)
     if near:
         return _("unknown {what} {word!r}; did you mean {near!r}? allowed: {allowed}", near=near, **values)

@@ -4,6 +4,7 @@ PLUSX_THREADS   how many threads work
 PLUSX_LANG      the language of messages and reports
 PLUSX_CACHE     where plusx keeps what it can make again
 PLUSX_OFFLINE   set and not 0: nothing is downloaded
+COLUMNS         how wide tables and paragraphs may be, in a terminal or not
 NO_COLOR        set and not empty: no colours (no-color.org)
 """
 
@@ -42,6 +43,12 @@ def language() -> str:
     """The language of PLUSX_LANG (`zh_CN.UTF-8` counts as zh), else English."""
     wanted = os.environ.get("PLUSX_LANG", "")[:2].lower()
     return wanted if wanted in LANGUAGES else "en"
+
+
+def columns() -> int | None:
+    """COLUMNS, or None where it is not set or not a number above 0."""
+    text = os.environ.get("COLUMNS", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) > 0 else None
 
 
 def cache_dir() -> Path:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from plusx import lower, presets, spec
+from plusx.analysis.conditions import read_condition
 from plusx.analysis.diff import diff
-from plusx.analysis.gates import read_gate
 from plusx.errors import GeometryError, SpecError
 from plusx.specs import ResNetSpec
-from plusx.text.diff_table import diff_record, diff_table, moved_lines, weights_text
+from plusx.text.diff_table import changed_lines, diff_record, diff_table, weights_text
 from randomspecs import wishes
 
 SMALL = [name for name in presets if name not in ("preresnet1001", "resnet1202")]
@@ -22,7 +22,7 @@ def test_a_network_does_not_differ_from_itself(name):
     assert not found
     assert (found.fields, found.changes, found.weights.verdict) == ((), (), "equal")
     assert all(x == y for x, y in found.figures.values())
-    assert diff_table(found) == f"no difference: both are {name}\n"
+    assert diff_table(found) == f"No difference: both are {name}.\n"
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -43,9 +43,9 @@ def test_random_pairs(first, second):
 
 
 def test_v1_to_v15_is_one_line():
-    """reference/inspection-tools.md A5.2: +231,211,008 MACs (+6.0 %), 483 to 427, params equal, weights by shape only."""
+    """fvcore on torchvision's resnet50 with the stride in either convolution: +231,211,008 MACs (+6.0 %), equal params."""
     found = diff("resnet50 stride_in=1x1", "resnet50")
-    assert moved_lines(found) == ["layer2.0, layer3.0, layer4.0: conv1 s2 → s1; conv2 s1 → s2"]
+    assert changed_lines(found) == ["layer2.0, layer3.0, layer4.0: conv1 s2 → s1; conv2 s1 → s2"]
     assert found.figures["macs"][1] - found.figures["macs"][0] == 231_211_008
     assert found.figures["field"] == (483, 427)
     assert found.figures["params"] == (25_557_032, 25_557_032)
@@ -89,7 +89,7 @@ FITS = {
 def test_whether_weights_fit(pair):
     found = diff(*pair, 64).weights
     assert (found.verdict, found.why) == FITS[pair]
-    assert weights_text(found).startswith("weights:")
+    assert weights_text(found).startswith("Weights ")
     if found.verdict == "shape":
         assert found.odd
 
@@ -125,15 +125,17 @@ def test_fit_by_meaning_is_true_of_the_real_networks():
         assert (diff(a, b, 64).weights.verdict in ("equal", "meaning")) == same
 
 
-def test_moved_lines_name_what_moved():
-    assert moved_lines(diff("resnet50", "resnet101")) == ["layer3.6-22: added"]
-    assert moved_lines(diff("resnet50", "seresnet50")) == ["layer1.0-2, layer2.0-3, layer3.0-5, layer4.0-2: + se (SE)"]
-    lines = moved_lines(diff("plain18", "resnet18"))
+def test_changed_lines_name_what_moved():
+    assert changed_lines(diff("resnet50", "resnet101")) == ["layer3.6-22: added"]
+    assert changed_lines(diff("resnet50", "seresnet50")) == [
+        "layer1.0-2, layer2.0-3, layer3.0-5, layer4.0-2: + se (SE)"
+    ]
+    lines = changed_lines(diff("plain18", "resnet18"))
     assert lines[0] == "layer1.0-1, layer2.1, layer3.1, layer4.1: + join (F + x)"
     assert lines[1] == "layer2.0: + join (F + x); shortcut none → 1x1 c128 s2"
-    assert moved_lines(diff("resnet50", "resnet50 stem=deep"))[0] == "stem: Conv 7x7 → 3x3 c32 s2; 3x3 c32; 3x3 c64"
-    assert moved_lines(diff("resnet50", "resnet50 zero_init=yes")) == [
-        "no op; the networks differ in training or initialisation alone"
+    assert changed_lines(diff("resnet50", "resnet50 stem=deep"))[0] == "stem: Conv 7x7 → 3x3 c32 s2; 3x3 c32; 3x3 c64"
+    assert changed_lines(diff("resnet50", "resnet50 zero_init=yes")) == [
+        "No op changes: the networks differ only in training or initialisation."
     ]
 
 
@@ -152,13 +154,13 @@ def test_the_same_network_in_other_words():
 )  # fmt: skip
 def test_gates(gate, hit):
     found = diff("resnet50 stride_in=1x1", "resnet50")
-    assert (read_gate(gate).hit(found) is not None) == hit
+    assert (read_condition(gate).hit(found) is not None) == hit
 
 
 @pytest.mark.parametrize("text", ["", "macs", "macs>>1", "macs>x", "flops>1", "macs=1", "macs>1e99999"])
 def test_a_gate_that_cannot_be_read(text):
-    with pytest.raises(SpecError, match=r"condition|unknown figure"):
-        read_gate(text)
+    with pytest.raises(SpecError, match=r"Condition|unknown figure"):
+        read_condition(text)
 
 
 def test_public_name():

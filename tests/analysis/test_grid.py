@@ -1,14 +1,14 @@
-"""Where cells look: the shift of the grid against the image, the sizes that remove it, the field against the input."""
+"""The grid of cells: its shift against the image, the sizes that remove the shift, the receptive field against the input."""
 
 from __future__ import annotations
 
 import pytest
 
 from plusx.analysis import analyse
-from plusx.analysis.grid import cards, centring_sizes, outgrown, shift_of
+from plusx.analysis.grid import centring_sizes, outgrown, part_geometries, shift_of
 from plusx.text.geometry_table import geometry_notes, geometry_record, geometry_table
 
-# centre of cell 0, shift at 224 of layer4 (reference/inspection-tools.md, fact 3: 15.5 px at 224, 0 at 225)
+# centre of cell 0, shift at 224 of layer4 (by hand: 7 cells 32 px apart, from 0.5 to 192.5, have their middle at 96.5, and that of 224 px is 112)
 SHIFTS = {
     ("resnet50", 224): -15.5,
     ("resnet50", 225): 0.0,
@@ -20,7 +20,7 @@ SHIFTS = {
 
 @pytest.mark.parametrize(("name", "size"), SHIFTS)
 def test_shift_of_the_classical_nets(name, size):
-    last = cards(analyse(name, size))[-1]
+    last = part_geometries(analyse(name, size))[-1]
     assert last.shift == (SHIFTS[name, size],) * 2
     assert last.start == 0.5
 
@@ -40,24 +40,24 @@ def test_centring_sizes_are_32k_plus_1():
 def test_the_advised_sizes_do_centre(name, near):
     """The short way (few ops) against the long one (the whole analysis at that size)."""
     found = analyse(name, near)
-    for part in [card.name for card in cards(found)]:
-        for side in centring_sizes(found, part, near):
+    for part in part_geometries(found):
+        for side in centring_sizes(found, part.name, near):
             if side is not None:
-                card = next(card for card in cards(analyse(name, side)) if card.name == part)
-                assert card.shift == (0.0, 0.0)
-    for side in range(near - 5, near + 6):  # and no size in between was overlooked
-        last = cards(analyse(name, side))[-1]
+                shifts = {other.name: other.shift for other in part_geometries(analyse(name, side))}
+                assert shifts[part.name] == (0.0, 0.0)
+    for side in range(near - 5, near + 6):  # no size in between is missed
+        last = part_geometries(analyse(name, side))[-1]
         below, above = centring_sizes(analyse(name, side), last.name, side)
         assert (last.shift[0] == 0) == (below == side == above)
 
 
 def test_both_axes_have_their_own_shift():
-    assert cards(analyse("resnet50", (224, 225)))[-1].shift == (-15.5, 0.0)
+    assert part_geometries(analyse("resnet50", (224, 225)))[-1].shift == (-15.5, 0.0)
     text = geometry_table(analyse("resnet50", (224, 225)))
     assert "-15.5, 0 px" in text and "(up)" in text
 
 
-def test_shift_is_zero_for_a_image_as_wide_as_its_cells():
+def test_shift_is_zero_for_an_image_as_wide_as_its_cells():
     assert shift_of(0.5, 1, 32, 32) == 0
     assert shift_of(16, 32, 7, 224) == 0
 
@@ -65,21 +65,23 @@ def test_shift_is_zero_for_a_image_as_wide_as_its_cells():
 def test_where_the_field_outgrows_the_input():
     assert outgrown(analyse("resnet50")) == "layer3.4"
     assert outgrown(analyse("resnet50", 640)) is None
-    assert [card.exceeds for card in cards(analyse("resnet50"))] == [False, False, False, True, True]
-    assert cards(analyse("resnet50"))[-1].field_share == pytest.approx(427 / 224)
+    assert [part.exceeds for part in part_geometries(analyse("resnet50"))] == [False, False, False, True, True]
+    assert part_geometries(analyse("resnet50"))[-1].field_share == pytest.approx(427 / 224)
 
 
 def test_gates_and_group_norm_are_global():
-    assert [card.whole for card in cards(analyse("seresnet50"))][:2] == [None, "layer1.0.se"]
-    assert cards(analyse("resnet50 norm=group"))[0].whole == "bn1"
-    assert "global" in geometry_table(analyse("seresnet50"))
-    assert not any("global" in note for note in geometry_notes(analyse("resnet50")))
+    assert [part.whole for part in part_geometries(analyse("seresnet50"))][:2] == [None, "layer1.0.se"]
+    assert part_geometries(analyse("resnet50 norm=group"))[0].whole == "bn1"
+    assert "From layer1.0.se on (SE gate) every cell depends on the whole image" in geometry_table(
+        analyse("seresnet50")
+    )
+    assert not any("whole image" in note for note in geometry_notes(analyse("resnet50")))
 
 
 def test_the_trackers_keep_field_at_stride_8():
-    last = cards(analyse("resnet50_siamrpn"))[-1]
+    last = part_geometries(analyse("resnet50_siamrpn"))[-1]
     assert (last.stride, last.field, last.dilation, last.size) == (8, 427, 4, (31, 31))
-    assert cards(analyse("resnet50"))[-1].field == 427
+    assert part_geometries(analyse("resnet50"))[-1].field == 427
 
 
 def test_record_says_the_same():

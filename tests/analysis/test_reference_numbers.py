@@ -171,7 +171,7 @@ def test_totals_are_the_sums_of_rows_and_stages():
 
 
 def test_a_vanishing_map_says_where():
-    with pytest.raises(GeometryError, match=r"layer4.0.conv2 gets a map of|conv1 gets a map of"):
+    with pytest.raises(GeometryError, match=r"too small for (layer4.0.conv2|conv1)"):
         analyse("resnet50_siamrpn", 5)
     with pytest.raises(GeometryError, match="no pixels"):
         analyse("resnet50", 0)

@@ -16,6 +16,7 @@ import pytest
 from plusx.bundles import bytes_to_tensors, durable, is_bundle, open_bundle, save_bundle, tensors_to_bytes
 from plusx.errors import BundleError, RunError
 from plusx.images import Preprocessing
+from waiting import HANG
 
 PRE = Preprocessing("L", 8, 8, mean=(0.3,), std=(0.2,))
 
@@ -215,7 +216,7 @@ def test_a_real_limit_on_file_size(tmp_path):
         "try: save_bundle(Path(%r), {}, ['a'], Preprocessing('RGB', 8, 8), {'w': np.zeros(10**6)})\n"
         "except RunError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script % str(path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script % str(path)], capture_output=True, text=True, timeout=HANG)
     assert "file size limit" in done.stdout and not done.stderr
     assert open_bundle(path).metrics == {"top1": 1.0}
 
@@ -246,5 +247,5 @@ def test_no_torch():
         "plusx.bundles.tensors_to_bytes({}); plusx.data.open_data('digits')\n"
         "print('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG, check=True)
     assert done.stdout.strip() == "False"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import HANG
+
 PAGE = 4096
 
 
@@ -19,7 +21,7 @@ def small_disk(at: Path, pages: int) -> Iterator[Path]:
     at.mkdir(parents=True)
     words = ["mount", "-t", "tmpfs", "-o", f"size={pages * PAGE}", "none", str(at)]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=HANG)
     except OSError as error:
         pytest.skip(f"no mount here ({error})")
     if done.returncode:
@@ -27,7 +29,7 @@ def small_disk(at: Path, pages: int) -> Iterator[Path]:
     try:
         yield at
     finally:
-        subprocess.run(["umount", str(at)], check=True, timeout=30)
+        subprocess.run(["umount", str(at)], check=True, timeout=HANG)
 
 
 def fill(disk: Path, leave_pages: int) -> Path:

@@ -9,6 +9,7 @@ import pytest
 
 import plusx
 from plusx.cli.main import COMMANDS, main
+from waiting import HANG
 
 
 def said(capsys, *words):
@@ -29,7 +30,7 @@ def said(capsys, *words):
         (["show", "resnet50", "--format", "jsn"], "'jsn'; did you mean 'json'? allowed: table,"),
         (["show", "resnet50", "--lang", "fr"], "'fr'; allowed: en, zh"),
         (["show", "resnet50", "--size", "x"], "plusx: --size 'x' is not a size. Write a side in pixels like 224"),
-        (["show", "resnet50_siamrpn", "--size", "5"], "leaves nothing of it; give a larger input"),
+        (["show", "resnet50_siamrpn", "--size", "5"], "is too small for conv1. Give a larger input"),
         (["show", "."], "plusx: . is neither a bundle nor a run"),
         (["show"], "plusx: show needs NETWORK (a preset and key=value words, a file, a bundle or a run)"),
     ],
@@ -63,7 +64,7 @@ def test_chinese_errors(capsys, monkeypatch):
 
 def test_a_closed_pipe_is_no_error():
     done = subprocess.run(
-        f"{sys.executable} -m plusx presets | head -1", shell=True, capture_output=True, text=True, timeout=60
+        f"{sys.executable} -m plusx presets | head -1", shell=True, capture_output=True, text=True, timeout=HANG
     )
     assert done.returncode == 0 and "Error" not in done.stderr and done.stdout.startswith("preset")
 

@@ -87,10 +87,10 @@ def test_diff_and_its_gate(capsys):
     v1 = "resnet50 stride_in=1x1"
     assert run(capsys, "diff", v1, "resnet50")[0] == 0
     code, out, err = run(capsys, "diff", v1, "resnet50", "--fail-if", "macs>+1%")
-    assert code == 1 and "what moved" in out
+    assert code == 1 and "changes" in out
     assert err == (
-        "plusx: macs went from 3,857,973,248 to 4,089,184,256 (+5.99 %), and --fail-if 'macs>+1%' forbids it; "
-        "change the network or the condition\n"
+        "plusx: macs went from 3,857,973,248 to 4,089,184,256 (+5.99 %), which --fail-if 'macs>+1%' forbids. "
+        "Change the network or the condition.\n"
     )
     assert run(capsys, "diff", v1, "resnet50", "--fail-if", "macs>+7%", "--fail-if", "params>+0")[0] == 0
     assert run(capsys, "diff", "resnet50", "resnet50", "--fail-if", "macs>+0")[0] == 0
@@ -116,7 +116,7 @@ def test_diff_takes_words_when_it_is_clear(capsys):
 
 
 def test_explain(capsys):
-    assert "fvcore says 4,111,512,576" in run(capsys, "explain", "resnet50")[1]
+    assert "fvcore reports 4,111,512,576" in run(capsys, "explain", "resnet50")[1]
     assert "res3a_branch2b" in run(capsys, "explain", "resnet50", "--op", "layer2.0.conv2")[1]
     found = json.loads(run(capsys, "explain", "resnet50", "--op", "layer2.0", "--format", "json")[1])
     assert [section["title"] for section in found["sections"]] == ["layer2.0", "shapes", "shortcut", "names elsewhere"]
@@ -129,13 +129,13 @@ BAD = [
     (("show", "resnet50", "--lang", "zhh"), "unknown language 'zhh'; did you mean 'zh'?"),
     (("show", "resnet50", "--size", "0"), "--size '0' is not a size. Write a side in pixels"),
     (("show", "resnet50", "--size", "big"), "--size 'big' is not a size. Write a side in pixels"),
-    (("show", "resnet5O"), "did you mean 'resnet50'?"),
+    (("show", "resnet5O"), "There is no preset 'resnet5O'. The nearest are resnet50"),
     (("show", "resnet50", "--format", "torch", "--size", "64"), "leave out --size"),
-    (("show", "resnet50_siamrpn", "--size", "5"), "gets a map of"),
+    (("show", "resnet50_siamrpn", "--size", "5"), "is too small for"),
     (("geometry", "resnet50", "--format", "csv"), "unknown format 'csv'"),
     (("explain", "resnet50", "--op", "layer7.0"), "unknown op 'layer7.0'"),
     (("diff", "resnet50", "resnet18", "--fail-if", "flops>1"), "unknown figure 'flops'"),
-    (("diff", "resnet50", "resnet18", "--fail-if", "macs"), "condition 'macs' cannot be read"),
+    (("diff", "resnet50", "resnet18", "--fail-if", "macs"), "Condition 'macs' cannot be read"),
 ]
 
 
@@ -149,7 +149,7 @@ def test_bad_input_is_one_line(capsys, words, told):
 @pytest.mark.parametrize(("size", "where"), [("5", "conv1"), ("6", "conv1"), ("8", "layer2.0.")])
 def test_a_size_too_small_says_where_the_map_vanishes(capsys, size, where):
     code, _, err = run(capsys, "show", "resnet50_siamrpn", "--size", size)
-    assert code == 2 and f"plusx: {where}" in err
+    assert code == 2 and f"too small for {where}" in err
 
 
 def test_chinese_by_option_and_by_environment(capsys, monkeypatch):
@@ -158,10 +158,10 @@ def test_chinese_by_option_and_by_environment(capsys, monkeypatch):
     monkeypatch.setenv("PLUSX_LANG", "zh_CN.UTF-8")
     assert run(capsys, "show", "resnet50")[1] == by_option
     assert "网格偏移" in run(capsys, "geometry", "resnet50")[1]
-    assert "权重：形状适用，含义不适用" in run(capsys, "diff", "resnet50 stride_in=1x1", "resnet50")[1]
-    assert "fvcore 报 4,111,512,576" in run(capsys, "explain", "resnet50")[1]
-    assert "是不是 'resnet50'" in run(capsys, "show", "resnet5O")[2]
-    assert "field" in run(capsys, "show", "resnet50", "--lang", "en")[1]
+    assert "权重的形状适用，但含义不适用" in run(capsys, "diff", "resnet50 stride_in=1x1", "resnet50")[1]
+    assert "fvcore 报告 4,111,512,576" in run(capsys, "explain", "resnet50")[1]
+    assert "没有预设 'resnet5O'。最接近的是 resnet50" in run(capsys, "show", "resnet5O")[2]
+    assert "receptive field" in run(capsys, "show", "resnet50", "--lang", "en")[1]
     assert json.loads(run(capsys, "show", "resnet50", "--format", "json")[1])["totals"]["params"] == 25_557_032
 
 
@@ -188,6 +188,8 @@ def test_commands_load_nothing_heavy_and_stay_small(words):
 
 @pytest.mark.slow
 def test_show_of_resnet152_within_300_ms():
+    """Wants an idle machine, since seconds are what it is about: so it waits in the slow tier."""
+
     def once() -> float:
         began = time.perf_counter()
         subprocess.run(

@@ -14,6 +14,7 @@ import pytest
 from plusx.bundles import open_bundle, read_lines, read_run
 from training.test_training_world import torchrun
 from training.tinyrun import digest
+from waiting import HANG
 
 DEADLY = Path(__file__).parents[1] / "training" / "deadly.py"
 NETWORK = "resnet20 depths=1,1,1 widths=4,8,8 stem_width=4 drop_path=0.1".split()
@@ -29,7 +30,7 @@ WORDS = [
 
 
 def run(command: list[str], **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, env={**os.environ, **env})
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG, env={**os.environ, **env})
 
 
 def said(done: subprocess.CompletedProcess[str]) -> list[str]:

@@ -18,6 +18,7 @@ from plusx.data import open_data
 from plusx.data.check import KINDS, check
 from plusx.errors import DataError
 from plusx.images import traits
+from waiting import HANG
 
 
 @pytest.fixture(autouse=True)
@@ -216,5 +217,5 @@ def test_mistakes_are_one_line(words, line, capsys):
 
 def test_it_needs_no_torch(photos):
     code = f"import sys; sys.modules['torch'] = None; from plusx.cli.main import main; sys.exit(main(['data', 'check', {str(photos)!r}]))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr

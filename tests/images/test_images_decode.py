@@ -194,11 +194,11 @@ def jpeg_of(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("make", [png_of, jpeg_of])
 @pytest.mark.parametrize("side", [10_000, 50_000])
 def test_bombs_are_refused_before_they_are_unpacked(make, side, recwarn):
-    begin = time.perf_counter()
+    begin = time.process_time()
     for mode in ("RGB", "L"):
         with pytest.raises(DataError, match=f"cap of {MAX_PIXELS}"):
             decode(make(side, side), mode, at_least_px=32)
-    assert time.perf_counter() - begin < 5  # decoding it would take minutes
+    assert time.process_time() - begin < 5  # decoding it would take minutes
     assert not recwarn.list
 
 
@@ -271,14 +271,14 @@ def mutated(count: int, seed: int) -> None:
                 raw[at] = rng.randrange(256)
             else:
                 del raw[at : at + rng.randrange(1, 9)]
-        begin = time.perf_counter()
+        begin = time.process_time()
         try:
             assert decode(bytes(raw), rng.choice(("RGB", "L")), at_least_px=rng.choice((None, 32))).dtype == np.uint8
             probe(bytes(raw))
             good += 1
         except DataError as error:
             assert "\n" not in str(error)
-        assert time.perf_counter() - begin < 5
+        assert time.process_time() - begin < 5
     assert 0 < good < count
 
 

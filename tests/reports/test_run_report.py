@@ -23,6 +23,7 @@ from plusx.metrics import Counters
 from plusx.reports.run_report import read_report, write_report
 from plusx.training.events import Checkpointed, Evaluated, Event, Finished
 from plusx.training.report import ReportFile
+from waiting import HANG
 
 CJK = re.compile(r"[\u4e00-\u9fff]")
 ENGLISH = re.compile(r"[A-Za-z]+ (?:[a-z]+ )+[a-z]{2,}")  # three plain words in a row
@@ -105,9 +106,9 @@ def test_it_says_what_the_files_say(tmp_path):
     texts = written(make(tmp_path / "run"))[1].texts
     for said in (
         "resnet18 classes=3", "photos, 320 training images", "done: 4 of 4 epochs", "88.00%", "0.05", "12 min 34 s",
-        "figures below: the weights in the bundle, of epoch 3, on the validation images", "kept: epoch 3",
+        "The figures below are of the weights in the bundle (epoch 3) on the validation images.", "kept: epoch 3",
         "11,178,051",  # torchvision's resnet18 with three classes
-        "2026-03-01 12:00 UTC", "2.14.0", "0123456789abcdef", "/home/me/photos", "/p/cut.jpg", "1 left out",
+        "2026-03-01 12:00 UTC", "2.14.0", "0123456789abcdef", "/home/me/photos", "/p/cut.jpg", "1 image was skipped.",
         "plusx train resnet18 --data 'my photos'", "cpu", "fp32",
     ):  # fmt: skip
         assert said in texts, said
@@ -116,7 +117,7 @@ def test_it_says_what_the_files_say(tmp_path):
     )  # statsmodels: proportion_confint(88, 100, method="wilson")
     at = texts.index("ant")
     assert texts[at : at + 5] == ["ant", "50", "40", "80.0%", "67.0% – 88.8%"]  # the same, of 40 in 50
-    at = texts.index("named as")
+    at = texts.index("predicted as")
     assert texts[at + 3 : at + 11] == ["ant", "bee", "9", "18.0%", CLASSES[2], "ant", "2", "8.0%"]
 
 
@@ -163,6 +164,18 @@ def test_chinese_leaves_no_english_sentence(tmp_path):
     keys = {"name", "epochs", "batch", "flip", "yes"}  # of the recipe's language
     assert set(left) <= names | keys
     assert not [text for text in page.texts if text not in own and ENGLISH.search(text)]
+
+
+def test_names_that_are_words_of_plusx_stay_as_they_are(tmp_path):
+    """A folder named `images`, a class named `class`: data is never translated."""
+    path = make(tmp_path / "run")
+    run = json.loads((path / "run.json").read_text())
+    edit(path / "run.json", data={**run["data"], "path": "/data/images"}, network="input")
+    rows = [{"class": name, "n": 10, "correct": 5} for name in ("class", "memory", "epoch")]
+    edit(path / "bundle/bundle.json", metrics={"n": 30, "correct": 15, "top1": 0.5, "per_class": rows})
+    texts = written(path, "zh")[1].texts
+    assert "images，320 张训练图像" in texts and texts.count("input") == 2  # title and heading
+    assert {"class", "memory", "epoch"} <= set(texts)
 
 
 BREAKAGES: dict[str, Callable[[Path], object]] = {
@@ -218,7 +231,7 @@ def test_many_steps_and_classes_make_no_large_page(tmp_path):
     edit(path / "bundle/bundle.json", metrics={"n": 10, "correct": 1, "top1": 0.1, "per_class": rows})
     text, page = written(path)
     assert len(text) < 150_000
-    assert "the 120 of 5000 classes with the lowest shares" in page.texts
+    assert "The 120 of 5000 classes with the lowest shares." in page.texts
     assert any("plusx evaluate --confusion" in said for said in page.texts)
 
 
@@ -261,5 +274,5 @@ def test_runs_report_writes_it_again(tmp_path, capsys):
 def test_it_needs_no_torch(tmp_path):
     make(tmp_path / "run")
     code = f"import sys; from plusx.reports.run_report import write_report; write_report({str(tmp_path / 'run')!r}); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, check=True)
     assert done.stdout.strip() == "False"

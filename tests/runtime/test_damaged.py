@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from mutating import mutant, whole_images
+from waiting import HANG
 
 pytest.importorskip("openvino")
 pytest_plugins = ["shipped"]
 pytestmark = pytest.mark.usefixtures("own_cache")
 
-SECONDS, MEGABYTES = 180, 1500
+SECONDS, MEGABYTES = HANG, 1500
 """A batch may take so long and hold so much; 89 million pixels, the cap, are 270 MB in each of two workers."""
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from plusx.errors import DataError
 from plusx.runtime.inputs import find, is_countable
+from waiting import HANG
 
 
 def names(*paths: str | Path) -> list[str]:
@@ -130,7 +131,7 @@ def test_packed_archives_are_streamed(tmp_path: Path) -> None:
         with (tmp_path / "pipe.tar").open("wb") as pipe:
             pipe.write(whole[: len(whole) // 2])
             pipe.flush()
-            assert more.wait(30)
+            assert more.wait(HANG)
             pipe.write(whole[len(whole) // 2 :])
 
     writer = threading.Thread(target=write)

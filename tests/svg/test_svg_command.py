@@ -54,7 +54,7 @@ def test_every_option_arrives(capsys):
         (["resnet18", "--detail", "op"], "did you mean 'ops'"),
         (["resnet18", "--theme", "blue"], "allowed: light, dark"),
         (["resnet18", "--diff", ""], "names no network"),
-        (["resnet18", "--diff", "resnet81"], "did you mean"),
+        (["resnet18", "--diff", "resnet81"], "The nearest are resnet18"),
         (["resnet18", "--size", "0"], "size '0'"),
         (["resnet18", "-o", "/nowhere/at/all.svg"], "cannot be written"),
         (["resnet18", "--detial", "ops"], "did you mean '--detail'"),
@@ -97,7 +97,7 @@ def test_a_missing_chinese_font_is_said_and_not_drawn_as_boxes(chinese, capsys, 
     assert converter.seen == draw("resnet18", lang="zh" if chinese else "en")
     *notes, wrote = err.splitlines()
     assert wrote.startswith(f"wrote {tmp_path / 'net.png'} (")
-    assert notes == [] if chinese else (len(notes) == 1 and "no font with Chinese characters" in notes[0])
+    assert notes == [] if chinese else (len(notes) == 1 and "没有安装含中文字符的字体" in notes[0])
 
 
 def test_png_and_pdf(tmp_path):

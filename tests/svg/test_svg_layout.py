@@ -16,7 +16,7 @@ from plusx.errors import GeometryError, SpecError
 from plusx.specs import ResNetSpec
 from plusx.svg.drawing import units
 from plusx.svg.render import DETAILS, lay_out
-from plusx.svg.scene import Label, Line, Part, Shape
+from plusx.svg.scene import Label, Line, SceneGroup, Shape
 from randomspecs import wishes
 
 UNFOLDED = {
@@ -38,10 +38,10 @@ def is_bar(item):
     return isinstance(item, Shape) and item.role.split()[0] in BARS
 
 
-def parts(part: Part):
+def parts(part: SceneGroup):
     yield part
     for item in part.items:
-        if isinstance(item, Part):
+        if isinstance(item, SceneGroup):
             yield from parts(item)
 
 

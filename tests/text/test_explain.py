@@ -7,8 +7,8 @@ import pytest
 from plusx import presets
 from plusx.analysis import analyse
 from plusx.errors import GeometryError
-from plusx.text.explain import countable, explain_network, fvcore_extra, torchinfo_extra
-from plusx.text.explain_part import explain_part, shape_before
+from plusx.text.network_explanation import countable, explain_network, fvcore_extra, torchinfo_extra
+from plusx.text.part_explanation import explain_part, shape_before
 
 
 def said(words: str, size=None) -> str:
@@ -20,13 +20,14 @@ def part(words: str, name: str) -> str:
 
 
 def test_resnet50_is_reconciled_with_every_tool():
-    """reference/inspection-tools.md A1, run there: torchinfo, fvcore, FlopCounterMode, ptflops; 5.1 and 5.6: paper, torchvision."""
+    """Printed by torchinfo 1.8, fvcore 0.1.5, torch's FlopCounterMode and ptflops for torchvision's resnet50 at 224; arXiv
+    1512.03385, table 1; `_ops` of torchvision's weights."""
     text = said("resnet50")
     for figure in (
         "50 = 1 + 3·(3+4+6+3) + 1 (fc)", "4,089,184,256", "3.858 G with the stride in the first 1x1", "231,211,008 more, 6.0 %",
-        "8,178,368,512", "fvcore says 4,111,512,576: it adds 22,227,968 for batch norms", "100,352 for the global pool",
-        "torchinfo says 4,089,238,376", "ptflops says 4.12 G", "torchvision's weights say 4.089 G", "the paper's table says 3.8 G",
-        "483 px with the stride in the first 1x1 (v1), 427 px with it in the 3x3", "12 blocks join x as it is",
+        "8,178,368,512", "fvcore reports 4,111,512,576: it adds 22,227,968 for batch norms", "100,352 for the global pool",
+        "torchinfo reports 4,089,238,376", "ptflops reports 4.12 G", "torchvision's weights give 4.089 G", "The paper's table gives 3.8 G",
+        "483 px with the stride in the first 1x1 (v1) and 427 px with the stride in the 3x3", "In 12 blocks the shortcut is x itself",
     ):  # fmt: skip
         assert figure in text
 
@@ -37,7 +38,7 @@ PAPER = {"resnet18": 1.8, "resnet34": 3.6, "resnet50_caffe": 3.8, "resnet101_caf
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_figures_are_said_of_the_papers_networks(name):
     text = said(name)
-    assert f"the paper's table says {PAPER[name]} G" in text
+    assert f"The paper's table gives {PAPER[name]} G" in text
     assert int(analyse(name).totals.macs / 1e8) / 10 in (
         PAPER[name],
         round(PAPER[name] - 0.1, 1),
@@ -50,7 +51,7 @@ def test_the_papers_figures_are_said_of_the_papers_networks(name):
 )
 def test_published_figures_are_not_said_of_others(words, size):
     text = said(words, size)
-    for who in ("ptflops", "torchvision's weights", "the paper's table"):
+    for who in ("ptflops", "torchvision's weights", "The paper's table"):
         assert who not in text
 
 
@@ -81,15 +82,15 @@ def test_torchinfo_really_says_so():
 
 
 def test_why_a_shortcut_projects():
-    assert "channels go from 64 to 256, so x cannot join as it is; a 1x1 convolution projects it" in part(
+    assert "Channels go from 64 to 256, so x does not fit. A 1x1 convolution projects it." in part(
         "resnet50", "layer1.0"
     )
-    assert "channels go from 256 to 512 and the map shrinks by 2" in part("resnet50", "layer2.0")
-    assert "identity: channels and size stay" in part("resnet50", "layer2.1")
-    assert "zeros fill the new channels" in part("resnet20", "layer2.0")
-    assert "an average pool, then a 1x1 convolution" in part("resnet50d", "layer2.0")
-    assert "shortcut=C projects always" in part("resnet50 shortcut=C", "layer2.1")
-    assert "written so, although the shapes agree" in part("resnet18_paddle", "layer1.0")
+    assert "Channels go from 256 to 512 and the map shrinks by 2" in part("resnet50", "layer2.0")
+    assert "x itself (identity): channels and size stay" in part("resnet50", "layer2.1")
+    assert "Zeros fill the new channels" in part("resnet20", "layer2.0")
+    assert "An average pool and a 1x1 convolution" in part("resnet50d", "layer2.0")
+    assert "shortcut=C always projects" in part("resnet50 shortcut=C", "layer2.1")
+    assert "The spec asks for it, although the shapes agree" in part("resnet18_paddle", "layer1.0")
     assert "a plain block" in part("plain18", "layer1.0")
 
 
@@ -98,7 +99,7 @@ def test_shapes_through_a_block():
     assert "conv1: 256x56x56 to 128x56x56, Conv 1x1, c128, s1, p0" in text
     assert "conv2: 128x56x56 to 128x28x28, Conv 3x3, c128, s2, p1" in text
     assert "downsample.0: 256x56x56 to 512x28x28, Conv 1x1, c512, s2, p0" in text
-    assert "counted layers 11, 12, 13" in text
+    assert "Counted layers 11, 12, 13" in text
     assert "res3a_branch2a (Caffe)" in text
 
 
@@ -123,7 +124,7 @@ def test_one_op():
     assert "params: 128·128·3·3 = 147,456" in text
     assert "MACs: 128·128·3·3 weights times 28·28 places = 115,605,504" in text
     assert "Keras: conv3_block1_2_conv" in text
-    assert "counted layer 12" in text
+    assert "Counted layer 12" in text
     assert "params: 1000·2048 + 1000 = 2,049,000" in part("resnet50", "fc")
     assert "x × 2σ(F)" in part("resnet50 join=modulate", "layer1.0.modulate")
     assert "conv4_x = stage 3 = layer3 = res4: 6 blocks, 512x28x28 in, 1024x14x14 out" in part("resnet50", "layer3")
@@ -145,8 +146,8 @@ def test_unknown_names_give_the_nearest():
 
 
 def test_dilation_and_the_field():
-    assert "dilation keeps the field: 427 px with it and without it" in said("resnet50_siamrpn")
-    assert "dilation keeps the field" in said("resnet50 output_stride=8")
-    assert "dilate=full changes the field: 427 px without dilation, 475 px with it" in said(
+    assert "Dilation keeps the receptive field: it is 427 px with dilation and without it" in said("resnet50_siamrpn")
+    assert "Dilation keeps the receptive field" in said("resnet50 output_stride=8")
+    assert "dilate=full changes the receptive field: it is 427 px without dilation and 475 px with it" in said(
         "resnet50 output_stride=8 dilate=full"
     )

@@ -84,31 +84,32 @@ def test_the_printed_column_adds_up(name):
 RESNET18 = """\
 resnet18, input 3x224x224
 
-layers  part             what                                 out         stride  field      params           MACs    share
-     1  stem                                                  64x56x56         4     11       9,536    118,013,952    6.5 %
-     1    conv1          Conv 7x7, c64, s2, p3                64x112x112       2      7       9,536    118,013,952    6.5 %
-          maxpool        MaxPool 3x3, c64, s2, p1             64x56x56         4     11
-   2-5  conv2_x = stage 1 = layer1 = res2, 2 blocks           64x56x56         4     43     147,968    462,422,016   25.5 %
-   2-5    2× layer1.0-1  3x3 c64, 3x3 c64 + x                 64x56x56         4     43     147,968    462,422,016   25.5 %
-   6-9  conv3_x = stage 2 = layer2 = res3, 2 blocks           128x28x28        8     99     525,568    411,041,792   22.7 %
-   6-7    layer2.0       3x3 c128 s2, 3x3 c128 + 1x1 c128 s2  128x28x28        8     67     230,144    179,830,784    9.9 %
-   8-9    layer2.1       3x3 c128, 3x3 c128 + x               128x28x28        8     99     295,424    231,211,008   12.7 %
- 10-13  conv4_x = stage 3 = layer3 = res4, 2 blocks           256x14x14       16    211   2,099,712    411,041,792   22.7 %
- 10-11    layer3.0       3x3 c256 s2, 3x3 c256 + 1x1 c256 s2  256x14x14       16    147     919,040    179,830,784    9.9 %
- 12-13    layer3.1       3x3 c256, 3x3 c256 + x               256x14x14       16    211   1,180,672    231,211,008   12.7 %
- 14-17  conv5_x = stage 4 = layer4 = res5, 2 blocks           512x7x7         32    435   8,393,728    411,041,792   22.7 %
- 14-15    layer4.0       3x3 c512 s2, 3x3 c512 + 1x1 c512 s2  512x7x7         32    307   3,673,088    179,830,784    9.9 %
- 16-17    layer4.1       3x3 c512, 3x3 c512 + x               512x7x7         32    435   4,720,640    231,211,008   12.7 %
-    18  head                                                  1000x1x1       224    627     513,000        512,000    0.0 %
-          avgpool        AvgPool global, c512                 512x1x1        224    627
-    18    fc             Linear, c1000, bias                  1000x1x1       224    627     513,000        512,000    0.0 %
+layers  part             content                              out         stride   rf      params           MACs    share
+     1  stem                                                  64x56x56         4   11       9,536    118,013,952    6.5 %
+     1    conv1          Conv 7x7, c64, s2, p3                64x112x112       2    7       9,536    118,013,952    6.5 %
+          maxpool        MaxPool 3x3, c64, s2, p1             64x56x56         4   11
+   2-5  conv2_x = stage 1 = layer1 = res2, 2 blocks           64x56x56         4   43     147,968    462,422,016   25.5 %
+   2-5    2× layer1.0-1  3x3 c64, 3x3 c64 + x                 64x56x56         4   43     147,968    462,422,016   25.5 %
+   6-9  conv3_x = stage 2 = layer2 = res3, 2 blocks           128x28x28        8   99     525,568    411,041,792   22.7 %
+   6-7    layer2.0       3x3 c128 s2, 3x3 c128 + 1x1 c128 s2  128x28x28        8   67     230,144    179,830,784    9.9 %
+   8-9    layer2.1       3x3 c128, 3x3 c128 + x               128x28x28        8   99     295,424    231,211,008   12.7 %
+ 10-13  conv4_x = stage 3 = layer3 = res4, 2 blocks           256x14x14       16  211   2,099,712    411,041,792   22.7 %
+ 10-11    layer3.0       3x3 c256 s2, 3x3 c256 + 1x1 c256 s2  256x14x14       16  147     919,040    179,830,784    9.9 %
+ 12-13    layer3.1       3x3 c256, 3x3 c256 + x               256x14x14       16  211   1,180,672    231,211,008   12.7 %
+ 14-17  conv5_x = stage 4 = layer4 = res5, 2 blocks           512x7x7         32  435   8,393,728    411,041,792   22.7 %
+ 14-15    layer4.0       3x3 c512 s2, 3x3 c512 + 1x1 c512 s2  512x7x7         32  307   3,673,088    179,830,784    9.9 %
+ 16-17    layer4.1       3x3 c512, 3x3 c512 + x               512x7x7         32  435   4,720,640    231,211,008   12.7 %
+    18  head                                                  1000x1x1       224  627     513,000        512,000    0.0 %
+          avgpool        AvgPool global, c512                 512x1x1        224  627
+    18    fc             Linear, c1000, bias                  1000x1x1       224  627     513,000        512,000    0.0 %
 
-    18  total                                                                            11,689,512  1,814,073,344  100.0 %
+    18  total                                                                          11,689,512  1,814,073,344  100.0 %
 
-depth 18 = 1 + 2·(2+2+2+2) + 1 (fc)
-layers: 18 counted, 20 convolutions (3 on shortcuts), 21 with weights (convolutions and fc)
-n×: n equal blocks, each with its own weights; params and MACs of all n, field behind the last
-MACs: multiply-adds of convolutions and linear layers, nothing else; stride and field in pixels of the input
+Depth: 18 = 1 + 2·(2+2+2+2) + 1 (fc).
+Layers: 18 counted, 20 convolutions (3 on shortcuts), 21 with weights (convolutions and fc).
+n× stands for n equal blocks with separate weights: params and MACs are their sums, rf is behind the last.
+MACs are the multiply-adds of convolutions and linear layers only.
+stride and rf (receptive field) are in pixels of the input.
 """
 
 
@@ -155,13 +156,13 @@ def test_blocks_that_differ_in_what_no_column_shows_stay_apart():
 @pytest.mark.parametrize(
     ("name", "note"),
     [
-        ("resnet50", "layers: 50 counted, 53 convolutions (4 on shortcuts), 54 with weights (convolutions and fc)"),
-        ("resnet18", "layers: 18 counted, 20 convolutions (3 on shortcuts), 21 with weights (convolutions and fc)"),
-        ("resnet50 until=layer4", "layers: 49 counted, 53 convolutions (4 on shortcuts), no fc"),
-        ("resnet20", "layers: 20 counted, 19 convolutions, 20 with weights (convolutions and fc)"),
+        ("resnet50", "Layers: 50 counted, 53 convolutions (4 on shortcuts), 54 with weights (convolutions and fc)."),
+        ("resnet18", "Layers: 18 counted, 20 convolutions (3 on shortcuts), 21 with weights (convolutions and fc)."),
+        ("resnet50 until=layer4", "Layers: 49 counted, 53 convolutions (4 on shortcuts), no fc."),
+        ("resnet20", "Layers: 20 counted, 19 convolutions, 20 with weights (convolutions and fc)."),
         (
             "resnet50d",
-            "layers: 50 counted, 55 convolutions (3 in the stem, counted once, 4 on shortcuts), 56 with weights (convolutions and fc)",
+            "Layers: 50 counted, 55 convolutions (3 in the stem, counted once, 4 on shortcuts), 56 with weights (convolutions and fc).",
         ),
     ],
 )
@@ -232,6 +233,6 @@ def test_every_line_of_a_table_ends_where_its_share_ends(detail):
 
 
 def test_a_global_field_is_named():
-    assert "from layer1.0.se on (SE gate)" in table(analyse("seresnet50"))
+    assert "From layer1.0.se on (SE gate)" in table(analyse("seresnet50"))
     assert "group norm" in table(analyse("resnet50 norm=group"))
     assert "whole image" not in table(analyse("resnet50"))

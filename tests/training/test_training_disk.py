@@ -20,6 +20,7 @@ from plusx.errors import RunError
 from plusx.training import Checkpointed
 from plusx.training import trainer as trainer_module
 from training.tinyrun import digest, resumed, started, stopped_after
+from waiting import HANG
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_a_disk_that_fills_in_the_middle(leave_pages: int, undisturbed: dict[str
                     ballast = fill(disk, leave_pages)
         assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
         assert "no room on disk" in str(caught.value)
-        assert f"last good checkpoint: {disk / 'run/checkpoints/step-00000004'}" in str(caught.value)
+        assert f"last good checkpoint is {disk / 'run/checkpoints/step-00000004'}" in str(caught.value)
         assert newest_checkpoint(disk / "run") == disk / "run/checkpoints/step-00000004"
         ballast.unlink()
         list(resumed(disk / "run"))
@@ -75,13 +76,13 @@ def test_too_little_disk_is_said_before_the_start(
 
 def comma_locale(folder: Path) -> dict[str, str]:
     """Environment of a locale whose decimal point is a comma; made in `folder` where none is installed."""
-    there = subprocess.run(["locale", "-a"], capture_output=True, text=True, timeout=30).stdout.split()
+    there = subprocess.run(["locale", "-a"], capture_output=True, text=True, timeout=HANG).stdout.split()
     installed = next((name for name in there if name.lower() in ("de_de.utf8", "fr_fr.utf8", "es_es.utf8")), None)
     if installed is not None:
         return {"LC_ALL": installed}
     words = ["localedef", "-i", "de_DE", "-f", "UTF-8", str(folder / "de_DE.UTF-8")]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=HANG)
     except OSError as error:
         pytest.skip(f"no locale with a decimal comma here ({error})")
     if done.returncode:

@@ -25,17 +25,18 @@ from plusx.training.setup import prepare, preprocessing, settle
 from plusx.training.work import fitting_threads
 
 
-@given(n=st.integers(2, 300), batch=st.integers(2, 64), epochs=st.integers(1, 3))
-def test_an_epoch_is_cut_evenly(n: int, batch: int, epochs: int) -> None:
-    plan = Plan(n, batch, epochs)
+@given(n=st.integers(2, 300), batch=st.integers(2, 64), epochs=st.integers(1, 3), smallest=st.integers(1, 2))
+def test_an_epoch_is_cut_evenly(n: int, batch: int, epochs: int, smallest: int) -> None:
+    batch -= smallest == 1
+    plan = Plan(n, batch, epochs, smallest)
     spans = [plan.span(step) for step in range(plan.steps)]
     for epoch in range(epochs):
         parts = [(low, high) for e, low, high in spans if e == epoch]
         assert [place for low, high in parts for place in range(low, high)] == list(range(n))
         sizes = {high - low for low, high in parts}
         assert max(sizes) - min(sizes) <= 1
-        assert min(sizes) >= 2
-        assert max(sizes) <= max(batch, 3)  # 3: an odd count cannot be cut into twos
+        assert min(sizes) >= smallest
+        assert max(sizes) <= (batch if smallest == 1 else max(batch, 3))  # 3: an odd count cannot be cut into twos
 
 
 def test_rate_is_warm_up_then_half_a_cosine() -> None:

@@ -257,6 +257,8 @@ def test_a_finished_run_resumes_to_its_result(undisturbed: tuple[Path, list[tupl
     before = digest(run)
     events: list[Event] = list(resumed(run))
     assert [type(event) for event in events] == [Started, Finished]
+    (note,) = [note for note in events[0].notes if "has ended" in note]  # type: ignore[union-attr]
+    assert f"after 2 of 2 epochs; to train for 2 more from its weights: plusx train --weights {run} --data DATA" in note
     assert digest(run) == before
 
 

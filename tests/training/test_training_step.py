@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from plusx.bundles import read_lines
 from plusx.errors import RunError
 from plusx.nn import build
 from plusx.training import Evaluated, Event, Finished, Started, Step
@@ -120,7 +123,8 @@ def test_nan_stops_before_a_weight_changes(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RunError) as caught:
         events.extend(started(tmp_path / "run", checkpoint_steps=3))
     text = str(caught.value)
-    assert "loss at step 9 (nan)" in text and "it was 0.0" in text and "digits/" in text
+    assert "loss became NaN at step 9 (learning rate 0.0" in text and "digits/" in text
+    assert "--recipe 'digits " in text and " lr=0.005 " in text and "--precision" not in text  # it was fp32 already
     assert "step-00000006" in text and (tmp_path / "run" / "checkpoints" / "step-00000006").is_dir()
     assert caught.value.exit_code == 3 and "\n" not in text
 
@@ -144,6 +148,38 @@ def test_a_training_that_fails_has_its_report(tmp_path: Path, monkeypatch: pytes
         list(started(tmp_path / "run", lang="zh"))
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert 'lang="zh' in page and "6" in page
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_way_out_can_be_typed(loss: float, precision: str) -> None:
+    """The recipe in the message is one, a tenth as fast; float32 is offered where it is another number format."""
+    trainer, batch = _trainer("lr=0.3 epochs=7"), _batch()
+    trainer.precision = precision
+    with pytest.raises(RunError) as caught:
+        trainer.learn(batch.images * np.float32(loss), batch.labels, batch.names)
+    text = str(caught.value)
+    (words,) = re.findall(r"--recipe '([^']*)'", text)
+    assert parse_recipe(words) == trainer.recipe.replace(lr=0.03)
+    assert ("--precision fp32" in text) == (precision == "bf16")
+
+
+@pytest.mark.parametrize("norm", ["group4", "frozen", "none"])
+@pytest.mark.parametrize("parts", [1, 5])
+def test_one_image_at_a_time_is_enough_without_batch_norm(norm: str, parts: int) -> None:
+    """A batch of one and the parts of one give the gradients that torch alone gives for the same images."""
+    text = f"resnet20 depths=1,1,1 widths=4,8,8 stem_width=4 in_channels=1 norm={norm}"
+    trainer = _trainer(f"batch=5 accumulate={parts} lr=0.1 warmup=0", text)
+    images, labels, names = (part[:5] if parts > 1 else part[:1] for part in astuple(_batch())[:3])
+    net = copy.deepcopy(trainer.network).train()
+    seen: list[int] = []
+    trainer.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    learnt = trainer.learn(images, labels, names)
+    theirs = nn.functional.cross_entropy(net(torch.from_numpy(images)), torch.from_numpy(labels), label_smoothing=0.1)
+    theirs.backward()
+    assert seen == [1] * len(labels) and learnt.loss == pytest.approx(theirs.item(), rel=1e-5)
+    for p, other in zip(trainer.network.parameters(), net.parameters(), strict=True):
+        assert torch.allclose(p.grad, other.grad, atol=1e-6)  # type: ignore[arg-type]
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
@@ -244,3 +280,23 @@ def test_a_run_is_named_after_its_data(data: str, name: str, tmp_path: Path, mon
     assert str(free_path(build("resnet18").spec, data)) == f"runs/resnet18-{name}-001"
     Path(f"runs/resnet18-{name}-001").mkdir(parents=True)
     assert str(free_path(build("resnet18").spec, data)) == f"runs/resnet18-{name}-002"
+
+
+def test_an_unexpected_error_is_told_in_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of the run says what kind of error it was and how to see it; another library's text stays out."""
+    learn = trainer_module.Trainer.learn
+
+    def breaking(self: Trainer, *batch: object) -> Learnt:
+        if self.progress.step == 3:
+            raise RuntimeError("could not create a primitive; \x1b[1mset SOME_FLAG=0\x1b[0m")
+        return learn(self, *batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trainer_module.Trainer, "learn", breaking)
+    monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
+    with pytest.raises(RuntimeError, match="primitive"):
+        list(started(tmp_path / "run"))
+    last = list(read_lines(tmp_path / "run" / "metrics.jsonl"))[-1]
+    assert (last["event"], last["step"]) == ("failed", 3)
+    assert last["reason"] == (
+        f"an unexpected RuntimeError ended the training. To see where, run plusx train --resume {tmp_path / 'run'} --debug."
+    )

@@ -15,6 +15,7 @@ import pytest
 from plusx.training import Hands, Started, resume
 from plusx.training.trainer import Trainer
 from training.tinyrun import digest, splits
+from waiting import HANG
 
 HERE = Path(__file__).parent
 Answers = dict[str, Any]
@@ -37,7 +38,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Answers,
         command = torchrun(size, *words) if size > 1 else [sys.executable, *map(str, words)]
         path = os.pathsep.join([str(HERE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=240, env={**os.environ, "PYTHONPATH": path}
+            command, capture_output=True, text=True, timeout=HANG, env={**os.environ, "PYTHONPATH": path}
         )
         assert done.returncode == 0, done.stderr[-3000:]
         out[size] = json.loads(done.stdout.splitlines()[-1]), folder

@@ -1,7 +1,7 @@
-"""What a network costs and sees, exactly and without torch. Standard library alone."""
+"""The exact costs and receptive fields of a network, without torch. Imports the standard library only."""
 
-from plusx.analysis.analyse import Analysis, Row, StageRow, Totals, analyse
+from plusx.analysis.analyse import Analysis, OpRow, StageRow, Totals, analyse
 from plusx.analysis.depth import Depth, depth
 from plusx.analysis.geometry import Geometry
 
-__all__ = ["Analysis", "Depth", "Geometry", "Row", "StageRow", "Totals", "analyse", "depth"]
+__all__ = ["Analysis", "Depth", "Geometry", "OpRow", "StageRow", "Totals", "analyse", "depth"]

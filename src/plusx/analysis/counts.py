@@ -12,7 +12,7 @@ FLOAT_BYTES = 4
 
 
 def macs(op: Op, out: Size) -> int:
-    """Multiply-adds for one image, biases left out, gates' convolutions counted (design decision 2)."""
+    """Multiply-adds for one image, biases left out, convolutions of gates counted."""
     return KINDS[op.kind].macs(op, out[0] * out[1])
 
 

@@ -19,7 +19,7 @@ class Depth(NamedTuple):
 
 
 def depth(graph: Graph) -> Depth:
-    """The depth as the network's family counts it; a deep stem counts once (design section 2).
+    """The depth as the network's family counts it; a deep stem counts once.
 
     ImageNet and CIFAR nets count stem, branch convolutions and fc (arXiv 1512.03385, table 1 and 4.2); wide ResNets count
     their projections instead of fc (arXiv 1605.07146, table 1: 6n+4).

@@ -1,4 +1,4 @@
-"""What moved between two networks, part by part and block by block, and what it does to every figure."""
+"""What changed between two networks, part by part and block by block, and how every figure changes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from plusx.analysis.analyse import Analysis, StageRow, analyse
-from plusx.analysis.fit import Fit, fit
+from plusx.analysis.compatibility import Compatibility, compatibility
 from plusx.analysis.geometry import Size
 from plusx.graph import Block, Graph, Op, lower
 from plusx.graph.kinds import JOINS
 from plusx.graph.lower import Network
 from plusx.specs import input_size
+from plusx.specs.display import Displayed
 
 GEOMETRY = ("kind", "c_in", "c_out", "kernel", "stride", "padding", "dilation", "groups", "bias", "ceil", "rate")
 GATE = ("step", "squeezed", "kernel", "bias")
 
 
 class OpChange(NamedTuple):
-    """One op, or a run of ops, that differs: `before` and `after` as they are, one of them empty where it has no like.
+    """One op, or a run of ops, that differs: `before` and `after` as they are, one of them empty where the op is in one network only.
 
     `what` holds (attribute, before, after) where one op became one of the same kind. `op` is the name inside its block.
     """
@@ -33,7 +34,7 @@ class OpChange(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What differs at a place (stem, head, a block). `kind`: changed, added, removed (whole blocks), order (same ops, moved)."""
+    """The differences at a place (stem, head, a block). `kind`: changed, added, removed (whole blocks), order (same ops)."""
 
     place: str
     kind: str
@@ -56,13 +57,15 @@ class Delta(NamedTuple):
         return (self.after.macs if self.after else 0) - (self.before.macs if self.before else 0)
 
 
-@dataclass(frozen=True)
-class Diff:
-    """What `diff` found: `fields` of the specs (key, before, after), `changes` by place, `parts`, figures, weights.
+@dataclass(frozen=True, repr=False)
+class Diff(Displayed):
+    """The result of `diff`: `fields` of the specs (key, before, after), `changes` by place, `parts`, figures, weights.
 
-    `figures` maps params, macs, field, activation_bytes, state_bytes, depth to (before, after); field is the last map's.
+    `figures` maps params, macs, field, activation_bytes, state_bytes, depth to (before, after); field is the receptive field of
+    the last map.
     """
 
+    display_kind: ClassVar[str] = "diff"
     before: Analysis
     after: Analysis
     fields: tuple[tuple[str, Any, Any], ...]
@@ -79,8 +82,22 @@ class Diff:
         return {**pairs, "field": (last_field(a), last_field(b)), "depth": (a.depth.counted, b.depth.counted)}
 
     @cached_property
-    def weights(self) -> Fit:
-        return fit(self.before.graph, self.after.graph)
+    def weights(self) -> Compatibility:
+        return compatibility(self.before.graph, self.after.graph)
+
+    def __repr__(self) -> str:
+        h, w = self.before.size_px
+        keys = ", ".join(key for key, _before, _after in self.fields)
+        places = [change.place for change in self.changes]
+        more = f" and {len(places) - 4} more" if len(places) > 4 else ""
+        figures = (f"{name} {x:,} → {y:,}" for name, (x, y) in self.figures.items() if x != y)
+        return (
+            f"Diff({self.before.graph.spec} → {self.after.graph.spec}, input {h}x{w})\n"
+            f"  keys: {keys or 'equal'}\n"
+            f"  places: {', '.join(places[:4]) or 'equal'}{more}\n"
+            f"  figures: {', '.join(figures) or 'equal'}\n"
+            f"  weights: {self.weights.verdict}"
+        )
 
     def __bool__(self) -> bool:
         """Whether anything differs."""
@@ -103,7 +120,7 @@ def diff(before: Network, after: Network, size_px: int | Size | None = None) -> 
 
 
 def last_field(analysis: Analysis) -> int:
-    """The field of the last map before any pooling to one cell."""
+    """The receptive field of the last map before the pooling to one cell."""
     rows = [row for row in analysis.stages if row.name != "head"]
     return rows[-1].rf
 
@@ -150,7 +167,7 @@ def _block(a: Block | None, b: Block | None) -> Iterator[Change]:
 
 
 def _run(place: str, a: Sequence[Op], b: Sequence[Op]) -> Iterator[Change]:
-    """Stem or head: op by op where both have the same kinds in a row or only lack some, else as a whole."""
+    """Stem or head: op by op where their convolutions agree in kind, else as a whole."""
     if place == "stem" and _kinds(_convs(a)) != _kinds(_convs(b)):
         yield Change(place, "changed", (OpChange("stem", (), tuple(a), tuple(b)),))
         return

@@ -12,14 +12,15 @@ from typing import NamedTuple
 from plusx.errors import GeometryError
 from plusx.graph import Op
 from plusx.graph.kinds import KINDS
+from plusx.i18n import _
 
 Size = tuple[int, int]
 
 
 class Geometry(NamedTuple):
-    """Where a map's cells look: its size (h, w), pixels from cell to cell, the field of cell 0, and what widens it.
+    """How the cells of a map lie on the image: its size (h, w), the stride `jump`, and the receptive field of cell 0.
 
-    `whole` names the first op that makes every cell depend on the whole map (a gate, a group norm), or is None.
+    `jump` is the distance of two cells in pixels of the input, `low` and `high` are the edges of the field. `whole` names the first op that makes every cell depend on the whole map (a gate, a group norm), or is None.
     """
 
     size: Size
@@ -44,7 +45,7 @@ def of_input(size: Size) -> Geometry:
 
 
 def after(op: Op, x: Geometry) -> Geometry:
-    """The geometry behind one op. Raises GeometryError where the map vanishes."""
+    """The geometry behind one op. Raises GeometryError where nothing is left of the map."""
     kind = KINDS[op.kind]
     if kind.map == "pooled":
         return pooled(x)
@@ -64,8 +65,11 @@ def _slid(op: Op, before: Size) -> Size:
         found.append(steps + 1)
     if min(found) < 1:
         raise GeometryError(
-            f"{op.name} gets a map of {before[0]}x{before[1]} and leaves nothing of it; give a larger input or strides of 1"
-        )
+            _(
+                "A map of {h}x{w} is too small for {op}. Give a larger input or strides of 1.",
+                h=before[0], w=before[1], op=op.name,
+            )
+        )  # fmt: skip
     return found[0], found[1]
 
 
@@ -77,7 +81,7 @@ SIZES: dict[str, Callable[[Op, Size], Size]] = {"kept": lambda op, before: befor
 
 
 def pooled(x: Geometry) -> Geometry:
-    """One cell that has seen every cell of the map: the union of their fields."""
+    """One cell that depends on every cell of the map: the union of their fields."""
     if x.size == (1, 1):
         return x
     cells = max(x.size)
@@ -89,6 +93,12 @@ def joined(name: str, paths: list[Geometry]) -> Geometry:
     first = paths[0]
     for other in paths[1:]:
         if other.size != first.size:
-            raise GeometryError(f"{name} joins maps of {first.size} and {other.size}; give another input size")
+            sizes = [f"{h}x{w}" for h, w in (first.size, other.size)]
+            raise GeometryError(
+                _(
+                    "The paths of {block} give maps of {first} and {second}, which cannot be joined. Give another input size.",
+                    block=name, first=sizes[0], second=sizes[1],
+                )
+            )  # fmt: skip
     whole = next((path.whole for path in paths if path.whole), None)
     return Geometry(first.size, first.jump, min(path.low for path in paths), max(path.high for path in paths), whole)

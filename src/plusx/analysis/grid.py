@@ -1,4 +1,4 @@
-"""Where the cells of each stage look: how the grid of cells lies on the image, and which sizes centre it."""
+"""How the grid of cells of each stage lies on the image, and which input sizes centre it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from plusx.graph import Graph, Op
 Pair = tuple[float, float]
 
 
-class Card(NamedTuple):
+class PartGeometry(NamedTuple):
     """One part of a network on its input. Lengths in pixels, pairs (h, w).
 
-    `field_share` is the field's side over the input's shorter one. `shift` is the middle of all cells' centres minus the
-    middle of the image: an overlay that spreads the cells evenly is off by so much. `dilation` is that of the part's
-    last spatial convolution. `whole` names what makes every cell depend on the whole image, or is None.
+    `field` is the side of the receptive field, `field_share` its share of the shorter side of the input. `shift` is the middle
+    of the centres of all cells minus the middle of the image: an overlay that spreads the cells evenly is off by that much.
+    `dilation` is that of the last spatial convolution. `whole` names what makes every cell depend on the whole image, or
+    is None.
     """
 
     name: str
@@ -32,11 +33,11 @@ class Card(NamedTuple):
     whole: str | None
 
 
-def cards(analysis: Analysis) -> tuple[Card, ...]:
-    """One card for the stem and each stage (the head has one cell that sees what all cells see).
+def part_geometries(analysis: Analysis) -> tuple[PartGeometry, ...]:
+    """The stem and each stage. The head is not among them: its one cell depends on all cells of the last stage.
 
     >>> from plusx.analysis import analyse
-    >>> cards(analyse("resnet50"))[-1].shift, cards(analyse("resnet50", 225))[-1].shift
+    >>> part_geometries(analyse("resnet50"))[-1].shift, part_geometries(analyse("resnet50", 225))[-1].shift
     ((-15.5, -15.5), (0.0, 0.0))
     """
     graph = analysis.graph
@@ -44,18 +45,18 @@ def cards(analysis: Analysis) -> tuple[Card, ...]:
     return tuple(_card(analysis, row, ops[row.name]) for row in analysis.stages if row.name != "head")
 
 
-def _card(analysis: Analysis, row: StageRow, ops: tuple[Op, ...]) -> Card:
+def _card(analysis: Analysis, row: StageRow, ops: tuple[Op, ...]) -> PartGeometry:
     shorter = min(analysis.size_px)
     rates = [op.dilation for op in ops if op.kind == "conv" and op.kernel > 1]
     shift = tuple(shift_of(row.start, row.jump, n, side) for n, side in zip(row.out, analysis.size_px, strict=True))
-    return Card(
+    return PartGeometry(
         row.name, row.out, row.jump, row.rf, row.rf / shorter, row.start, (shift[0], shift[1]),
         rates[-1] if rates else 1, row.rf > shorter, row.whole,
     )  # fmt: skip
 
 
 def shift_of(start: float, jump: int, cells: int, side: int) -> float:
-    """How far the middle of `cells` centres, `jump` apart from `start` on, lies from the middle of the image.
+    """The distance of the middle of `cells` centres, `jump` apart from `start` on, from the middle of the image.
 
     >>> shift_of(0.5, 32, 7, 224)
     -15.5
@@ -106,7 +107,7 @@ def _cells(ops: list[Op], length: int) -> int:
 
 
 def outgrown(analysis: Analysis) -> str | None:
-    """The first block whose field is larger than the input, or None."""
+    """The first block whose receptive field is larger than the input, or None."""
     shorter = min(analysis.size_px)
     for stage in analysis.graph.stages:
         for block in stage.blocks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ QUIET_SECONDS = 600
 """A run that has not said that it ended, and has written nothing for so long, is taken for killed."""
 MOST_STATE = 16 << 20
 
-State = Literal["done", "running", "interrupted", "damaged"]
+State = Literal["done", "running", "interrupted", "failed", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,14 @@ def _progress(run: Run, row: RunRow) -> dict[str, Any]:
     if found is None:
         if notes:
             raise BundleError(notes[0])
-        return {"state": _unfinished(run), "epochs_done": 0, "step": 0, "seconds": 0.0}
+        return {**_unfinished(run, []), "epochs_done": 0, "step": 0, "seconds": 0.0}
     progress = found["progress"]
     best, done = progress["best"], int(progress["evaluated"])
     patience, since = run.recipe.get("early_stop", 0), done - (int(best["epoch"]) if best else 0)
     early = done < (row.epochs or 0) and 0 < patience <= since
     notes += [f"early stop: {since} epochs brought nothing better"] if early else []
-    state = "done" if early or done >= (row.epochs or 0) else _unfinished(run)
+    ended = early or done >= (row.epochs or 0)
+    state = {"state": "done", "note": "; ".join(notes)} if ended else _unfinished(run, notes)
     known: dict[str, Any] = {
         "epochs_done": done,
         "step": int(progress["step"]),
@@ -177,7 +178,7 @@ def _progress(run: Run, row: RunRow) -> dict[str, Any]:
             raise BundleError(f"{run.bundle} is missing; evaluate the run with --weights last, or train it anew")
     except BundleError as error:
         return {**known, "state": "damaged", "note": str(error)}
-    return {**known, "state": state, "note": "; ".join(notes)}
+    return {**known, **state}
 
 
 def _newest(parent: Path) -> tuple[Json | None, list[str]]:
@@ -196,13 +197,17 @@ def _newest(parent: Path) -> tuple[Json | None, list[str]]:
     return None, notes
 
 
-def _unfinished(run: Run) -> State:
-    """Whether a run with epochs to go is at work, as far as its files tell."""
+def _unfinished(run: Run, notes: Sequence[str]) -> dict[str, Any]:
+    """State and note of a run with epochs to go: at work, interrupted or failed, as far as its files tell."""
     rows = last_lines(run.path / "metrics.jsonl")
-    if rows and rows[-1].get("event") == "finished":
-        return "interrupted"
+    last = rows[-1] if rows else {}
+    if last.get("event") == "failed":
+        return {"state": "failed", "note": "; ".join([str(last.get("reason", "no reason is known")), *notes])}
+    if last.get("event") == "finished":
+        return {"state": "interrupted", "note": "; ".join(notes)}
     signs = [path.stat().st_mtime for path in (run.path / "metrics.jsonl", run.checkpoints) if path.exists()]
-    return "running" if signs and time.time() - max(signs) < QUIET_SECONDS else "interrupted"
+    at_work = bool(signs) and time.time() - max(signs) < QUIET_SECONDS
+    return {"state": "running" if at_work else "interrupted", "note": "; ".join(notes)}
 
 
 def _written(path: Path) -> datetime | None:

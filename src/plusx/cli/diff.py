@@ -6,12 +6,12 @@ import argparse
 import json
 from pathlib import Path
 
-from plusx.analysis.diff import Diff, diff
-from plusx.analysis.gates import Gate, read_gate
+from plusx.analysis.conditions import check, read_condition
+from plusx.analysis.diff import diff
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import read_network, read_size
-from plusx.cli.output import add_output, choose_format, emit
-from plusx.errors import GateError, SpecError
+from plusx.cli.output import add_output, choose_format, emit, screen_width
+from plusx.errors import SpecError
 from plusx.i18n import _, translator
 from plusx.text.diff_table import diff_record, diff_table
 
@@ -31,14 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     form, lang = choose_format(args.format, args.output, FORMATS), language(args.lang)
-    gates = [read_gate(text) for text in args.fail_if]
+    conditions = [read_condition(text) for text in args.fail_if]
     before, after = (read_network(words) for words in split(args.networks))
     found = diff(before, after, read_size(args.size))
     if form == "json":
         emit(json.dumps(diff_record(found), ensure_ascii=False, indent=1) + "\n", args.output)
     else:
-        emit(diff_table(found, translator(lang), markdown=form == "markdown"), args.output)
-    check(found, gates)
+        width = screen_width(args.output)
+        emit(diff_table(found, translator(lang), markdown=form == "markdown", width=width), args.output)
+    check(found, conditions)
     return 0
 
 
@@ -62,11 +63,3 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 
 def _words(words: list[str]) -> list[str]:
     return words if Path(words[0]).exists() else " ".join(words).split()
-
-
-def check(found: Diff, gates: list[Gate]) -> None:
-    """Raises GateError for the first condition that holds."""
-    for gate in gates:
-        said = gate.hit(found)
-        if said:
-            raise GateError(f"{said}, and --fail-if {gate.text!r} forbids it; change the network or the condition")

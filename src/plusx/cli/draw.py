@@ -10,7 +10,7 @@ from plusx.cli.languages import language
 from plusx.cli.networks import add_network, read_network, read_size
 from plusx.cli.output import add_output, choose_format, is_stdout, write_whole, wrote
 from plusx.errors import SpecError
-from plusx.i18n import _, bytes_text
+from plusx.i18n import _, bytes_text, translate
 from plusx.reports.network_page import html
 from plusx.svg.fonts import is_cjk
 from plusx.svg.render import DETAILS, draw
@@ -53,11 +53,10 @@ def run(args: argparse.Namespace) -> int:
     text = made(lang)
     if form in ("svg", "html"):
         return _write(text.encode(), args.output)
-    from plusx.svg.convert import converted, draws_chinese
+    from plusx.svg.convert import converted, draws_chinese, missing_font
 
     if is_cjk(text) and not draws_chinese():
-        way_out = "install one (Debian: fonts-noto-cjk) or write .svg or .html"
-        print(f"plusx: no font with Chinese characters here, so the {form} is in English; {way_out}", file=sys.stderr)
+        print(f"plusx: {translate(missing_font(form), lang)}", file=sys.stderr)
         text = made("en")
     return _write(converted(text, form), args.output)
 

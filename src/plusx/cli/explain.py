@@ -8,11 +8,12 @@ import json
 from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
-from plusx.cli.output import add_output, choose_format, emit
+from plusx.cli.output import add_output, choose_format, emit, screen_width
 from plusx.i18n import _, translator
-from plusx.text.explain import Section, explain_network
-from plusx.text.explain_part import explain_part
+from plusx.text.alignment import paragraph
+from plusx.text.network_explanation import Topic, explain_network
 from plusx.text.network_table import title
+from plusx.text.part_explanation import explain_part
 
 FORMATS = ("text", "markdown", "json")
 
@@ -29,23 +30,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     form, say = choose_format(args.format, args.output, FORMATS), translator(language(args.lang))
     analysis = analyse(read_network(args.network), read_size(args.size))
-    sections = explain_part(analysis, args.op) if args.op else explain_network(analysis)
-    sections = [Section(say(section.title), [say(line) for line in section.lines]) for section in sections]
+    topics = explain_part(analysis, args.op) if args.op else explain_network(analysis)
+    topics = [Topic(say(topic.title), [say(line) for line in topic.lines]) for topic in topics]
     if form == "json":
         record = {
             "schema": "plusx.explain/1",
             "spec": str(analysis.graph.spec),
             "input": [analysis.graph.spec.in_channels, *analysis.size_px],
             "op": args.op,
-            "sections": [section._asdict() for section in sections],
+            "sections": [topic._asdict() for topic in topics],
         }
         return emit(json.dumps(record, ensure_ascii=False, indent=1) + "\n", args.output)
     head = say(title(analysis))
     if form == "markdown":
         parts = [
             f"# {head}",
-            *(f"## {section.title}\n\n" + "\n".join(f"- {line}" for line in section.lines) for section in sections),
+            *(f"## {topic.title}\n\n" + "\n".join(f"- {line}" for line in topic.lines) for topic in topics),
         ]
     else:
-        parts = [head, *("\n".join([section.title, *(f"  {line}" for line in section.lines)]) for section in sections)]
+        parts = [head, *(_as_text(topic, screen_width(args.output)) for topic in topics)]
     return emit("\n\n".join(parts) + "\n", args.output)
+
+
+def _as_text(topic: Topic, width: int | None) -> str:
+    lines = [line for text in topic.lines for line in paragraph(text, width, "    ", "  ")]
+    return "\n".join([topic.title, *lines])

@@ -1,4 +1,4 @@
-"""plusx geometry: where the cells of each stage look."""
+"""plusx geometry: how the cells of each stage lie on the image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
-from plusx.cli.output import add_output, choose_format, emit
+from plusx.cli.output import add_output, choose_format, emit, screen_width
 from plusx.i18n import _, translator
 from plusx.text.geometry_table import geometry_record, geometry_table
 
@@ -28,4 +28,5 @@ def run(args: argparse.Namespace) -> int:
     analysis = analyse(read_network(args.network), read_size(args.size))
     if form == "json":
         return emit(json.dumps(geometry_record(analysis), ensure_ascii=False, indent=1) + "\n", args.output)
-    return emit(geometry_table(analysis, translator(lang), markdown=form == "markdown"), args.output)
+    width = screen_width(args.output)
+    return emit(geometry_table(analysis, translator(lang), markdown=form == "markdown", width=width), args.output)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from plusx import settings
 from plusx.cli.printing import report
 from plusx.errors import RunError, SpecError, nearest, unknown
 from plusx.i18n import Message, _, _n
@@ -29,6 +30,13 @@ def choose(what: Message, word: str, allowed: Sequence[str]) -> str:
     if word not in allowed:
         raise SpecError(unknown(what, word, allowed))
     return word
+
+
+def screen_width(output: str | None = None) -> int | None:
+    """Columns that tables and paragraphs may take: the terminal's, or COLUMNS where it is set; None for a pipe or a file."""
+    if not is_stdout(output):
+        return None
+    return settings.columns() or (shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
 
 
 def choose_format(written: str | None, output: str | None, formats: Sequence[str]) -> str:
@@ -109,14 +117,6 @@ def _not_written(output: str, why: Message) -> Message:
 
 def is_stdout(output: str | None) -> bool:
     return output is None or output == "-"
-
-
-def screen_width(output: str | None = None) -> int | None:
-    """Columns that tables and paragraphs may take: the terminal's, or COLUMNS where it is set; None for a pipe or a file."""
-    columns = os.environ.get("COLUMNS", "")
-    if not is_stdout(output) or not (sys.stdout.isatty() or (columns.isdecimal() and int(columns) > 0)):
-        return None
-    return shutil.get_terminal_size().columns  # COLUMNS comes before the terminal's own answer
 
 
 def emit(text: str, output: str | None) -> int:

@@ -13,7 +13,7 @@ from plusx.specs import KEYS, PRESETS
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keys", action="store_true", help=_("the keys of the language instead"))
-    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help=_("default: table"))
     add_language(parser)
 
 

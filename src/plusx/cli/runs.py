@@ -103,9 +103,11 @@ def _cells(row: RunRow, translate: Callable[[str], str]) -> list[str]:
 
 
 def state_text(row: RunRow) -> Message | str:
-    """done; interrupted after step N, with the command that resumes it; damaged, and why."""
+    """done; interrupted after step N, with the command that resumes it; failed or damaged, and why."""
     if row.state == "damaged":
         return _("damaged: {reason}", reason=row.note)
+    if row.state == "failed":
+        return _("failed: {reason}", reason=row.note)
     if row.state == "interrupted":
         command = resume_command(row)
         text = _("interrupted after step {step}, resume with {command}", step=row.step, command=command)

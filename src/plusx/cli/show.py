@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from plusx import __version__
 from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
-from plusx.cli.output import add_output, choose, choose_format, emit
+from plusx.cli.output import add_output, choose, choose_format, emit, screen_width
 from plusx.errors import SpecError
 from plusx.i18n import _, translator
 from plusx.text.entries import DETAILS
+from plusx.version import __version__
 
 FORMATS = ("table", "markdown", "json", "csv", "torch")
 
@@ -51,4 +51,6 @@ def run(args: argparse.Namespace) -> int:
         return emit(text, args.output)
     from plusx.text.network_table import markdown, table
 
-    return emit((table if form == "table" else markdown)(analysis, detail, translator(lang)), args.output)
+    if form == "markdown":
+        return emit(markdown(analysis, detail, translator(lang)), args.output)
+    return emit(table(analysis, detail, translator(lang), width=screen_width(args.output)), args.output)

@@ -155,13 +155,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _not_beside_resume(args: argparse.Namespace, names: list[str]) -> Message:
+    """What to type instead of --resume beside what makes a run; with a recipe, training on from the run's weights."""
     options = ", ".join("NETWORK" if name == "network" else f"--{name.replace('_', '-')}" for name in names)
-    if args.epochs is None and args.recipe is None:
-        return _("--resume takes {options} from the run {run}. Remove {options}.", run=args.resume, options=options)
+    recipe = recipe_text(args)
+    if recipe is None:
+        return _(
+            "--resume {run} takes {options} from the run itself. Leave them out.", run=args.resume, options=options
+        )
+    from plusx.bundles import read_run
+    from plusx.training.work import train_on
+
+    command = train_on(args.resume, args.data or read_run(args.resume).data.get("path"), recipe)
     return _(
-        "--resume takes {options} from the run {run}. Remove {options}, or train further with plusx train --weights "
-        "{quoted} --epochs N.",
-        run=args.resume, options=options, quoted=shlex.quote(args.resume),
+        "--resume {run} takes {options} from the run itself. Leave them out, or train on from its weights: {command}",
+        run=args.resume, options=options, command=command,
     )  # fmt: skip
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from plusx.errors import GeometryError, unknown
 from plusx.specs import ResNetSpec
+from plusx.specs.display import Displayed
 
 
 class Tensor(NamedTuple):
@@ -108,9 +109,10 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Displayed):
     """A whole network, made by `lower`. `graph["layer3.0.conv2"]` is an op."""
 
+    display_kind: ClassVar[str] = "network"
     spec: ResNetSpec
     stem: tuple[Op, ...]
     stages: tuple[Stage, ...]
@@ -156,11 +158,3 @@ class Graph:
                 if key not in seen:
                     seen.add(key)
                     yield key, tensor
-
-    def _repr_svg_(self) -> str:
-        from plusx import draw
-
-        return draw(self)
-
-    def _repr_html_(self) -> str:
-        return self.spec._repr_html_()  # pyright: ignore[reportPrivateUsage]

@@ -17,14 +17,14 @@ LOCALE = Path(__file__).parent / "locale"
 
 
 class _Translated(string.Formatter):
-    """Fills a template; values that are messages are translated first."""
+    """Fills a template; values that are messages are translated first. Other texts are data: a folder named `images` stays."""
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
 
     def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
         value = super().get_value(key, args, kwargs)
-        return translate(value, self.lang) if isinstance(value, str) else value
+        return translate(value, self.lang) if isinstance(value, Message) else value
 
 
 def translate(text: str, lang: str) -> str:

@@ -12,7 +12,7 @@ from functools import cache, partial
 from importlib import import_module
 from typing import NamedTuple
 
-PARTS = ("errors", "words", "tables", "runs", "cli")
+PARTS = ("errors", "runs", "cli")
 HOLE = re.compile(r"\{(\d)(:t)?\}")
 ENGLISH_HOLE = re.compile(r"(\{n?\})")
 TAKES = {"{}": "(.*?)", "{n}": r"([\d,.]+)"}

@@ -48,7 +48,7 @@ class ClassScore:
         return wilson(self.correct, self.n)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """What an evaluation says, shares of 1; None where there is nothing to tell (no images, top-5 of ≤ 5 classes).
 
@@ -66,6 +66,18 @@ class Evaluation:
     ece: float | None
     per_class: tuple[ClassScore, ...]
     confusion: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        def percent(share: float | None) -> str:
+            return "-" if share is None else f"{share:.2%}"
+
+        low, high = self.interval or (None, None)
+        nll, ece = ("-" if value is None else f"{value:.4f}" for value in (self.nll, self.ece))
+        return (
+            f"Evaluation({self.n:,} images, {len(self.per_class):,} classes)\n"
+            f"  top-1 {percent(self.top1)} (95 %: {percent(low)} to {percent(high)}), top-5 {percent(self.top5)}\n"
+            f"  NLL {nll}, ECE {ece}"
+        )
 
     def to_dict(self, confusion: bool = True) -> dict[str, Any]:
         """Plain JSON values; `confusion` False leaves the matrix out."""

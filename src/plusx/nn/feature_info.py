@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from plusx.analysis import Row, analyse
+from plusx.analysis import OpRow, analyse
 from plusx.errors import GeometryError, nearest
 from plusx.graph import Graph, lower
 from plusx.graph.lower import Network
@@ -62,5 +62,5 @@ def feature_info(network: Network, at: str) -> FeatureInfo:
             if at in (block.name, stage.name):
                 last = block.ops[-1].name
     row = analyse(graph)[last]
-    assert isinstance(row, Row)  # an op's name, not a stage's
+    assert isinstance(row, OpRow)  # an op's name, not a stage's
     return FeatureInfo(row.op.c_out, row.jump, row.rf, row.start, row.whole)

@@ -1,1 +1,1 @@
-"""Standalone HTML pages: a network's page, a training run's report. Standard library alone."""
+"""Standalone HTML pages: the page of a network and the report of a training run."""

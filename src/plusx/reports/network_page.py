@@ -8,10 +8,11 @@ from plusx.analysis import Analysis, analyse
 from plusx.analysis.geometry import Size
 from plusx.errors import PlusxError, unknown
 from plusx.graph import Network
+from plusx.i18n import _
 from plusx.svg.compare import compared
 from plusx.svg.drawing import Drawing, Section, drawing_of
 from plusx.svg.fonts import FAMILY
-from plusx.svg.labels import Labels, labels
+from plusx.svg.labels import comparison_title, translate_to
 from plusx.svg.layout import scene, summary
 from plusx.svg.markup import escape, to_svg
 from plusx.svg.render import DETAILS
@@ -19,6 +20,7 @@ from plusx.svg.sections import size_text
 from plusx.svg.slices import Slicer
 from plusx.svg.theme import Theme, style_sheet
 from plusx.svg.theme import theme as theme_of
+from plusx.text.alignment import Translate
 from plusx.text.notation import stage_names
 
 
@@ -26,38 +28,41 @@ def html(
     network: Network, *, detail: str = "blocks", theme: str = "light", diff: Network | None = None, lang: str = "en",
     size_px: int | Size | None = None, fold: bool = True,
 ) -> str:  # fmt: skip
-    """The network as a page that needs nothing else; arguments as `draw` takes them. `detail` is what it opens at.
+    """The network as a standalone page; arguments as for `draw`. The page opens at `detail`.
 
-    Stages fold to one bar a block and unfold to blocks or ops; a comparison is drawn whole. Raises PlusxError.
+    A folded stage has one bar a block, an unfolded one has blocks or ops; a comparison does not fold. Raises PlusxError.
     """
     if detail not in DETAILS:
-        raise PlusxError(unknown("detail", detail, DETAILS))
-    words, colours = labels(lang), theme_of(theme)
+        raise PlusxError(unknown(_("detail"), detail, DETAILS))
+    say, colours = translate_to(lang), theme_of(theme)
     drawings = [drawing_of(analyse(each, size_px), fold=fold) for each in (network, diff) if each is not None]
     if len(drawings) == 2:
         drawings = compared(*drawings)
-        title = words.against.format(*(each.analysis.graph.spec for each in drawings))
-        drawing = _whole(drawings, words, colours)
+        title = say(comparison_title(*(str(each.analysis.graph.spec) for each in drawings)))
+        drawing = _whole(drawings, say, colours)
     else:
         title = str(drawings[0].analysis.graph.spec)
-        drawing = _folding(drawings[0], words, colours, detail)
+        drawing = _folding(drawings[0], say, colours, detail)
     return "\n".join([
         f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><title>{escape(title)}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>:root{{color-scheme:{theme}}}{style_sheet(colours)}{_page_style(colours)}</style></head><body>",
-        *_heading(title, drawings, words),
-        *_switches(words, detail, folding=len(drawings) == 1),
+        *_heading(title, drawings, say),
+        *_switches(say, detail, folding=len(drawings) == 1),
         '<div class="drawing">', *drawing, "</div>",
-        *(line for each in drawings for line in _table(each.analysis, words)),
+        *(line for each in drawings for line in _table(each.analysis, say)),
         f"<script>{SCRIPT}</script></body></html>", "",
     ])  # fmt: skip
 
 
+HEADS = (
+    _("part"), _("blocks"), _("output"), _("stride"), _("receptive field"), _("params"), _("MACs"), _("share"),
+)  # fmt: skip
 SCRIPT = (
     "const ds=document.querySelectorAll('details');"
     "document.querySelectorAll('input[name=detail]').forEach(i=>i.onchange=()=>ds.forEach(d=>d.open=i.value!='stages'));"
 )
-"""All that is scripted: the switch also folds and unfolds every stage. Folding one needs no script."""
+"""The only script: the switch also folds and unfolds every stage. Folding a single stage needs no script."""
 
 
 def _page_style(theme: Theme) -> str:
@@ -77,28 +82,29 @@ def _page_style(theme: Theme) -> str:
     )
 
 
-def _heading(title: str, drawings: list[Drawing], words: Labels) -> Iterator[str]:
-    """The title; what each costs stands in the drawing where two are compared."""
+def _heading(title: str, drawings: list[Drawing], say: Translate) -> Iterator[str]:
+    """The title, and the costs of a single network. For two networks the drawing shows the costs."""
     yield f"<h1>{escape(title)}</h1>"
     if len(drawings) == 1:
-        yield f"<p>{escape(' · '.join(summary(drawings[0], words)))}</p>"
+        yield f"<p>{escape(' · '.join(summary(drawings[0], say)))}</p>"
 
 
-def _switches(words: Labels, detail: str, *, folding: bool) -> Iterator[str]:
-    for each, text in zip(DETAILS, words.details, strict=True):
+def _switches(say: Translate, detail: str, *, folding: bool) -> Iterator[str]:
+    for each, text in zip(DETAILS, (_("stages"), _("blocks"), _("ops")), strict=True):
         checked = " checked" if each == detail else ""
-        yield f'<input type="radio" name="detail" id="{each}" value="{each}"{checked}><label for="{each}">{text}</label>'
+        yield f'<input type="radio" name="detail" id="{each}" value="{each}"{checked}><label for="{each}">{say(text)}</label>'
     if folding:
-        yield f"<p>{words.fold_hint}</p>"
+        hint = say(_("Click the name of a stage to fold or unfold it."))
+        yield f"<p>{hint}</p>"
 
 
-def _whole(drawings: list[Drawing], words: Labels, theme: Theme) -> Iterator[str]:
+def _whole(drawings: list[Drawing], say: Translate, theme: Theme) -> Iterator[str]:
     for detail in DETAILS:
-        yield f'<div class="{detail}">{to_svg(scene(drawings, detail, words), theme, style=False)}</div>'
+        yield f'<div class="{detail}">{to_svg(scene(drawings, detail, say), theme, style=False)}</div>'
 
 
-def _folding(drawing: Drawing, words: Labels, theme: Theme, detail: str) -> Iterator[str]:
-    slicer = Slicer(drawing, DETAILS, words)
+def _folding(drawing: Drawing, say: Translate, theme: Theme, detail: str) -> Iterator[str]:
+    slicer = Slicer(drawing, DETAILS, say)
 
     def svg(section: Section, at: str) -> str:
         return to_svg(slicer.section(section, at), theme, style=False)
@@ -116,10 +122,10 @@ def _folding(drawing: Drawing, words: Labels, theme: Theme, detail: str) -> Iter
     yield from (f'<div class="{at}">{to_svg(slicer.legend(at), theme, style=False)}</div>' for at in DETAILS)
 
 
-def _table(analysis: Analysis, words: Labels) -> Iterator[str]:
+def _table(analysis: Analysis, say: Translate) -> Iterator[str]:
     """The table of stages; its columns add up to the last line."""
     yield f"<div><table><caption>{escape(str(analysis.graph.spec))}</caption><thead><tr>"
-    yield "".join(f"<th>{head}</th>" for head in words.table) + "</tr></thead><tbody>"
+    yield "".join(f"<th>{say(head)}</th>" for head in HEADS) + "</tr></thead><tbody>"
     blocks = {stage.name: len(stage.blocks) for stage in analysis.graph.stages}
     for part in analysis.stages:
         name = " · ".join(stage_names(part.name)) if part.name in blocks else part.name
@@ -128,7 +134,7 @@ def _table(analysis: Analysis, words: Labels) -> Iterator[str]:
         field = f"{part.rf}*" if part.whole else str(part.rf)
         yield _line(name, blocks.get(part.name, ""), out, part.jump, field, f"{part.params:,}", f"{part.macs:,}", share)
     yield _line(
-        words.total,
+        say(_("total")),
         sum(blocks.values()),
         "",
         "",
@@ -140,7 +146,10 @@ def _table(analysis: Analysis, words: Labels) -> Iterator[str]:
     yield "</tbody></table></div>"
     whole = next((part.whole for part in analysis.stages if part.whole), None)
     if whole:
-        yield f"<p>* {words.whole.format(whole)}</p>"
+        text = _(
+            "From {op} on every cell depends on the whole image. The table gives the local receptive field.", op=whole
+        )
+        yield f"<p>* {say(text)}</p>"
 
 
 def _line(*cells: object) -> str:

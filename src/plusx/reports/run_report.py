@@ -16,13 +16,15 @@ from plusx.bundles.durable import Json, read_json, standing, write_file
 from plusx.bundles.run import Run, read_lines, read_run
 from plusx.bundles.runs import RunRow, look
 from plusx.errors import BundleError, PlusxError
-from plusx.i18n import bytes_text, duration, translator
+from plusx.i18n import Message, _, _n, bytes_text, duration, translator
 from plusx.metrics import confused, wilson
-from plusx.reports.training_page import ClassLine, Epoch, Facts, Report, report_page
+from plusx.reports.training_page import ClassLine, Epoch, Facts, RunReport, report_page
 from plusx.specs import ResNetSpec
 
 REPORT = "report.html"
-RECIPE_FACTS = {"recipe": "name", "batch": "batch", "peak rate": "lr"}
+RECIPE_FACTS = {"name": _("recipe"), "batch": _("batch"), "lr": _("peak learning rate")}
+RUN_FACTS = {"seed": _("seed"), "device": _("device"), "precision": _("precision"), "threads": _("threads")}
+KINDS = {"folder": _("folder"), "memory": _("memory")}
 MOST_CLASSES, MOST_MATRIX, MOST_PAIRS, MOST_SKIPPED = 120, 20, 12, 50
 
 
@@ -33,8 +35,8 @@ def write_report(run: str | Path, lang: str = "en") -> Path:
     return path
 
 
-def read_report(run: str | Path) -> Report:
-    """What the page of a run says. Raises BundleError; what is missing or garbled besides run.json is left out."""
+def read_report(run: str | Path) -> RunReport:
+    """The contents of the page of a run. What is missing or unreadable besides run.json is skipped. Raises BundleError."""
     found = read_run(run)
     row, metrics = look(found.path), _metrics(found)
     lines = list(read_lines(found.path / "metrics.jsonl"))
@@ -46,17 +48,17 @@ def read_report(run: str | Path) -> Report:
     matrix = _matrix(metrics, len(names))
     skipped, n_skipped = _skipped(found.path / "skipped.csv")
     many = len(names) > MOST_CLASSES
-    return Report(
-        title=row.network or "unknown network",
+    return RunReport(
+        title=row.network or _("unknown network"),
         lines=list(_lines(row, metrics)),
         tiles=list(_tiles(metrics)),
         epochs=epochs,
         kept_epoch=metrics["epoch"] if _whole(metrics.get("epoch")) else None,
-        x_label="epoch" if last is not None else "step",
+        x_label=_("epoch") if last is not None else _("step"),
         losses=[(line["step"] / by, line["loss"]) for line in steps if _number(line.get("loss"))],
         rates=[(line["step"] / by, line["lr"]) for line in steps if _number(line.get("lr"))],
         classes=_worst(_classes(metrics)) if many else _classes(metrics),
-        classes_note=f"the {MOST_CLASSES} of {len(names)} classes with the lowest shares" if many else "",
+        classes_note=_most_classes(len(names)) if many else None,
         pairs=confused(matrix, names, MOST_PAIRS) if matrix else [],
         pairs_note=_pairs_note(metrics, matrix),
         matrix=matrix if len(names) <= MOST_MATRIX else [],
@@ -69,8 +71,12 @@ def read_report(run: str | Path) -> Report:
     )
 
 
+def _most_classes(n: int) -> Message:
+    return _("The {most} of {n} classes with the lowest shares.", most=MOST_CLASSES, n=n)
+
+
 def _metrics(run: Run) -> Json:
-    """The metrics in the run's bundle; nothing where there is none, or a damaged one."""
+    """The metrics in the bundle of the run; empty where the bundle is missing or damaged."""
     try:
         metrics = read_json(standing(run.bundle) / MANIFEST, SCHEMA).get("metrics")
     except BundleError:
@@ -78,35 +84,42 @@ def _metrics(run: Run) -> Json:
     return metrics if isinstance(metrics, dict) else {}
 
 
-def _lines(row: RunRow, metrics: Json) -> Iterator[str]:
-    """Below the title: the data, how far it has come, whose figures these are."""
-    of = Path(row.data_path).name if row.data_path is not None else f"{row.data_kind} in memory"
+def _lines(row: RunRow, metrics: Json) -> Iterator[Message]:
+    """Below the title: the data, the progress, and the weights that the figures belong to."""
+    in_memory = _("{kind} in memory", kind=str(row.data_kind))
+    data = Path(row.data_path).name if row.data_path is not None else in_memory
     if row.n_train is not None:
-        yield f"{of}, {row.n_train:,} training images"
-    far = {
-        "done": f"done: {row.epochs_done} of {row.epochs} epochs",
-        "running": f"running: {row.epochs_done} of {row.epochs} epochs so far",
-        "interrupted": f"interrupted after step {row.step}: {row.epochs_done} of {row.epochs} epochs",
-        "damaged": f"damaged: {row.note}",
+        yield _("{data}, {n:,} training images", data=data, n=row.n_train)
+    epochs = {"done": row.epochs_done, "epochs": row.epochs}
+    yield {
+        "done": _("done: {done} of {epochs} epochs", **epochs),
+        "running": _("running: {done} of {epochs} epochs so far", **epochs),
+        "interrupted": _("interrupted after step {step}: {done} of {epochs} epochs", step=row.step, **epochs),
+        "failed": _("failed: {note}", note=row.note if isinstance(row.note, Message) else Message(row.note)),
+        "damaged": _("damaged: {note}", note=row.note if isinstance(row.note, Message) else Message(row.note)),
     }[row.state]
-    yield far
     if _whole(metrics.get("epoch")):
-        yield f"figures below: the weights in the bundle, of epoch {metrics['epoch']}, on the validation images"
+        yield _(
+            "The figures below are of the weights in the bundle (epoch {epoch}) on the validation images.",
+            epoch=metrics["epoch"],
+        )
 
 
-def _tiles(metrics: Json) -> Iterator[tuple[str, str, str]]:
+def _tiles(metrics: Json) -> Iterator[tuple[Message, str, Message]]:
     n, correct, top1, top5 = (metrics.get(key) for key in ("n", "correct", "top1", "top5"))
     if not (_whole(n) and _whole(correct) and _number(top1) and 0 <= correct <= n):
         return
     low, high = wilson(correct, n) or (0.0, 1.0)
-    yield "Top-1", f"{top1:.2%}", f"{correct:,} of {n:,}; 95 %: {low:.1%}\u00a0–\u00a0{high:.1%}"
+    interval = f"{low:.1%}\u00a0–\u00a0{high:.1%}"
+    rests = _("{correct:,} of {n:,}; 95 %: {interval}", correct=correct, n=n, interval=interval)
+    yield _("Top-1"), f"{top1:.2%}", rests
     correct5 = metrics.get("correct5")
     if _number(top5) and _whole(correct5):
-        yield "Top-5", f"{top5:.2%}", f"{correct5:,} of {n:,}"
+        yield _("Top-5"), f"{top5:.2%}", _("{correct:,} of {n:,}", correct=correct5, n=n)
     if _number(metrics.get("nll")):
-        yield "NLL", f"{metrics['nll']:.4f}", "nats an image, validation"
+        yield _("NLL"), f"{metrics['nll']:.4f}", _("nats an image, validation")
     if _number(metrics.get("ece")):
-        yield "ECE", f"{metrics['ece']:.4f}", "calibration error, 15 bins"
+        yield _("ECE"), f"{metrics['ece']:.4f}", _("calibration error, 15 bins")
 
 
 def _epochs(lines: Iterable[Json]) -> Iterator[Epoch]:
@@ -146,7 +159,7 @@ def _worst(classes: list[ClassLine]) -> list[ClassLine]:
 
 
 def _matrix(metrics: Json, k: int) -> list[list[int]]:
-    """The confusion matrix, if the bundle has a proper one."""
+    """The confusion matrix, if the bundle has a valid one."""
     rows = metrics.get("confusion")
     if not isinstance(rows, list) or len(rows) != k or k == 0:
         return []
@@ -155,10 +168,12 @@ def _matrix(metrics: Json, k: int) -> list[list[int]]:
     return rows
 
 
-def _pairs_note(metrics: Json, matrix: list[list[int]]) -> str:
+def _pairs_note(metrics: Json, matrix: list[list[int]]) -> Message | None:
     if matrix:
-        return "" if metrics.get("n") != metrics.get("correct") else "No mistakes."
-    return "plusx evaluate --confusion counts them: for so many classes the bundle holds none" if metrics else ""
+        return None if metrics.get("n") != metrics.get("correct") else _("No mistakes.")
+    if not metrics:
+        return None
+    return _("The bundle stores no confusion matrix for so many classes. plusx evaluate --confusion computes it.")
 
 
 def _skipped(path: Path) -> tuple[list[tuple[str, str]], int]:
@@ -172,42 +187,42 @@ def _skipped(path: Path) -> tuple[list[tuple[str, str]], int]:
         return [], 0
 
 
-def _skipped_note(shown: int, all_: int) -> str:
-    return (
-        f"{all_:,} left out" if shown == all_ else f"{all_:,} left out, the first {shown} of them; skipped.csv has all"
-    )
+def _skipped_note(shown: int, n: int) -> Message:
+    if shown == n:
+        return _n("{n:,} image was skipped.", "{n:,} images were skipped.", n)
+    return _("{n:,} images were skipped. These are the first {shown}; skipped.csv has all.", n=n, shown=shown)
 
 
-def _facts(run: Run, row: RunRow, metrics: Json) -> Iterator[tuple[str, Facts]]:
-    fields, data = run.fields, run.data
-    yield "Network", [*_figures(run)]
+def _facts(run: Run, row: RunRow, metrics: Json) -> Iterator[tuple[Message, Facts]]:
+    yield _("Network"), _network_facts(run)
+    yield _("Data"), [*_data_facts(run, row)]
+    yield _("Training"), [*_training_facts(run, row)]
+
+
+def _data_facts(run: Run, row: RunRow) -> Iterator[tuple[str, str]]:
+    data = run.data
+    yield _("from"), str(row.data_path) if row.data_path else KINDS["memory"]
+    yield _("kind"), KINDS.get(str(row.data_kind), str(row.data_kind))
     parts = [(part, data.get(part)) for part in ("train", "val")]
-    yield (
-        "Data",
-        [
-            ("from", str(row.data_path or "memory")),
-            ("kind", str(row.data_kind)),
-            *((f"{part} images", f"{p['n']:,}") for part, p in parts if isinstance(p, dict) and _whole(p.get("n"))),
-            *((f"{part} hash", str(p.get("fingerprint"))[:16]) for part, p in parts if isinstance(p, dict)),
-            ("classes", str(len(data["classes"])) if isinstance(data.get("classes"), list) else ""),
-        ],
-    )
-    yield (
-        "Training",
-        [
-            *((key, _text(run.recipe[of])) for key, of in RECIPE_FACTS.items() if of in run.recipe),
-            ("steps", f"{row.step:,}" if row.step is not None else ""),
-            *((key, _text(fields[key])) for key in ("seed", "device", "precision", "threads") if key in fields),
-            ("began", row.began.strftime("%Y-%m-%d %H:%M UTC") if row.began is not None else ""),
-            ("time", duration(row.seconds)),
-            ("size on disk", bytes_text(row.size_bytes)),
-            *((str(name), str(version)) for name, version in run.versions.items()),
-        ],
-    )
+    counts = {"train": _("train images"), "val": _("val images")}
+    hashes = {"train": _("train hash"), "val": _("val hash")}
+    yield from ((counts[part], f"{p['n']:,}") for part, p in parts if isinstance(p, dict) and _whole(p.get("n")))
+    yield from ((hashes[part], str(p.get("fingerprint"))[:16]) for part, p in parts if isinstance(p, dict))
+    yield _("classes"), str(len(data["classes"])) if isinstance(data.get("classes"), list) else ""
 
 
-def _figures(run: Run) -> Facts:
-    """Depth and costs at the size that is evaluated; none where this plusx cannot lower the spec."""
+def _training_facts(run: Run, row: RunRow) -> Iterator[tuple[str, str]]:
+    yield from ((name, _text(run.recipe[key])) for key, name in RECIPE_FACTS.items() if key in run.recipe)
+    yield _("steps"), f"{row.step:,}" if row.step is not None else ""
+    yield from ((name, _text(run.fields[key])) for key, name in RUN_FACTS.items() if key in run.fields)
+    yield _("began"), row.began.strftime("%Y-%m-%d %H:%M UTC") if row.began is not None else ""
+    yield _("time"), duration(row.seconds)
+    yield _("size on disk"), bytes_text(row.size_bytes)
+    yield from ((str(name), str(version)) for name, version in run.versions.items())
+
+
+def _network_facts(run: Run) -> Facts:
+    """Depth and costs at the size of the evaluation; empty where this plusx cannot lower the spec."""
     pre = run.fields.get("preprocessing")
     size = pre.get("crop_px") if isinstance(pre, dict) else None
     try:
@@ -216,10 +231,10 @@ def _figures(run: Run) -> Facts:
         return []
     h, w = found.size_px
     return [
-        ("depth", found.depth.sum),
-        ("params", f"{found.totals.params:,}"),
-        ("MACs", f"{found.totals.macs:,} at {h}x{w}"),
-        ("input", f"{found.graph.spec.in_channels}x{h}x{w}"),
+        (_("depth"), found.depth.sum),
+        (_("params"), f"{found.totals.params:,}"),
+        (_("MACs"), _("{macs:,} at {h}x{w}", macs=found.totals.macs, h=h, w=w)),
+        (_("input"), f"{found.graph.spec.in_channels}x{h}x{w}"),
     ]
 
 

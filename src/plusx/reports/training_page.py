@@ -1,16 +1,16 @@
-"""A training as one standalone HTML page: what it came to, how it got there, what is mistaken for what."""
+"""A training run as one standalone HTML page: its results, its curves, its classes and what they are confused with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from plusx.svg.fonts import FAMILY
+from plusx.i18n import Message, _
+from plusx.reports.training_style import style_sheet
 from plusx.svg.line_chart import Curve, chart, thinned
 from plusx.svg.markup import escape
-from plusx.svg.theme import DARK, LIGHT, Theme
+from plusx.text.alignment import Translate
 
-Translate = Callable[[str], str]
 Facts = Sequence[tuple[str, str]]
 MOST_POINTS = 400
 WIDE = (970, 150)
@@ -31,7 +31,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class ClassLine:
-    """A class: its images, those named right, the interval of that share."""
+    """A class: its images, how many of them are classified correctly, the interval of that share."""
 
     name: str
     n: int
@@ -41,45 +41,45 @@ class ClassLine:
 
 
 @dataclass(frozen=True)
-class Report:
-    """All that the page shows, read and counted already. Texts are English; sections without content are left out."""
+class RunReport:
+    """The contents of the page. Messages are translated, other texts are data and stay as they are."""
 
     title: str
-    lines: Sequence[str]
-    """Below the title: what was trained on what, how far it has come."""
-    tiles: Sequence[tuple[str, str, str]]
-    """Label, figure, what it rests on."""
+    lines: Sequence[Message]
+    """Below the title: the data and the progress."""
+    tiles: Sequence[tuple[Message, str, Message]]
+    """Label, figure, what the figure is computed from."""
     epochs: Sequence[Epoch]
     kept_epoch: int | None
-    """Whose weights the bundle holds; the figures are theirs."""
-    x_label: str
+    """The epoch of the weights in the bundle, which the figures belong to."""
+    x_label: Message
     losses: Sequence[tuple[float, float]]
     rates: Sequence[tuple[float, float]]
     """x, value of single steps; x counts epochs, or steps where no epoch has ended (`x_label` says which)."""
     classes: Sequence[ClassLine]
-    classes_note: str
+    classes_note: Message | None
     pairs: Sequence[tuple[str, str, int, float]]
-    """Class, what it was named, how many images, which share of the class."""
-    pairs_note: str
+    """True class, predicted class, images, share of the true class."""
+    pairs_note: Message | None
     matrix: Sequence[Sequence[int]]
-    """Rows are true classes, columns answers, in the order of `names`; empty where there are too many."""
+    """Rows are true classes, columns predicted ones, in the order of `names`; empty where there are too many."""
     names: Sequence[str]
     skipped: Facts
-    skipped_note: str
-    facts: Sequence[tuple[str, Facts]]
-    """Sections of names and values."""
+    skipped_note: Message
+    facts: Sequence[tuple[Message, Facts]]
+    """Sections with names and values."""
     recipe: Facts
     command: str
 
 
-def report_page(report: Report, translate: Translate, lang: str = "en") -> str:
-    """The page; it needs nothing else, and follows the reader's choice of light or dark."""
+def report_page(report: RunReport, translate: Translate, lang: str = "en") -> str:
+    """The standalone page, light or dark as the reader's system asks for."""
     say = translate
     return "\n".join([
-        f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><title>{escape(report.title)}</title>',
+        f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><title>{escape(_said(report.title, say))}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">',
-        f"<style>{_style()}</style></head><body><main>",
-        f"<header><h1>{escape(report.title)}</h1>",
+        f"<style>{style_sheet()}</style></head><body><main>",
+        f"<header><h1>{escape(_said(report.title, say))}</h1>",
         *(f"<p>{escape(say(line))}</p>" for line in report.lines),
         "</header>",
         *_tiles(report, say),
@@ -92,67 +92,88 @@ def report_page(report: Report, translate: Translate, lang: str = "en") -> str:
     ])  # fmt: skip
 
 
-def _tiles(report: Report, say: Translate) -> Iterator[str]:
+def _said(text: str, say: Translate) -> str:
+    """A message in the language of the page; data as it is."""
+    return say(text) if isinstance(text, Message) else text
+
+
+def _tiles(report: RunReport, say: Translate) -> Iterator[str]:
     if report.tiles:
         yield '<section class="tiles">'
         for label, figure, rests in report.tiles:
-            yield f"<div><span>{escape(say(label))}</span><b>{escape(say(figure))}</b><small>{escape(say(rests))}</small></div>"
+            yield f"<div><span>{escape(say(label))}</span><b>{escape(figure)}</b><small>{escape(say(rests))}</small></div>"
         yield "</section>"
 
 
-def _charts(report: Report, say: Translate) -> Iterator[str]:
-    epochs, x_label = report.epochs, say(report.x_label)
-    if not epochs and not report.losses:
+def _charts(report: RunReport, say: Translate) -> Iterator[str]:
+    if not report.epochs and not report.losses:
         return
-    kept = next((each for each in epochs if each.epoch == report.kept_epoch), None)
-    ringed = (("ring", f"kept: epoch {kept.epoch}"),) if kept else ()
     yield '<section class="charts">'
-    losses = thinned(report.losses, MOST_POINTS)
-    tops = [*(e.nll for e in epochs), *(e.train_loss for e in epochs), *_without_spikes([y for _, y in losses])]
-    curves = [
-        Curve("raw", losses),
-        _of(epochs, "train", "training", lambda e: e.train_loss, "{:.4f}", say),
-        _of(epochs, "val", "validation", lambda e: e.nll, "{:.4f}", say),
-    ]
-    ring = (kept.epoch, kept.nll) if kept else None
-    legend = (("train", "training"), ("val", "validation"), *((("raw", "single steps"),) if losses else ()), *ringed)
-    drawn = chart(say("Loss"), curves, x_label, "{:g}".format, y_range=(0, max(tops) or 1), ring=ring)
-    yield _figure("Loss", legend, drawn, say)
-    if epochs:
-        curves = [
-            _of(epochs, "train", "training", lambda e: e.train_top1, "{:.2%}", say),
-            _of(epochs, "val", "validation", lambda e: e.top1, "{:.2%}", say),
-        ]
-        band = [(float(e.epoch), e.low, e.high) for e in epochs]
-        curves[1] = Curve("val", curves[1].points, curves[1].tips, band)
-        low = min(*(e.low for e in epochs), *(e.train_top1 for e in epochs))
-        high = max(*(e.high for e in epochs), *(e.train_top1 for e in epochs))
-        low, high = max(0.0, low - 0.05 * (high - low)), 1.0 if high > 0.9 else high
-        legend = (("train", "training"), ("val", "validation, 95 % band"), *ringed)
-        drawn = chart(
-            say("Top-1"), [_percent(c) for c in curves], x_label, "{:.4g} %".format,
-            y_range=(low * 100, high * 100), ring=(kept.epoch, kept.top1 * 100) if kept else None,
-        )  # fmt: skip
-        yield _figure("Top-1", legend, drawn, say)
+    yield _loss_figure(report, say)
+    if report.epochs:
+        yield _top1_figure(report, say)
     if report.rates:
-        rates = thinned(report.rates, MOST_POINTS)
-        drawn = chart(
-            say("Learning rate"),
-            [Curve("rate", rates)],
-            x_label,
-            "{:g}".format,
-            y_range=(0, max(y for _, y in rates) or 1),
-            size=WIDE,
-        )
-        yield _figure("Learning rate", (), drawn, say, "wide")
+        yield _rate_figure(report, say)
     yield "</section>"
 
 
+def _loss_figure(report: RunReport, say: Translate) -> str:
+    epochs, kept, losses = report.epochs, _kept(report), thinned(report.losses, MOST_POINTS)
+    tops = [*(e.nll for e in epochs), *(e.train_loss for e in epochs), *_without_spikes([y for _x, y in losses])]
+    training, validation = _("training"), _("validation")
+    curves = [
+        Curve("raw", losses),
+        _of(epochs, "train", training, lambda e: e.train_loss, "{:.4f}", say),
+        _of(epochs, "val", validation, lambda e: e.nll, "{:.4f}", say),
+    ]
+    ring = (kept.epoch, kept.nll) if kept else None
+    single = [("raw", _("single steps"))] if losses else []
+    legend = [("train", training), ("val", validation), *single, *_kept_key(kept)]
+    drawn = chart(say(_("Loss")), curves, say(report.x_label), "{:g}".format, y_range=(0, max(tops) or 1), ring=ring)
+    return _figure(_("Loss"), legend, drawn, say)
+
+
+def _top1_figure(report: RunReport, say: Translate) -> str:
+    epochs, kept, training = report.epochs, _kept(report), _("training")
+    train = _of(epochs, "train", training, lambda e: e.train_top1, "{:.2%}", say)
+    val = _of(epochs, "val", _("validation"), lambda e: e.top1, "{:.2%}", say)
+    val = Curve("val", val.points, val.tips, [(float(e.epoch), e.low, e.high) for e in epochs])
+    low = min(*(e.low for e in epochs), *(e.train_top1 for e in epochs))
+    high = max(*(e.high for e in epochs), *(e.train_top1 for e in epochs))
+    low, high = max(0.0, low - 0.05 * (high - low)), 1.0 if high > 0.9 else high
+    drawn = chart(
+        say(_("Top-1")), [_percent(train), _percent(val)], say(report.x_label), "{:.4g} %".format,
+        y_range=(low * 100, high * 100), ring=(kept.epoch, kept.top1 * 100) if kept else None,
+    )  # fmt: skip
+    legend = [("train", training), ("val", _("validation, 95 % band")), *_kept_key(kept)]
+    return _figure(_("Top-1"), legend, drawn, say)
+
+
+def _rate_figure(report: RunReport, say: Translate) -> str:
+    rates, title = thinned(report.rates, MOST_POINTS), _("Learning rate")
+    y_range = (0, max(y for _x, y in rates) or 1)
+    curves = [Curve("rate", rates)]
+    drawn = chart(say(title), curves, say(report.x_label), "{:g}".format, y_range=y_range, size=WIDE)
+    return _figure(title, (), drawn, say, "wide")
+
+
+def _kept(report: RunReport) -> Epoch | None:
+    """The evaluation of the weights in the bundle."""
+    return next((each for each in report.epochs if each.epoch == report.kept_epoch), None)
+
+
+def _kept_key(kept: Epoch | None) -> list[tuple[str, Message]]:
+    """The legend of the ring around the kept epoch."""
+    return [("ring", _("kept: epoch {epoch}", epoch=kept.epoch))] if kept else []
+
+
 def _of(
-    epochs: Sequence[Epoch], role: str, name: str, value: Callable[[Epoch], float], form: str, say: Translate
+    epochs: Sequence[Epoch], role: str, name: Message, value: Callable[[Epoch], float], form: str, say: Translate
 ) -> Curve:
-    """A value of every evaluation as a curve whose dots say it."""
-    tips = [f"{say('epoch')} {e.epoch}, {say(name)}: {form.format(value(e))}" for e in epochs]
+    """A value of every evaluation as a curve whose dots have it as their tooltip."""
+    tips = [
+        say(_("epoch {epoch}, {name}: {value}", epoch=e.epoch, name=name, value=form.format(value(e)))) for e in epochs
+    ]
     return Curve(role, [(float(e.epoch), value(e)) for e in epochs], tips)
 
 
@@ -162,22 +183,23 @@ def _percent(curve: Curve) -> Curve:
 
 
 def _without_spikes(values: Sequence[float]) -> list[float]:
-    """All but the highest fiftieth, so that one bad step does not flatten the rest."""
+    """The values without the highest 2 %, so that one bad step does not flatten the rest."""
     return sorted(values)[: max(1, round(0.98 * len(values)))]
 
 
-def _figure(title: str, legend: Sequence[tuple[str, str]], drawn: str, say: Translate, look: str = "") -> str:
+def _figure(title: Message, legend: Sequence[tuple[str, Message]], drawn: str, say: Translate, look: str = "") -> str:
     keys = "".join(f'<span class="key {role}">{escape(say(text))}</span>' for role, text in legend)
     return f"<figure class='{look}'><figcaption><b>{escape(say(title))}</b>{keys}</figcaption>\n{drawn}</figure>"
 
 
-def _classes(report: Report, say: Translate) -> Iterator[str]:
+def _classes(report: RunReport, say: Translate) -> Iterator[str]:
     if not report.classes:
         return
-    yield f"<section><h2>{escape(say('Classes'))}</h2>"
+    heading = _heading(_("Classes"), say)
+    yield f"<section>{heading}"
     if report.classes_note:
         yield f"<p>{escape(say(report.classes_note))}</p>"
-    heads = ("class", "images", "correct", "share", "95 %")
+    heads = (_("class"), _("images"), _("correct"), _("share"), _("95 %"))
     yield _head("classes", heads, say, wide=True)
     for line in report.classes:
         share = f"{line.correct / line.n:.1%}" if line.n else "–"
@@ -193,15 +215,16 @@ def _classes(report: Report, say: Translate) -> Iterator[str]:
     yield "</tbody></table></div></section>"
 
 
-def _confusions(report: Report, say: Translate) -> Iterator[str]:
+def _confusions(report: RunReport, say: Translate) -> Iterator[str]:
     if not report.pairs and not report.pairs_note:
         return
-    yield f"<section><h2>{escape(say('What is mistaken for what'))}</h2>"
+    heading = _heading(_("Confusions"), say)
+    yield f"<section>{heading}"
     if report.pairs_note:
         yield f"<p>{escape(say(report.pairs_note))}</p>"
     yield '<div class="beside">'
     if report.pairs:
-        yield _head("pairs", ("class", "named as", "images", "of the class"), say)
+        yield _head("pairs", (_("class"), _("predicted as"), _("images"), _("of the class")), say)
         for true, answer, count, share in report.pairs:
             numbers = "".join(_numbers(f"{count:,}", f"{share:.1%}"))
             yield f"<tr><td>{escape(true)}</td><td>{escape(answer)}</td>{numbers}</tr>"
@@ -211,10 +234,11 @@ def _confusions(report: Report, say: Translate) -> Iterator[str]:
     yield "</div></section>"
 
 
-def _matrix(report: Report, say: Translate) -> Iterator[str]:
-    """Rows are true classes; a cell's tint is its share of the row, mistakes in another colour than hits."""
+def _matrix(report: RunReport, say: Translate) -> Iterator[str]:
+    """Rows are true classes; the tint of a cell is its share of the row, with one colour for hits and one for mistakes."""
+    caption = escape(say(_("rows: true class, columns: predicted class")))
     turned = " turned" if max(map(len, report.names)) > 3 else ""
-    yield f'<div class="scroll"><table class="matrix{turned}"><caption>{escape(say("rows: true class, columns: answer"))}</caption><thead><tr><th></th>'
+    yield f'<div class="scroll"><table class="matrix{turned}"><caption>{caption}</caption><thead><tr><th></th>'
     yield "".join(f"<th><span>{escape(name)}</span></th>" for name in report.names) + "</tr></thead><tbody>"
     for i, (name, row) in enumerate(zip(report.names, report.matrix, strict=True)):
         total = sum(row) or 1
@@ -227,87 +251,44 @@ def _matrix(report: Report, say: Translate) -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-def _skipped(report: Report, say: Translate) -> Iterator[str]:
+def _skipped(report: RunReport, say: Translate) -> Iterator[str]:
     if not report.skipped:
         return
-    yield f"<section><h2>{escape(say('Skipped images'))}</h2><p>{escape(say(report.skipped_note))}</p>"
-    yield _head("skipped", ("image", "reason"), say)
+    heading = _heading(_("Skipped images"), say)
+    yield f"<section>{heading}<p>{escape(say(report.skipped_note))}</p>"
+    yield _head("skipped", (_("image"), _("reason")), say)
     yield from (f"<tr><td>{escape(path)}</td><td>{escape(reason)}</td></tr>" for path, reason in report.skipped)
     yield "</tbody></table></div></section>"
 
 
-def _facts(report: Report, say: Translate) -> Iterator[str]:
+def _facts(report: RunReport, say: Translate) -> Iterator[str]:
     yield '<section class="facts">'
     for title, facts in report.facts:
         if facts:
-            yield f"<div><h2>{escape(say(title))}</h2>{_list(facts, say)}</div>"
+            yield f"<div>{_heading(title, say)}{_list(facts, say)}</div>"
     yield "</section>"
     if report.recipe:
-        text = escape(say("Every value of the recipe"))
+        text = escape(say(_("All values of the recipe")))
         yield f'<details><summary>{text}</summary><div class="columns">{_list(report.recipe, str)}</div></details>'
     if report.command:
         yield f"<p class=command><code>{escape(report.command)}</code></p>"
 
 
+def _heading(title: Message, say: Translate) -> str:
+    return f"<h2>{escape(say(title))}</h2>"
+
+
 def _list(facts: Facts, say: Translate) -> str:
-    rows = "".join(f"<div><dt>{escape(say(name))}</dt><dd>{escape(say(value))}</dd></div>" for name, value in facts)
+    rows = "".join(
+        f"<div><dt>{escape(_said(name, say))}</dt><dd>{escape(_said(value, say))}</dd></div>" for name, value in facts
+    )
     return f"<dl>{rows}</dl>"
 
 
-def _head(role: str, heads: Sequence[str], say: Translate, wide: bool = False) -> str:
+def _head(role: str, heads: Sequence[Message], say: Translate, wide: bool = False) -> str:
     cells = "".join(f"<th>{escape(say(head))}</th>" for head in heads) + ("<th></th>" if wide else "")
     return f'<div class="scroll"><table class="{role}"><thead><tr>{cells}</tr></thead><tbody>'
 
 
 def _numbers(*texts: str) -> list[str]:
     return [f'<td class="n">{text}</td>' for text in texts]
-
-
-def _colours(theme: Theme) -> str:
-    return (
-        f"--page:{theme.page};--ink:{theme.ink};--muted:{theme.muted};--rule:{theme.plain[1]}55;--soft:{theme.plain[0]};"
-        f"--val:{theme.projection};--train:{theme.mark};--hit:{theme.act}"
-    )
-
-
-def _style() -> str:
-    return (
-        f":root{{color-scheme:light dark;{_colours(LIGHT)}}}@media(prefers-color-scheme:dark){{:root{{{_colours(DARK)}}}}}"
-        f"*{{box-sizing:border-box}}body{{margin:0;background:var(--page);color:var(--ink);font:14px/1.5 {FAMILY}}}"
-        "main{max-width:1020px;margin:0 auto;padding:32px 24px 48px}h1{font-size:24px;line-height:1.25;margin:0 0 6px;overflow-wrap:anywhere}"
-        "h2{font-size:15px;margin:0 0 8px}header p,section>p{margin:0 0 2px;color:var(--muted)}section>p{margin-bottom:8px}section{margin-top:32px}"
-        ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:12px;margin-top:22px}"
-        ".tiles div{background:var(--soft);border-radius:8px;padding:12px 16px;display:flex;flex-direction:column}"
-        ".tiles span,.tiles small{color:var(--muted);font-size:12px}.tiles b{font-size:24px;line-height:1.35;font-variant-numeric:tabular-nums}"
-        ".charts{display:grid;grid-template-columns:1fr 1fr;gap:24px 28px}.wide{grid-column:1/-1}"
-        "@media(max-width:820px){.charts{grid-template-columns:1fr}.wide text{font-size:20px}}svg{overflow:visible}"
-        "figure{margin:0}figcaption{display:flex;flex-wrap:wrap;gap:2px 16px;align-items:baseline;margin-bottom:4px}"
-        ".key{font-size:12px;color:var(--muted)}.key::before{content:'';display:inline-block;width:16px;margin-right:6px;vertical-align:middle;border-top:2.4px solid}"
-        ".key.val::before{border-color:var(--val)}.key.train::before{border-color:var(--train);border-top-style:dashed}"
-        ".key.raw::before{border-color:var(--train);border-top-width:1.2px;opacity:.5}"
-        ".key.ring::before{width:10px;height:10px;border:1.6px solid var(--ink);border-radius:50%}"
-        "svg{display:block;width:100%;height:auto}svg text{fill:var(--muted);font-size:11px}.e{text-anchor:end}.m{text-anchor:middle}"
-        ".grid{stroke:var(--rule);stroke-width:1}.axis{stroke:var(--muted);stroke-width:1;fill:none}.line{fill:none;stroke-width:2;stroke-linejoin:round}"
-        ".val.line,.rate.line{stroke:var(--val)}.train.line{stroke:var(--train);stroke-dasharray:5 3}.raw.line{stroke:var(--train);stroke-width:1;opacity:.4}"
-        ".val.dot{fill:var(--val)}.train.dot{fill:var(--train)}.val.band{fill:var(--val);opacity:.16}.touch{fill:transparent}"
-        ".ring{fill:none;stroke:var(--ink);stroke-width:1.6}"
-        ".scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}"
-        "th{font-weight:400;font-size:12px;color:var(--muted);text-align:left}td,th{padding:4px 14px 4px 0;border-bottom:1px solid var(--rule);white-space:nowrap}"
-        "td.n{text-align:right}.classes th:nth-child(n+2),.pairs th:nth-child(n+3){text-align:right}.classes{width:100%}"
-        ".bar{width:42%;min-width:160px;padding-right:3px}.bar div{position:relative;height:12px;background:var(--soft);border-radius:3px}"
-        ".span{position:absolute;top:3px;height:6px;background:var(--val);opacity:.35;border-radius:3px}"
-        ".point{position:absolute;top:1px;width:3px;height:10px;margin-left:-1.5px;background:var(--val);border-radius:1px}"
-        ".beside{display:flex;flex-wrap:wrap;gap:24px 48px;align-items:flex-start}.beside>div{max-width:100%}"
-        ".matrix caption{caption-side:bottom;text-align:left;font-size:12px;color:var(--muted);padding-top:6px}"
-        ".matrix td{text-align:center;padding:3px 6px;min-width:30px;border:1px solid var(--page);color:var(--muted)}"
-        ".matrix th{padding:3px 8px 3px 0;border:0}.matrix thead th{vertical-align:bottom;padding:0 0 6px;text-align:center}"
-        ".turned thead span{writing-mode:vertical-rl;transform:rotate(180deg);max-height:120px;overflow:hidden;text-overflow:ellipsis;display:inline-block}"
-        ".matrix .hit,.matrix .miss{color:var(--ink)}.matrix .hit{background:color-mix(in srgb,var(--hit) calc(var(--t)*100%),transparent)}"
-        ".matrix .miss{background:color-mix(in srgb,var(--train) calc(var(--t)*100%),transparent)}"
-        ".skipped td{white-space:normal;overflow-wrap:anywhere}.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,290px),1fr));gap:24px 36px}"
-        "dl{margin:0}dl>div{display:flex;gap:12px;padding:3px 0;border-bottom:1px solid var(--rule);font-size:13px;break-inside:avoid}"
-        "dt{color:var(--muted);flex:0 0 108px}dd{margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}"
-        "details{margin-top:24px}summary{cursor:pointer;color:var(--muted)}.columns{columns:3 240px;column-gap:36px;margin-top:8px}"
-        ".command{margin-top:24px;color:var(--muted)}code{font:12px/1.5 'DejaVu Sans Mono',Menlo,Consolas,monospace;overflow-wrap:anywhere}"
-        "@media print{details>div{display:block}}"
-    )

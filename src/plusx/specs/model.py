@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+from plusx.specs.display import Displayed
 from plusx.specs.keys import SPEC
 
 
 @dataclass(frozen=True, slots=True)
-class ResNetSpec:
+class ResNetSpec(Displayed):
     """A whole ResNet, as asked for. Made by `plusx.spec`, `replace` or `from_dict`, which check it; fields as in design 2.
 
     Two specs are equal exactly when their networks are: a field that nothing reads stands at its default.
     """
 
+    display_kind: ClassVar[str] = "network"
     depths: tuple[int, ...] = (3, 4, 6, 3)
     widths: tuple[int, ...] = (64, 128, 256, 512)
     block: str = "bottleneck"
@@ -80,11 +82,3 @@ class ResNetSpec:
         from plusx.specs.rules import resolve
 
         return resolve(cls(), SPEC.checked(values))
-
-    def _repr_svg_(self) -> str:
-        from plusx import draw
-
-        return draw(self)
-
-    def _repr_html_(self) -> str:
-        return f'<div style="overflow:auto">{self._repr_svg_()}</div>'

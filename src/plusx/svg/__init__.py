@@ -1,1 +1,1 @@
-"""Networks and figures as SVG. Standard library alone; PNG and PDF need plusx[draw]."""
+"""Networks and figures as SVG. Imports the standard library only; PNG and PDF need plusx[draw]."""

@@ -6,19 +6,20 @@ from plusx.analysis.geometry import Size
 from plusx.graph import Op
 from plusx.svg.columns import BAR_FONT, RAIL_FONT, SHORT_FONT, SLANT, SLIM_FONT, Columns
 from plusx.svg.drawing import SMALL, Drawing, Unit, role
-from plusx.svg.labels import count
+from plusx.svg.labels import costs
 from plusx.svg.pen import Pen
 from plusx.svg.scene import Box, Label, Line, Shape
+from plusx.text.alignment import Translate
 from plusx.text.notation import op_text
 
 BAR, GAP = 19, 10
 STRIP, SLIM = 4, 15
-"""From one small op to the next: a strip without text, or at ops detail a slim bar with it."""
+"""Heights of a small op: a strip without text, or at detail ops a slim bar with text."""
 NARROW = ("down", "pooldown")
 
 
 def pitch(columns: Columns) -> float:
-    """From one small op to the next; at stages detail they are not drawn."""
+    """The height of a small op; 0 at detail stages, where small ops are not drawn."""
     return {"stages": 0, "blocks": STRIP, "ops": SLIM}[columns.detail]
 
 
@@ -40,7 +41,7 @@ def draw_chain(
     sized: bool,
     on_shortcut: bool = False,
 ) -> float:
-    """Units one below the other, on the trunk (with its wire) or on a shortcut (whose curve is there already)."""
+    """Units one below the other, on the trunk, or on a shortcut whose curve is drawn already."""
     x, width = (columns.short_x, columns.short_w) if on_shortcut else (columns.bar_x, columns.bar_w)
     y = top
     for number, unit in enumerate(units):
@@ -74,7 +75,7 @@ def _draw_unit(drawing: Drawing, unit: Unit, pen: Pen, columns: Columns, at: Box
         _draw_small(drawing, op, pen, columns, at._replace(y=y))
         y += pitch(columns)
     if unit.main is not None:
-        _draw_main(drawing, unit.main, pen, Box(at.x, y, at.w, BAR), font)
+        _draw_main(drawing, unit.main, pen, Box(at.x, y, at.w, BAR), font, columns.say)
         y += BAR
     for op in unit.after:
         _draw_small(drawing, op, pen, columns, at._replace(y=y))
@@ -84,7 +85,7 @@ def _draw_unit(drawing: Drawing, unit: Unit, pen: Pen, columns: Columns, at: Box
 
 
 def _mark_unit(drawing: Drawing, unit: Unit, pen: Pen, columns: Columns, box: Box) -> None:
-    """One outline around a unit that changed as a whole; else one around each of its ops that did."""
+    """One outline around a unit that changed as a whole; else one around each of its ops that changed."""
     drawn = [op for op in unit.ops if op is unit.main or columns.detail != "stages"]
     changed = [op for op in drawn if op.name in drawing.marks]
     if changed and len(changed) == len(drawn):
@@ -98,13 +99,13 @@ def _mark_unit(drawing: Drawing, unit: Unit, pen: Pen, columns: Columns, box: Bo
         y += height
 
 
-def _draw_main(drawing: Drawing, op: Op, pen: Pen, box: Box, font: float) -> None:
-    with pen.part(tooltip(drawing, op), op.name):
+def _draw_main(drawing: Drawing, op: Op, pen: Pen, box: Box, font: float, say: Translate) -> None:
+    with pen.part(tooltip(drawing, op, say), op.name):
         draw_bar(pen, box, op_text(op), role(op), font, dilated=max(op.dilation, op.gate.step) > 1)
 
 
 def draw_bar(pen: Pen, box: Box, text: str, kind: str, font: float, *, dilated: bool = False) -> None:
-    """A bar with its text; what downsamples narrows downwards, what is dilated has a broken outline."""
+    """A bar with its text; a downsampling bar narrows downwards, a dilated one has a broken outline."""
     narrow = kind in NARROW
     shape = "trapezoid" if narrow else "rect"
     pen.add(Shape(shape, f"{kind} dilated" if dilated else kind, box, SLANT if narrow else 4))
@@ -117,7 +118,7 @@ def _draw_small(drawing: Drawing, op: Op, pen: Pen, columns: Columns, at: Box) -
     kind = SMALL[op.kind]
     slim = columns.detail == "ops"
     box = Box(at.x + SLANT, at.y + 1, at.w - 2 * SLANT, pitch(columns) - 1)
-    with pen.part(tooltip(drawing, op), op.name):
+    with pen.part(tooltip(drawing, op, columns.say), op.name):
         pen.add(Shape("rect", f"{kind}bar" if slim else kind, box, 3 if slim else 1))
         if slim:
             pen.add(
@@ -125,9 +126,8 @@ def _draw_small(drawing: Drawing, op: Op, pen: Pen, columns: Columns, at: Box) -
             )
 
 
-def tooltip(drawing: Drawing, op: Op) -> str:
-    """What a pointer over an op says: its name, notation, output and costs."""
+def tooltip(drawing: Drawing, op: Op, say: Translate) -> str:
+    """The text shown for a pointer over an op: its name, notation, output and costs."""
     row = drawing.row(op)
     text = f"{op.name}: {op_text(op)} → {op.c_out} × {row.out[0]}×{row.out[1]}"
-    costs = [f"{count(value)} {name}" for value, name in ((row.params, "params"), (row.macs, "MACs")) if value]
-    return "; ".join([text, *costs])
+    return "; ".join([text, *map(say, costs(row.params, row.macs))])

@@ -1,4 +1,4 @@
-"""Which places of two drawings differ: what is highlighted when they are drawn side by side."""
+"""The places where two drawings differ, which are highlighted when they are drawn side by side."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from plusx.graph import Op
-from plusx.svg.drawing import Drawing, Run, Section
+from plusx.svg.drawing import BlockRun, Drawing, Section
 from plusx.svg.layout import section_names, section_of
 
 
@@ -52,7 +52,7 @@ def _section(one: Drawing, section: Section, other: Drawing, partner: Section) -
             yield from _run(one, run, other, against)
 
 
-def _run(one: Drawing, run: Run, other: Drawing, against: Run) -> Iterator[str]:
+def _run(one: Drawing, run: BlockRun, other: Drawing, against: BlockRun) -> Iterator[str]:
     name = run.block.name
     if len(run.blocks) != len(against.blocks):
         yield f"{name}/times"
@@ -68,16 +68,16 @@ def _run(one: Drawing, run: Run, other: Drawing, against: Run) -> Iterator[str]:
 
 
 def _ops(one: Drawing, ops: tuple[Op, ...], other: Drawing, theirs: tuple[Op, ...]) -> Iterator[str]:
-    """Ops without an equal of their name, nor one of another name that is left over (downsample.0 against downsample.1)."""
+    """Ops that differ from the op of the same name, and from every unmatched op (downsample.0 against downsample.1)."""
     reached = {other.sizes[op.name] for op in theirs if op.name in other.sizes}
     yield from (f"{op.name}/size" for op in ops if op.name in one.sizes and one.sizes[op.name] not in reached)
-    partners = {op.local_name: _look(op) for op in theirs}
-    left = [op for op in ops if partners.get(op.local_name) != _look(op)]
+    partners = {op.local_name: _appearance(op) for op in theirs}
+    left = [op for op in ops if partners.get(op.local_name) != _appearance(op)]
     named = {op.local_name for op in ops} - {op.local_name for op in left}
-    spare = [look for name, look in partners.items() if name not in named]
-    yield from (op.name for op in left if _look(op) not in spare)
+    spare = [appearance for name, appearance in partners.items() if name not in named]
+    yield from (op.name for op in left if _appearance(op) not in spare)
 
 
-def _look(op: Op) -> Op:
-    """All that is written or drawn of an op: where it stands and its tensors are left out."""
+def _appearance(op: Op) -> Op:
+    """All that is written or drawn of an op: its name, path and tensors are left out."""
     return op._replace(name="", path=None, tensors=())

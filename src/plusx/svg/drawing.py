@@ -1,4 +1,4 @@
-"""What a drawing of a network shows, before any place is given to it: sections, groups of equal blocks, units of ops."""
+"""The contents of a drawing before the layout: sections, runs of equal blocks, units of ops."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from plusx.analysis import Analysis, Row, StageRow
+from plusx.analysis import Analysis, OpRow, StageRow
 from plusx.analysis.geometry import Size
 from plusx.graph import Block, Op
 from plusx.graph.kinds import ACTIVATIONS, DROPS, GATES, NORMS, POOLS
-from plusx.text.notation import Group, groups
+from plusx.text.notation import BlockGroup, groups
 
 SMALL = {**dict.fromkeys(NORMS, "norm"), **dict.fromkeys(ACTIVATIONS, "act"), **dict.fromkeys(DROPS, "drop")}
 """Ops that are drawn as strips on the op they go with, and what kind of strip."""
@@ -28,7 +28,7 @@ class Unit(NamedTuple):
         return self.before + (() if self.main is None else (self.main,)) + self.after
 
 
-class Run(NamedTuple):
+class BlockRun(NamedTuple):
     """Equal neighbouring blocks drawn as one box; its units are those of the first block."""
 
     blocks: tuple[Block, ...]
@@ -44,7 +44,7 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        return Group(self.blocks).name
+        return BlockGroup(self.blocks).name
 
 
 class Section(NamedTuple):
@@ -52,7 +52,7 @@ class Section(NamedTuple):
 
     name: str
     units: tuple[Unit, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[BlockRun, ...]
 
     @property
     def ops(self) -> tuple[Op, ...]:
@@ -73,9 +73,9 @@ class Drawing:
     sizes: dict[str, Size]
     marks: frozenset[str] = frozenset()
 
-    def row(self, op: Op) -> Row:
+    def row(self, op: Op) -> OpRow:
         found = self.analysis[op.name]
-        assert isinstance(found, Row)
+        assert isinstance(found, OpRow)
         return found
 
     def part(self, name: str) -> StageRow:
@@ -113,15 +113,15 @@ def units(ops: tuple[Op, ...], pre: bool) -> tuple[Unit, ...]:
 
 
 def _more(ops: tuple[Op, ...], op: Op) -> bool:
-    """Whether a bar stands behind `op`."""
+    """Whether an op behind `op` is drawn as a bar."""
     return any(later.kind not in SMALL for later in ops[ops.index(op) + 1 :])
 
 
-def _run(blocks: tuple[Block, ...], pre: bool) -> Run:
+def _run(blocks: tuple[Block, ...], pre: bool) -> BlockRun:
     block = blocks[0]
     branch, after = (block.branch, block.after) if block.join else (block.branch + block.after, ())
     before, branch, shortcut, after = (units(part, pre) for part in (block.before, branch, block.shortcut, after))
-    return Run(blocks, before, branch, shortcut, after, shortcut_kind(block))
+    return BlockRun(blocks, before, branch, shortcut, after, shortcut_kind(block))
 
 
 def shortcut_kind(block: Block) -> str:
@@ -142,7 +142,7 @@ def shortcut_kind(block: Block) -> str:
 
 
 def role(op: Op) -> str:
-    """How an op's bar looks. Downsampling is what halves the map; a pool that strides is both, drawn as a pool.
+    """The style of the bar of an op. An op with a stride downsamples; a pool with a stride is drawn as a pool.
 
     >>> from plusx import lower
     >>> [role(lower("resnet50")[name]) for name in ("conv1", "maxpool", "layer1.0.conv1", "fc")]
@@ -158,7 +158,7 @@ def role(op: Op) -> str:
 
 
 def _changes(analysis: Analysis) -> Iterator[tuple[str, Size]]:
-    """(op, size) wherever the map's size is another than before, along stem, branches and head."""
+    """(op, size) wherever the size of the map changes, along stem, branches and head."""
     graph = analysis.graph
     rows = {row.op.name: row.out for row in analysis.rows}
     now = analysis.size_px

@@ -1,4 +1,4 @@
-"""How wide a text is, from a shipped table: no font has to be installed where a drawing is laid out.
+"""The width of a text, from a table in the package: the layout needs no installed font.
 
 The table is of DejaVu Sans, among the widest of the sans-serif fonts a reader may have: what fits in it fits in Arial too.
 """

@@ -1,133 +1,56 @@
-"""The words of a drawing in each language. Ops keep their notation everywhere (`Conv 3x3, c512, s2, p1`)."""
+"""The words of a drawing that stand in several places, and counts in three figures. Ops keep their notation in every language."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from plusx.errors import PlusxError, unknown
+from plusx.i18n import LANGUAGES, Message, _, translator
+from plusx.text.alignment import Translate
+
+SHORTCUTS = {
+    "identity": _("identity"),
+    "projection": _("projection"),
+    "zeros": _("zero padding"),
+    "pooled": _("pooled projection"),
+}
+"""The kinds of shortcuts, as `drawing.shortcut_kind` names them."""
+NO_SHORTCUT = _("no shortcut: F(x) alone")
 
 
-class Labels(NamedTuple):
-    """Texts with their places for values. Shortcut kinds stand in `shortcuts`, keys as `drawing.shortcut_kind` says them."""
-
-    stem: str
-    stage: str
-    head: str
-    input: str
-    classes: str
-    features: str
-    map_out: str
-    params: str
-    macs: str
-    convention: str
-    field: str
-    blocks: str
-    shortcuts: dict[str, str]
-    no_shortcut: str
-    repeat: str
-    downsampling: str
-    pooling: str
-    dilated: str
-    gate: str
-    norm: str
-    activation: str
-    dropout: str
-    pre: str
-    changed: str
-    cut: str
-    basic: str
-    bottleneck: str
-    against: str
-    details: tuple[str, str, str]
-    fold_hint: str
-    table: tuple[str, ...]
-    total: str
-    whole: str
+def translate_to(lang: str) -> Translate:
+    """The translation to a language. Raises PlusxError with the nearest language."""
+    if lang not in LANGUAGES:
+        raise PlusxError(unknown(_("language"), lang, LANGUAGES))
+    return translator(lang)
 
 
-EN = Labels(
-    stem="Stem",
-    stage="Stage {}",
-    head="Head",
-    input="input",
-    classes="{} classes",
-    features="{} features",
-    map_out="map {}",
-    params="{} params",
-    macs="{} MACs",
-    convention="conv + linear",
-    field="field {} px",
-    blocks="{} blocks",
-    shortcuts={
-        "identity": "identity",
-        "projection": "projection",
-        "zeros": "zero padding",
-        "pooled": "pooled projection",
-    },
-    no_shortcut="no shortcut: F(x) alone",
-    repeat="= n equal blocks, separate weights",
-    downsampling="downsampling",
-    pooling="pooling",
-    dilated="dilated",
-    gate="gate",
-    norm="norm ({})",
-    activation="activation ({})",
-    dropout="dropout",
-    pre="pre-activation: norm and activation stand before their convolution",
-    changed="changed",
-    cut="cut: until={}",
-    basic="Basic block",
-    bottleneck="Bottleneck",
-    against="{} against {}",
-    details=("stages", "blocks", "ops"),
-    fold_hint="Click a stage's name to fold or unfold it.",
-    table=("part", "blocks", "output", "stride", "field", "params", "MACs", "share"),
-    total="total",
-    whole="From {} on every cell sees the whole image; the field given is the local one.",
-)
-ZH = Labels(
-    stem="输入层",
-    stage="阶段 {}",
-    head="输出层",
-    input="输入",
-    classes="{} 类",
-    features="{} 维特征",
-    map_out="特征图 {}",
-    params="{} 参数",
-    macs="{} MACs",
-    convention="卷积 + 全连接",
-    field="感受野 {} 像素",
-    blocks="{} 个残差块",
-    shortcuts={"identity": "恒等", "projection": "投影", "zeros": "补零", "pooled": "池化加投影"},
-    no_shortcut="无捷径：仅 F(x)",
-    repeat="= n 个相同的块，权重各自独立",
-    downsampling="下采样",
-    pooling="池化",
-    dilated="空洞卷积",
-    gate="门控",
-    norm="归一化（{}）",
-    activation="激活（{}）",
-    dropout="随机失活",
-    pre="预激活：归一化与激活在各自的卷积之前",
-    changed="有改动",
-    cut="截断：until={}",
-    basic="基本块",
-    bottleneck="瓶颈块",
-    against="{} 对比 {}",
-    details=("阶段", "块", "算子"),
-    fold_hint="点击阶段名称可折叠或展开。",
-    table=("部分", "块数", "输出", "步长", "感受野", "参数", "MACs", "占比"),
-    total="合计",
-    whole="自 {} 起，每个位置都能看到整张图；表中为局部感受野。",
-)
-LABELS = {"en": EN, "zh": ZH}
+def input_text(channels: int, size: str) -> Message:
+    return _("input {channels} × {size}", channels=channels, size=size)
 
 
-def labels(lang: str) -> Labels:
-    """The words of a language. Raises PlusxError with the nearest."""
-    if lang not in LABELS:
-        raise PlusxError(unknown("language", lang, LABELS))
-    return LABELS[lang]
+def map_text(channels: int, size: str) -> Message:
+    return _("map {channels} × {size}", channels=channels, size=size)
+
+
+def outputs_text(n: int, *, classes: bool) -> Message:
+    """What the head returns: classes, or features where the network has no fc."""
+    return _("{n} classes", n=n) if classes else _("{n} features", n=n)
+
+
+def part_title(name: str) -> Message:
+    """The heading of a part: `Stem`, `Stage 2`, `Head`."""
+    if name.startswith("layer"):
+        return _("Stage {number}", number=name.removeprefix("layer"))
+    return _("Stem") if name == "stem" else _("Head")
+
+
+def costs(params: int, macs: int) -> list[Message]:
+    """Parameters and multiply-adds; what is 0 is left out."""
+    found = [_("{n} params", n=count(params))] if params else []
+    return [*found, _("{n} MACs", n=count(macs))] if macs else found
+
+
+def comparison_title(first: str, second: str) -> Message:
+    return _("{first} against {second}", first=first, second=second)
 
 
 def count(number: int) -> str:

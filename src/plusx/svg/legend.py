@@ -1,4 +1,4 @@
-"""What the shapes mean, below the drawing: only those that are on it."""
+"""The legend below the drawing: the meaning of the shapes that it contains."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from plusx.graph.kinds import DROPS, POOLS
-from plusx.svg.blocks import draw_sign
+from plusx.i18n import _
+from plusx.svg.block_boxes import draw_sign
 from plusx.svg.columns import TIMES_FONT, Columns, width
 from plusx.svg.drawing import SMALL, Drawing, role
-from plusx.svg.labels import Labels
+from plusx.svg.labels import NO_SHORTCUT, SHORTCUTS
 from plusx.svg.pen import Pen
 from plusx.svg.scene import Box, Label, Line, Shape
+from plusx.text.alignment import Translate
 from plusx.text.notation import ACTIVATIONS, JOINS, NORMS
 
 FONT, LINE, AIR = 10, 18, 16
 SWATCH, TIMES, SIGN = 26, 20, 15
 
 
-class Entry(NamedTuple):
+class LegendEntry(NamedTuple):
     text: str
     draw: Callable[[Pen, float, float], None]
     swatch: float = SWATCH
 
 
 def draw_legend(drawings: list[Drawing], pen: Pen, columns: Columns, right: float, top: float) -> float:
-    """Entries in lines as wide as the page; where they end."""
+    """Draws the entries in lines as wide as the page and returns where they end."""
     x, y = columns.rail_x, top + LINE / 2
-    for entry in _entries(drawings, columns.detail, columns.labels):
+    for entry in _entries(drawings, columns.detail, columns.say):
         wide = entry.swatch + 7 + width(entry.text, FONT)
         if x > columns.rail_x and x + wide > right:
             x, y = columns.rail_x, y + LINE
@@ -37,49 +39,49 @@ def draw_legend(drawings: list[Drawing], pen: Pen, columns: Columns, right: floa
     return y + LINE / 2
 
 
-def needs_legend(drawings: list[Drawing], detail: str, labels: Labels) -> bool:
-    """Whether anything wants an explanation: a cut behind a 3x3 stem has nothing that does."""
-    return any(_entries(drawings, detail, labels))
+def needs_legend(drawings: list[Drawing], detail: str, say: Translate) -> bool:
+    """Whether the legend has any entry: a network cut behind a 3x3 stem has none."""
+    return any(_entries(drawings, detail, say))
 
 
-def _entries(drawings: list[Drawing], detail: str, labels: Labels) -> Iterator[Entry]:
+def _entries(drawings: list[Drawing], detail: str, say: Translate) -> Iterator[LegendEntry]:
     runs = [run for drawing in drawings for section in drawing.sections for run in section.runs]
     kinds = {run.kind for run in runs}
     if any(len(run.blocks) > 1 for run in runs):
-        yield Entry(labels.repeat, _times, TIMES)
-    for kind, text in labels.shortcuts.items():
+        yield LegendEntry(say(_("= n equal blocks, separate weights")), _times, TIMES)
+    for kind, text in SHORTCUTS.items():
         if kind in kinds:
-            yield Entry(text, _curve(kind))
+            yield LegendEntry(say(text), _curve(kind))
     for join in dict.fromkeys(run.block.join.kind for run in runs if run.block.join):
-        yield Entry(JOINS[join], _join(join), SIGN)
+        yield LegendEntry(JOINS[join], _join(join), SIGN)
     if "none" in kinds:
-        yield Entry(labels.no_shortcut, _curve("wire"))
+        yield LegendEntry(say(NO_SHORTCUT), _curve("wire"))
     ops = {op._replace(name="", path=None, tensors=()) for drawing in drawings for op in drawing.analysis.graph.ops}
     roles = {role(op) for op in ops}
     if "down" in roles:
-        yield Entry(labels.downsampling, _bar("down"))
+        yield LegendEntry(say(_("downsampling")), _bar("down"))
     if roles & {"pool", "pooldown"}:
         pooldown = any(op.kind in POOLS and op.stride > 1 for op in ops)
-        yield Entry(labels.pooling, _bar("pooldown" if pooldown else "pool"))
+        yield LegendEntry(say(_("pooling")), _bar("pooldown" if pooldown else "pool"))
     if any(op.dilation > 1 and op.kind == "conv" for op in ops):
-        yield Entry(labels.dilated, _bar("conv dilated"))
+        yield LegendEntry(say(_("dilated")), _bar("conv dilated"))
     if "gate" in roles and detail != "stages":
-        yield Entry(labels.gate, _bar("gate"))
+        yield LegendEntry(say(_("gate")), _bar("gate"))
     if detail == "blocks":
-        yield from _strips({op.kind for op in ops if op.kind in SMALL}, drawings, labels)
+        yield from _strips({op.kind for op in ops if op.kind in SMALL}, drawings, say)
     if any(drawing.marks for drawing in drawings):
-        yield Entry(labels.changed, _mark)
+        yield LegendEntry(say(_("changed")), _mark)
 
 
-def _strips(kinds: set[str], drawings: list[Drawing], labels: Labels) -> Iterator[Entry]:
+def _strips(kinds: set[str], drawings: list[Drawing], say: Translate) -> Iterator[LegendEntry]:
     norms = [name for kind, name in NORMS.items() if kind in kinds]
     acts = [name for kind, name in ACTIVATIONS.items() if kind in kinds]
     if norms:
-        yield Entry(labels.norm.format(", ".join(norms)), _strip("norm"))
+        yield LegendEntry(say(_("norm ({names})", names=", ".join(norms))), _strip("norm"))
     if acts:
-        yield Entry(labels.activation.format(", ".join(acts)), _strip("act"))
+        yield LegendEntry(say(_("activation ({names})", names=", ".join(acts))), _strip("act"))
     if kinds & set(DROPS):
-        yield Entry(labels.dropout, _strip("drop"))
+        yield LegendEntry(say(_("dropout")), _strip("drop"))
 
 
 def _times(pen: Pen, x: float, y: float) -> None:

@@ -1,4 +1,4 @@
-"""A line chart as inline SVG: curves with points that say their values, a band, a grid with round numbers."""
+"""A line chart as inline SVG: curves with tooltips, a band, a grid at round numbers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from plusx.svg.markup import escape
 SIZE = (470, 250)
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 34
 MOST_DOTS = 60
-"""Above, points are no longer drawn one by one; the page stays small and the line readable."""
+"""Curves with more points have no dots, which keeps the page small and the line readable."""
 
 Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """`points` in order of x, drawn as class `role`; with `tips` (as many) each point is a dot that says its text."""
+    """`points` in order of x, drawn as class `role`; with `tips` (as many) each point is a dot with a tooltip."""
 
     role: str
     points: Points
     tips: Sequence[str] = ()
     band: Sequence[tuple[float, float, float]] = ()
-    """x, low, high of an interval round the points."""
+    """x, low, high of an interval around the points."""
 
 
 def chart(
@@ -37,7 +37,7 @@ def chart(
     ring: tuple[float, float] | None = None,
     size: tuple[int, int] = SIZE,
 ) -> str:
-    """The curves over one another; values outside `y_range` run along its edge. A point may have a ring round it."""
+    """The curves over one another; values outside `y_range` run along its edge. `ring` is a point with a ring around it."""
     right, bottom = size[0] - RIGHT, size[1] - BOTTOM
     xs = [x for curve in curves for x, _ in curve.points] or [0.0, 1.0]
     x_range = (min(0.0, *xs), max(xs) if max(xs) > 0 else 1.0)

@@ -1,16 +1,25 @@
-"""A scene as SVG text. Geometry comes from the layout, colours from the theme; here is only how SVG says it."""
+"""A scene as SVG text. Geometry comes from the layout, colours from the theme; this module only writes them as SVG."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from plusx.svg.scene import Label, Line, Part, Scene, Shape
+from plusx.svg.scene import Label, Line, Scene, SceneGroup, Shape
 from plusx.svg.theme import Theme, style_sheet
 
 HEAD = 5
 
 
-def to_svg(scene: Scene, theme: Theme, *, style: bool = True) -> str:
+class Svg(str):
+    """SVG text that a notebook shows as the drawing."""
+
+    __slots__ = ()
+
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+
+def to_svg(scene: Scene, theme: Theme, *, style: bool = True) -> Svg:
     """A standalone SVG, one line an element. `style=False` leaves the colours to the page it is put into."""
     w, h = _number(scene.width), _number(scene.height)
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img">']
@@ -19,7 +28,7 @@ def to_svg(scene: Scene, theme: Theme, *, style: bool = True) -> str:
         lines.append(f"<style>{style_sheet(theme)}</style>")
     lines.append(f'<rect class="page" width="{w}" height="{h}"/>')
     lines += _part(scene.root)
-    return "\n".join([*lines, "</svg>", ""])
+    return Svg("\n".join([*lines, "</svg>", ""]))
 
 
 def escape(text: str) -> str:
@@ -27,11 +36,11 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
-def _part(part: Part) -> Iterator[str]:
+def _part(part: SceneGroup) -> Iterator[str]:
     if part.title:
         yield f"<g><title>{escape(part.title)}</title>"
     for item in part.items:
-        if isinstance(item, Part):
+        if isinstance(item, SceneGroup):
             yield from _part(item)
         else:
             yield _element(item)
@@ -110,6 +119,6 @@ def _point(point: tuple[float, float]) -> str:
 
 
 def _number(value: float) -> str:
-    """At most one decimal: a tenth of a pixel is finer than anyone sees."""
+    """At most one decimal: a tenth of a pixel is finer than the eye sees."""
     text = f"{value:.1f}"
     return text.removesuffix(".0")

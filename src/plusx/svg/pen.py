@@ -1,29 +1,29 @@
-"""The hand that draws: collects parts, keeps the trunk's wire, marks what changed."""
+"""Collects the shapes of a drawing in groups, draws the wire of the trunk, and marks what changed."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from plusx.svg.scene import Box, Drawn, Label, Line, Part, Shape
+from plusx.svg.scene import Box, DrawnBlock, Label, Line, SceneGroup, Shape
 
 ARROW_NEEDS = 9
 """A wire shorter than this has no room for an arrow head."""
 
 
 class Pen:
-    """Adds to the innermost open part. `tip` is where the trunk's wire has got to, or None before it starts."""
+    """Adds to the innermost open group. `tip` is the y at which the wire of the trunk ends so far, or None before it starts."""
 
     def __init__(self) -> None:
-        self.root = Part()
-        self.blocks: list[Drawn] = []
+        self.root = SceneGroup()
+        self.blocks: list[DrawnBlock] = []
         self._open = [self.root]
         self.tip: float | None = None
 
     @contextmanager
     def part(self, title: str, name: str = "") -> Generator[None]:
-        """Everything drawn inside belongs together; `title` is what a pointer over it says."""
-        part = Part(title, name)
+        """Everything drawn inside belongs together; `title` is the text shown for a pointer over it."""
+        part = SceneGroup(title, name)
         self._open[-1].items.append(part)
         self._open.append(part)
         yield
@@ -36,7 +36,7 @@ class Pen:
         self.tip = y
 
     def wire_to(self, y: float, x: float, arrow: bool = True) -> None:
-        """The trunk, from where it had got to down to y."""
+        """Draws the trunk from its end down to y."""
         if self.tip is not None and y > self.tip:
             self.add(Line("wire", ((x, self.tip), (x, y)), arrow and y - self.tip >= ARROW_NEEDS))
         self.tip = y

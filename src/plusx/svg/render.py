@@ -6,11 +6,12 @@ from plusx.analysis import analyse
 from plusx.analysis.geometry import Size
 from plusx.errors import PlusxError, unknown
 from plusx.graph import Network
+from plusx.i18n import _
 from plusx.svg.compare import compared
 from plusx.svg.drawing import drawing_of
-from plusx.svg.labels import labels
+from plusx.svg.labels import translate_to
 from plusx.svg.layout import scene
-from plusx.svg.markup import to_svg
+from plusx.svg.markup import Svg, to_svg
 from plusx.svg.scene import Scene
 from plusx.svg.theme import theme as theme_of
 
@@ -20,8 +21,8 @@ DETAILS = ("stages", "blocks", "ops")
 def draw(
     network: Network, *, detail: str = "blocks", theme: str = "light", diff: Network | None = None, lang: str = "en",
     size_px: int | Size | None = None, fold: bool = True,
-) -> str:  # fmt: skip
-    """The network as SVG text; with `diff`, both side by side, what differs highlighted.
+) -> Svg:  # fmt: skip
+    """The network as SVG text, which a notebook shows as the drawing; with `diff` both, side by side, differences marked.
 
     `detail` is stages, blocks or ops; `theme` light or dark; `lang` en or zh; `size_px` the input's side or (h, w), None
     takes the preset's; `fold=False` draws equal blocks one by one. Same arguments, same text. Raises PlusxError.
@@ -39,9 +40,9 @@ def lay_out(
 ) -> Scene:  # fmt: skip
     """The scene that `draw` writes as SVG: every shape and text with its place. Raises PlusxError."""
     if detail not in DETAILS:
-        raise PlusxError(unknown("detail", detail, DETAILS))
-    words = labels(lang)
+        raise PlusxError(unknown(_("detail"), detail, DETAILS))
+    say = translate_to(lang)
     drawings = [drawing_of(analyse(each, size_px), fold=fold) for each in (network, diff) if each is not None]
     if len(drawings) == 2:
         drawings = compared(*drawings)
-    return scene(drawings, detail, words)
+    return scene(drawings, detail, say)

@@ -1,4 +1,4 @@
-"""What a layout leaves behind: shapes and texts with their places, no colours. Pixels, y downwards."""
+"""The result of a layout: shapes and texts with their positions, without colours. Pixels, y downwards."""
 
 from __future__ import annotations
 
@@ -75,23 +75,23 @@ class Label(NamedTuple):
 
 
 @dataclass
-class Part:
-    """Things that belong together, what a pointer over them says, and the name of what they are (`layer1.0.conv1`)."""
+class SceneGroup:
+    """Shapes and texts that belong together, their tooltip, and the name of the op or block (`layer1.0.conv1`)."""
 
     title: str = ""
     name: str = ""
-    items: list[Shape | Line | Label | Part] = field(default_factory=list)
+    items: list[Shape | Line | Label | SceneGroup] = field(default_factory=list)
 
     def walk(self) -> Iterator[Shape | Line | Label]:
         for item in self.items:
-            if isinstance(item, Part):
+            if isinstance(item, SceneGroup):
                 yield from item.walk()
             else:
                 yield item
 
 
-class Drawn(NamedTuple):
-    """A block box: the first block in it, how many blocks it stands for, and where."""
+class DrawnBlock(NamedTuple):
+    """A block box: the first block in it, how many blocks it stands for, and its position."""
 
     name: str
     times: int
@@ -100,10 +100,10 @@ class Drawn(NamedTuple):
 
 @dataclass
 class Scene:
-    """A finished layout: its size, everything on it, and the block boxes (for those who count them)."""
+    """A finished layout: its size, everything on it, and its block boxes."""
 
     title: str
     width: float
     height: float
-    root: Part
-    blocks: list[Drawn]
+    root: SceneGroup
+    blocks: list[DrawnBlock]

@@ -6,14 +6,16 @@ from functools import reduce
 from typing import NamedTuple
 
 from plusx.analysis.geometry import Size
+from plusx.i18n import _, _n
 from plusx.svg.bars import chain_height, draw_chain, draw_size
-from plusx.svg.blocks import Frame, block_frame, draw_block
+from plusx.svg.block_boxes import Frame, block_frame, draw_block
 from plusx.svg.columns import RAIL_FONT, STAGE_AIR, TIMES_FONT, Columns
-from plusx.svg.drawing import Drawing, Run, Section
+from plusx.svg.drawing import BlockRun, Drawing, Section
 from plusx.svg.fonts import wrapped
-from plusx.svg.labels import Labels, count
+from plusx.svg.labels import NO_SHORTCUT, SHORTCUTS, costs, input_text, map_text, outputs_text, part_title
 from plusx.svg.pen import Pen
-from plusx.svg.scene import Box, Drawn, Label, Line, Shape
+from plusx.svg.scene import Box, DrawnBlock, Label, Line, Shape
+from plusx.text.alignment import Translate
 from plusx.text.notation import stage_names
 
 BLOCK_GAP, PILL = 9, 20
@@ -34,7 +36,7 @@ class Rows(NamedTuple):
 
 
 def section_rows(drawing: Drawing, section: Section, columns: Columns) -> Rows:
-    least = FACT_LINE * len(facts(drawing, section, columns.labels)) + 8
+    least = FACT_LINE * len(facts(drawing, section, columns.say)) + 8
     if section.runs:
         return Rows(tuple(block_frame(run, columns) for run in section.runs), least, STAGE_AIR)
     return Rows((Frame(0, chain_height(section.units, columns), 0),), least, 0)
@@ -47,20 +49,19 @@ def paired(rows: list[Rows]) -> Rows:
     return Rows(tuple(reduce(Frame.around, found) for found in frames), max(each.least for each in rows), rows[0].edge)
 
 
-def facts(drawing: Drawing, section: Section, labels: Labels) -> list[str]:
+def facts(drawing: Drawing, section: Section, say: Translate) -> list[str]:
     """The lines left of a section: its names and figures."""
     part = drawing.part(section.name)
-    lines = [labels.stem if section.name == "stem" else labels.head]
+    lines = [say(part_title(section.name))]
     if section.runs:
-        paper, _, own, _ = stage_names(section.name)
-        lines = [labels.stage.format(own.removeprefix("layer")), f"{own} · {paper}"]
-    costs = ((labels.params, part.params), (labels.macs, part.macs))
-    lines += [text.format(count(value)) for text, value in costs if value]
-    return lines if section.name == "head" else [*lines, labels.field.format(part.rf)]
+        paper, _notes, own, _caffe = stage_names(section.name)
+        lines.append(f"{own} · {paper}")
+    lines += map(say, costs(part.params, part.macs))
+    return lines if section.name == "head" else [*lines, say(_("receptive field {rf} px", rf=part.rf))]
 
 
 def draw_title(words: str, lines: list[str], pen: Pen, columns: Columns, top: float) -> float:
-    """The panel's heading; where it ends."""
+    """Draws the heading of the panel and returns where it ends."""
     y = top
     for line in wrapped(words, TITLE_FONT, columns.width, bold=True):
         y += TITLE_FONT + 3
@@ -75,7 +76,7 @@ def draw_title(words: str, lines: list[str], pen: Pen, columns: Columns, top: fl
 def draw_input(drawing: Drawing, pen: Pen, columns: Columns, top: float) -> float:
     spec, size = drawing.analysis.graph.spec, drawing.analysis.size_px
     box = Box(columns.bar_x, top, columns.bar_w, PILL)
-    _draw_pill(pen, box, f"{columns.labels.input} {spec.in_channels} × {size_text(size)}", "input" in drawing.marks)
+    _draw_pill(pen, box, columns.say(input_text(spec.in_channels, size_text(size))), "input" in drawing.marks)
     draw_size(pen, columns, box.middle[1], size, "input/size" in drawing.marks, box.right + 4)
     pen.wire_from(box.bottom)
     return box.bottom
@@ -83,23 +84,23 @@ def draw_input(drawing: Drawing, pen: Pen, columns: Columns, top: float) -> floa
 
 def draw_output(drawing: Drawing, pen: Pen, columns: Columns, top: float) -> float:
     """The last pill: classes, features, or the map that a cut net returns, below its cut line."""
-    graph, labels, y = drawing.analysis.graph, columns.labels, top
+    graph, say, y = drawing.analysis.graph, columns.say, top
     if graph.spec.until is not None:
         right = columns.stage_right
         pen.add(Line("cutline", ((columns.stage_x, y), (right, y))))
-        pen.add(Label(labels.cut.format(graph.spec.until), right, y + 13, RAIL_FONT, "end", "hot"))
+        pen.add(Label(say(_("cut: until={part}", part=graph.spec.until)), right, y + 13, RAIL_FONT, "end", "hot"))
         y += 20
     box = Box(columns.bar_x, y, columns.bar_w, PILL)
     pen.wire_to(box.y, columns.trunk)
-    _draw_pill(pen, box, output_text(drawing, labels), "output" in drawing.marks)
+    _draw_pill(pen, box, output_text(drawing, say), "output" in drawing.marks)
     return box.bottom
 
 
-def output_text(drawing: Drawing, labels: Labels) -> str:
+def output_text(drawing: Drawing, say: Translate) -> str:
     graph, last = drawing.analysis.graph, drawing.analysis.rows[-1]
     if not graph.head:
-        return labels.map_out.format(f"{graph.c_out} × {size_text(last.out)}")
-    return (labels.classes if graph.spec.classes else labels.features).format(graph.c_out)
+        return say(map_text(graph.c_out, size_text(last.out)))
+    return say(outputs_text(graph.c_out, classes=bool(graph.spec.classes)))
 
 
 def _draw_pill(pen: Pen, box: Box, text: str, marked: bool) -> None:
@@ -111,8 +112,8 @@ def _draw_pill(pen: Pen, box: Box, text: str, marked: bool) -> None:
 
 
 def draw_section(drawing: Drawing, section: Section, rows: Rows, pen: Pen, columns: Columns, top: float) -> float:
-    """A section at its place; where it ends. A stage gets its box, stem and head stand free."""
-    with pen.part(section_title(drawing, section, columns.labels), section.name):
+    """Draws a section and returns where it ends. A stage has a box; stem and head have none."""
+    with pen.part(section_title(drawing, section, columns.say), section.name):
         _draw_facts(drawing, section, pen, columns, top)
         if section.runs:
             _draw_stage(drawing, section, rows, pen, columns, top)
@@ -121,13 +122,13 @@ def draw_section(drawing: Drawing, section: Section, rows: Rows, pen: Pen, colum
     return top + rows.total
 
 
-def section_title(drawing: Drawing, section: Section, labels: Labels) -> str:
+def section_title(drawing: Drawing, section: Section, say: Translate) -> str:
     part = drawing.part(section.name)
     out = f"{part.channels} × {size_text(part.out)}"
     if not section.runs:
-        return f"{labels.stem if section.name == 'stem' else labels.head}: {out}"
-    blocks = sum(len(run.blocks) for run in section.runs)
-    return f"{' · '.join(stage_names(section.name))}: {labels.blocks.format(blocks)}, {out}"
+        return f"{say(part_title(section.name))}: {out}"
+    blocks = say(_n("{n} block", "{n} blocks", sum(len(run.blocks) for run in section.runs)))
+    return f"{' · '.join(stage_names(section.name))}: {blocks}, {out}"
 
 
 def _draw_stage(drawing: Drawing, section: Section, rows: Rows, pen: Pen, columns: Columns, top: float) -> None:
@@ -142,8 +143,8 @@ def _draw_stage(drawing: Drawing, section: Section, rows: Rows, pen: Pen, column
         y += frame.height + BLOCK_GAP
 
 
-def _draw_run(drawing: Drawing, run: Run, pen: Pen, columns: Columns, box: Box, frame: Frame) -> None:
-    kind = columns.labels.shortcuts.get(run.kind, columns.labels.no_shortcut)
+def _draw_run(drawing: Drawing, run: BlockRun, pen: Pen, columns: Columns, box: Box, frame: Frame) -> None:
+    kind = columns.say(SHORTCUTS.get(run.kind, NO_SHORTCUT))
     with pen.part(f"{run.name}: {kind}", run.name):
         draw_block(drawing, run, pen, columns, box, frame)
         hot = f"{run.block.name}/times" in drawing.marks
@@ -154,12 +155,12 @@ def _draw_run(drawing: Drawing, run: Run, pen: Pen, columns: Columns, box: Box, 
             pen.add(label)
             if hot:
                 pen.diamond(label.box.middle[0], label.box.y - 5)
-    pen.blocks.append(Drawn(run.block.name, len(run.blocks), box))
+    pen.blocks.append(DrawnBlock(run.block.name, len(run.blocks), box))
 
 
 def _draw_facts(drawing: Drawing, section: Section, pen: Pen, columns: Columns, top: float) -> None:
     y = top + (8 if section.runs else 2)
-    for number, text in enumerate(facts(drawing, section, columns.labels)):
+    for number, text in enumerate(facts(drawing, section, columns.say)):
         size, y = (RAIL_FONT + 1.5, y + 10) if number == 0 else (RAIL_FONT, y + FACT_LINE)
         pen.add(Label(text, columns.rail_x, y, size, role="muted" if number else "", bold=number == 0))
 

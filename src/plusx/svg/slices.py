@@ -1,4 +1,4 @@
-"""A drawing cut into horizontal slices that lie flush below each other: what a page folds and unfolds."""
+"""A drawing cut into horizontal slices that lie flush below each other: a page folds and unfolds them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
 
+from plusx.i18n import _
 from plusx.svg.drawing import Drawing, Section
-from plusx.svg.labels import Labels
 from plusx.svg.layout import MARGIN, SECTION_GAP, columns_of
 from plusx.svg.legend import draw_legend
 from plusx.svg.pen import Pen
 from plusx.svg.scene import Scene
 from plusx.svg.sections import draw_input, draw_output, draw_section, section_rows, section_title
+from plusx.text.alignment import Translate
 
 
 class Slicer:
     """Slices of one drawing at any detail, all with the same columns."""
 
-    def __init__(self, drawing: Drawing, details: tuple[str, ...], labels: Labels) -> None:
-        self.drawing, self.labels = drawing, labels
-        self.columns = columns_of([drawing], details, labels)
+    def __init__(self, drawing: Drawing, details: tuple[str, ...], say: Translate) -> None:
+        self.drawing, self.say = drawing, say
+        self.columns = columns_of([drawing], details, say)
         self.width = ceil(self.columns.right + MARGIN)
 
     def input(self) -> Scene:
-        return self._slice(self.labels.input, lambda pen: draw_input(self.drawing, pen, self.columns, 0), starts=True)
+        return self._slice(
+            self.say(_("input")), lambda pen: draw_input(self.drawing, pen, self.columns, 0), starts=True
+        )
 
     def section(self, section: Section, detail: str) -> Scene:
         at = replace(self.columns, detail=detail)
@@ -37,7 +40,7 @@ class Slicer:
             pen.wire_to(bottom, at.trunk, arrow=False)
             return bottom
 
-        return self._slice(section_title(self.drawing, section, self.labels), draw)
+        return self._slice(section_title(self.drawing, section, self.say), draw)
 
     def output(self) -> Scene:
         return self._slice("", lambda pen: draw_output(self.drawing, pen, self.columns, SECTION_GAP))

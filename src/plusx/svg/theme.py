@@ -1,4 +1,4 @@
-"""Colours, and nothing else. Hues are Okabe and Ito's (2008), told apart by readers with any colour vision; each role has
+"""The colours. Hues are Okabe and Ito's (2008), told apart by readers with any colour vision; each role has
 a shape or a dash of its own besides."""
 
 from __future__ import annotations
@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from plusx.errors import PlusxError, unknown
+from plusx.i18n import _
 from plusx.svg.fonts import FAMILY
 
 
@@ -51,7 +52,7 @@ THEMES = {"light": LIGHT, "dark": DARK}
 def theme(name: str) -> Theme:
     """The theme of a name. Raises PlusxError with the nearest."""
     if name not in THEMES:
-        raise PlusxError(unknown("theme", name, THEMES))
+        raise PlusxError(unknown(_("theme"), name, THEMES))
     return THEMES[name]
 
 

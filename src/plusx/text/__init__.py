@@ -1,1 +1,1 @@
-"""Networks as text: tables, prose, notation, records. Standard library alone."""
+"""Networks as text: tables, prose, notation, records. Imports the standard library, and wcwidth for wide characters."""

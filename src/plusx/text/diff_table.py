@@ -1,64 +1,110 @@
-"""A diff as text, Markdown and data: what moved, what it costs, whether the weights still fit."""
+"""A diff as text, Markdown and data: what changed, what it costs, whether the weights still fit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from html import escape
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
+from plusx import settings
+from plusx.analysis.compatibility import Compatibility
 from plusx.analysis.diff import Change, Delta, Diff, OpChange
-from plusx.analysis.fit import Fit
 from plusx.graph import Op
+from plusx.i18n import Message, _, _n, translator
 from plusx.specs import SPEC
-from plusx.text.alignment import aligned, markdown_table
-from plusx.text.network_table import Translate, as_is
+from plusx.text.alignment import Translate, fitted, hidden_note, html_table, markdown_table, paragraph
 from plusx.text.notation import op_text, short_text
 
 LETTERS = {
     "c_out": "c", "c_in": "c_in ", "kernel": "k", "stride": "s", "padding": "p", "dilation": "d", "groups": "g", "gate.step": "d",
 }  # fmt: skip
-HEADS = ("part", "out", "stride", "field", "params", "MACs")
 FIGURES = {
-    "params": "params",
-    "macs": "MACs",
-    "field": "field of the last map, px",
-    "activation_bytes": "activations, bytes an image (float32)",
-    "state_bytes": "state dict, bytes (float32)",
-    "depth": "depth",
+    "params": _("params"),
+    "macs": _("MACs"),
+    "field": _("rf of the last map, px"),
+    "activation_bytes": _("activations of one image, bytes (float32)"),
+    "state_bytes": _("state dict, bytes (float32)"),
+    "depth": _("depth"),
 }
 
 
-def diff_table(found: Diff, translate: Translate = as_is, *, markdown: bool = False) -> str:
+class Table(NamedTuple):
+    """One of the tables of a comparison; `drop` and `wrap` are columns that give way on a narrow terminal."""
+
+    heads: Sequence[Message]
+    rows: Sequence[Sequence[str]]
+    right: Sequence[bool]
+    drop: Sequence[int] = ()
+    wrap: Sequence[int] = ()
+
+    def text(self, width: int | None, translate: Translate) -> str:
+        heads = [translate(head) for head in self.heads]
+        lines, hidden = fitted(heads, self.rows, self.right, width, drop=self.drop, wrap=self.wrap)
+        notes = [translate(note) for note in hidden_note(self.heads, hidden)]
+        return "\n".join(lines + [line for note in notes for line in paragraph(note, width, "  ", "")])
+
+    def markdown(self, translate: Translate) -> str:
+        return "\n".join(markdown_table([translate(head) for head in self.heads], self.rows, self.right))
+
+    def html(self, translate: Translate) -> str:
+        return html_table([translate(head) for head in self.heads], self.rows, self.right)
+
+
+def diff_table(found: Diff, translate: Translate = str, *, markdown: bool = False, width: int | None = None) -> str:
     """The whole comparison. Two equal networks give one line."""
-    a, b, (h, w) = found.before.graph.spec, found.after.graph.spec, found.before.size_px
-    title = translate(f"from {a} to {b}, input {h}x{w}")
     if not found:
-        return translate(f"no difference: both are {a}") + "\n"
-    tables = [_fields(found, translate), _parts(found, translate), _figures(found, translate)]
-    draw = markdown_table if markdown else aligned
-    fields, parts, figures = ("\n".join(draw(heads, rows, right)) for heads, rows, right in tables)
-    moved = "\n".join(f"- {line}" if markdown else f"  {line}" for line in moved_lines(found, translate))
-    weights = translate(weights_text(found.weights))
-    head = f"**{title}**" if markdown else title
-    return (
-        "\n\n".join(
-            [head, fields, translate("what moved") + ("\n" if markdown else "") + "\n" + moved, parts, figures, weights]
-        )
-        + "\n"
-    )
+        return "\n".join(paragraph(translate(_title(found)), width, "  ", "")) + "\n"
+    tables = [_fields(found), _parts(found), _figures(found, translate)]
+    fields, parts, figures = (each.markdown(translate) if markdown else each.text(width, translate) for each in tables)
+    title, heading = translate(_title(found)), translate(_("changes"))
+    moved, weights = changed_lines(found, translate), translate(weights_text(found.weights))
+    if markdown:
+        pieces = [
+            f"**{title}**",
+            fields,
+            heading + "\n\n" + "\n".join(f"- {line}" for line in moved),
+            parts,
+            figures,
+            weights,
+        ]
+    else:
+        head, end = ("\n".join(paragraph(text, width, "  ", "")) for text in (title, weights))
+        shown = [line for text in moved for line in paragraph(text, width, "    ", "  ")]
+        pieces = [head, fields, "\n".join([heading, *shown]), parts, figures, end]
+    return "\n\n".join(pieces) + "\n"
 
 
-Table = tuple[list[str], list[list[str]], list[bool]]
+def diff_html(found: Diff, translate: Translate | None = None) -> str:
+    """The comparison as HTML, which a notebook shows for a Diff; in the language of PLUSX_LANG unless told."""
+    translate = translate or translator(settings.language())
+    title = f"<b>{escape(translate(_title(found)))}</b>"
+    if not found:
+        return f"<div>{title}</div>"
+    tables = [_fields(found), _parts(found), _figures(found, translate)]
+    fields, parts, figures = (each.html(translate) for each in tables)
+    moved = "<br>".join(escape(line) for line in changed_lines(found, translate))
+    weights = escape(translate(weights_text(found.weights)))
+    return f"<div>{title}{fields}<p>{moved}</p>{parts}{figures}<p>{weights}</p></div>"
 
 
-def _fields(found: Diff, translate: Translate) -> Table:
+def _title(found: Diff) -> Message:
+    a, b, (h, w) = found.before.graph.spec, found.after.graph.spec, found.before.size_px
+    if not found:
+        return _("No difference: both are {spec}.", spec=str(a))
+    return _("from {before} to {after}, input {h}x{w}", before=str(a), after=str(b), h=h, w=w)
+
+
+def _fields(found: Diff) -> Table:
     rows = [[key, *(SPEC.show(key, value) or "-" for value in (x, y))] for key, x, y in found.fields]
-    return [translate("key"), translate("before"), translate("after")], rows, [False] * 3
+    heads = (_("key"), _("before"), _("after"))
+    return Table(heads, rows, [False] * 3, wrap=(1, 2))
 
 
-def _parts(found: Diff, translate: Translate) -> Table:
+def _parts(found: Diff) -> Table:
+    heads = (_("part"), _("out"), _("stride"), _("rf"), _("params"), _("MACs"))
     rows = [_part(delta) for delta in found.parts]
-    return [translate(head) for head in HEADS], rows, [False, False, True, True, True, True]
+    return Table(heads, rows, [False, False, True, True, True, True], drop=(2, 3, 1))
 
 
 def _part(delta: Delta) -> list[str]:
@@ -87,30 +133,28 @@ def _figures(found: Diff, translate: Translate) -> Table:
     for name, (x, y) in found.figures.items():
         change = f"{signed(y - x)} ({100 * (y - x) / x:+.2f} %)" if y != x and x else signed(y - x)
         rows.append([translate(FIGURES[name]), f"{x:,}", f"{y:,}", change])
-    return (
-        [translate("figure"), translate("before"), translate("after"), translate("change")],
-        rows,
-        [False, True, True, True],
-    )
+    heads = (_("figure"), _("before"), _("after"), _("change"))
+    return Table(heads, rows, [False, True, True, True], wrap=(0, 3))
 
 
-def moved_lines(found: Diff, translate: Translate = as_is) -> list[str]:
-    """One line for each set of changes, with all the places where it happened.
+def changed_lines(found: Diff, translate: Translate = str) -> list[str]:
+    """One line for each set of changes, with all the places where it occurs.
 
     >>> from plusx.analysis.diff import diff
-    >>> moved_lines(diff("resnet50 stride_in=1x1", "resnet50"))
+    >>> changed_lines(diff("resnet50 stride_in=1x1", "resnet50"))
     ['layer2.0, layer3.0, layer4.0: conv1 s2 → s1; conv2 s1 → s2']
     """
     together: dict[str, list[str]] = {}
     for change in found.changes:
         together.setdefault(_describe(change, translate), []).append(change.place)
     lines = [f"{_places(places)}: {text}" for text, places in together.items()]
-    return lines or [translate("no op; the networks differ in training or initialisation alone")]
+    return lines or [translate(_("No op changes: the networks differ only in training or initialisation."))]
 
 
 def _describe(change: Change, translate: Translate) -> str:
     if change.kind != "changed":
-        return translate({"added": "added", "removed": "removed", "order": "same ops in another order"}[change.kind])
+        texts = {"added": _("added"), "removed": _("removed"), "order": _("the same ops in another order")}
+        return translate(texts[change.kind])
     joins = [op for op in change.ops if op.op == "join"]
     plain = [bool(joins) and not joins[0].before, bool(joins) and not joins[0].after]
     texts = [_shortcut(op, plain, translate) if op.op == "shortcut" and not op.what else _op(op) for op in change.ops]
@@ -121,13 +165,13 @@ def _shortcut(change: OpChange, plain: Sequence[bool], translate: Translate) -> 
     sides: list[str] = []
     for ops, is_plain in zip((change.before, change.after), plain, strict=True):
         text = ", ".join(filter(None, map(short_text, ops))) or "x"
-        sides.append(translate("none") if is_plain else text)
+        sides.append(translate(_("none")) if is_plain else text)
     if sides[0] == sides[1]:  # the same computation under other keys, or with another norm
         sides = [
             ", ".join(f"{op.local_name} ({op_text(op).split(',')[0]})" for op in ops)
             for ops in (change.before, change.after)
         ]
-    return f"{translate('shortcut')} {sides[0]} → {sides[1]}"
+    return translate(_("shortcut {before} → {after}", before=sides[0], after=sides[1]))
 
 
 def _op(change: OpChange) -> str:
@@ -137,7 +181,9 @@ def _op(change: OpChange) -> str:
         )
     shared = sum(
         1
-        for _ in takewhile(lambda pair: pair[0] == pair[1], zip(change.before[::-1], change.after[::-1], strict=False))
+        for _pair in takewhile(
+            lambda pair: pair[0] == pair[1], zip(change.before[::-1], change.after[::-1], strict=False)
+        )
     )
     runs = [ops[: len(ops) - shared] for ops in (change.before, change.after)]
     before, after = ("; ".join(_texts(ops)) for ops in runs)
@@ -183,36 +229,59 @@ def _runs(places: Sequence[str]) -> Iterator[tuple[str, str]]:
     yield first, last
 
 
-def weights_text(fit: Fit) -> str:
-    """Whether weights of the first fit the second, in a sentence."""
-    if fit.verdict == "equal":
-        return "weights: fit, the networks are the same"
-    if fit.verdict == "meaning":
-        return {
-            "same": "weights: fit, the networks are the same",
-            "dilated": "weights: fit by shape and by meaning: the maps agree where both have cells (exact dilation, eval mode); "
-            "pooled features and logits average over other cells",
-            "cut": f"weights: fit by shape and by meaning; {fit.left} tensors behind the cut are left over",
-            "tail": "weights: fit by shape and by meaning; what is added has no weights",
-            "eval": "weights: fit by shape and by meaning: in eval mode both compute the same",
-        }[fit.why]
-    if fit.verdict == "shape":
-        left = f"; {fit.left} tensors have no place there" if fit.left else ""
-        return f"weights: fit by shape but NOT by meaning: they would compute something else in {_some(fit.odd)}{left}"
-    if fit.verdict == "none":
-        return f"weights: do not fit, none of {fit.needed} tensors is found with its shape"
-    shapes = f"; other shapes: {_some(fit.misshapen)}" if fit.misshapen else ""
-    return f"weights: fit in part, {fit.found} of {fit.needed} tensors have the same name and shape{shapes}"
+def weights_text(found: Compatibility) -> Message:
+    """Whether weights of the first network fit the second, in a sentence or two."""
+    if found.verdict in ("equal", "meaning"):
+        return _fitting(found)
+    if found.verdict == "shape":
+        values: dict[str, Any] = {"ops": _some(found.odd), "left": found.left}
+        if found.left:
+            return _(
+                "Weights fit by shape but not by meaning: the network would compute something else in {ops}. {left} tensors have "
+                "no place in it.",
+                **values,
+            )
+        return _(
+            "Weights fit by shape but not by meaning: the network would compute something else in {ops}.", **values
+        )
+    values = {"needed": found.needed, "found": found.found}
+    if found.verdict == "none":
+        return _("Weights do not fit: none of {needed} tensors is found with its shape.", **values)
+    if found.misshapen:
+        names = _some(found.misshapen)
+        return _(
+            "Weights fit in part: {found} of {needed} tensors have the same name and shape. Other shapes: {names}.",
+            names=names, **values,
+        )  # fmt: skip
+    return _("Weights fit in part: {found} of {needed} tensors have the same name and shape.", **values)
 
 
-def _some(names: Sequence[str]) -> str:
+def _fitting(found: Compatibility) -> Message:
+    """The sentence for weights that keep their meaning, by the reason why they do."""
+    return {
+        "same": _("Weights fit: the networks are the same."),
+        "dilated": _(
+            "Weights fit by shape and by meaning: the maps agree where both have cells (exact dilation, eval mode). Pooled "
+            "features and logits average over other cells."
+        ),
+        "cut": _n(
+            "Weights fit by shape and by meaning. {n} tensor behind the cut is not used.",
+            "Weights fit by shape and by meaning. {n} tensors behind the cut are not used.",
+            found.left,
+        ),
+        "tail": _("Weights fit by shape and by meaning: what is added has no weights."),
+        "eval": _("Weights fit by shape and by meaning: both networks compute the same in eval mode."),
+    }[found.why]
+
+
+def _some(names: Sequence[str]) -> Message | str:
     shown = ", ".join(names[:4])
-    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown
+    return _("{names} and {n} more", names=shown, n=len(names) - 4) if len(names) > 4 else shown
 
 
 def diff_record(found: Diff) -> dict[str, Any]:
-    """plusx.diff/1: specs, fields, what moved, parts, figures, weights."""
-    fit = found.weights
+    """plusx.diff/1: specs, fields, changes, parts, figures, weights."""
+    weights = found.weights
     return {
         "schema": "plusx.diff/1",
         "before": str(found.before.graph.spec),
@@ -220,7 +289,7 @@ def diff_record(found: Diff) -> dict[str, Any]:
         "input": list(found.before.size_px),
         "equal": not found,
         "fields": [{"key": key, "before": x, "after": y} for key, x, y in found.fields],
-        "changes": [{"place": c.place, "kind": c.kind, "text": _describe(c, as_is)} for c in found.changes],
+        "changes": [{"place": c.place, "kind": c.kind, "text": _describe(c, str)} for c in found.changes],
         "parts": [
             {
                 "name": d.name, "params": d.params, "macs": d.macs,
@@ -231,5 +300,5 @@ def diff_record(found: Diff) -> dict[str, Any]:
             for d in found.parts
         ],
         "figures": {name: {"before": x, "after": y, "change": y - x} for name, (x, y) in found.figures.items()},
-        "weights": {**fit._asdict(), "text": weights_text(fit)},
+        "weights": {**weights._asdict(), "text": weights_text(weights)},
     }  # fmt: skip

@@ -1,24 +1,27 @@
-"""What `show` shows: a network's parts, blocks and ops as entries, each with its sums, equal blocks once."""
+"""The lines of `plusx show`: the parts, blocks and ops of a network with their sums, equal blocks once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from plusx.analysis import Analysis, Row, StageRow
+from plusx.analysis import Analysis, OpRow, StageRow
 from plusx.graph import Op
+from plusx.i18n import _n
 from plusx.text.notation import block_text, groups, op_text
 
 DETAILS = ("stages", "blocks", "ops")
 UNIT_STARTS = ("conv", "max_pool", "global_avg_pool", "linear", "dropout")
-"""Ops outside blocks that begin a line of their own at blocks detail; norms and activations join the line before."""
+"""Ops outside blocks that begin a line of their own at detail blocks; norms and activations belong to the line before."""
 
 
-class Entry(NamedTuple):
+class TableEntry(NamedTuple):
     """One line: `level` 0 is a part (stem, stage, head), 1 a block or an op outside blocks, 2 an op of a block.
 
-    Params and MACs are of one of the `repeat` equal ones; jump, field and start of the last of them, in pixels.
-    `leaf` entries add up to the totals at their detail; `layers` are the counted layers' numbers, of all repeats.
+    `params` and `macs` are of one of the `repeat` equal ones. `jump` (the stride against the input), `rf` (the receptive
+    field) and `start` (the centre of the first cell) are of the last of them, in pixels.
+    The entries with `leaf` add up to the totals at their detail; `layers` are the numbers of the counted layers, of all
+    repeats.
     """
 
     level: int
@@ -40,13 +43,13 @@ class Entry(NamedTuple):
     leaf: bool
 
 
-def entries(analysis: Analysis, detail: str) -> list[Entry]:
-    """All lines at a detail (`stages`, `blocks`, `ops`), parts before what they hold."""
+def entries(analysis: Analysis, detail: str) -> list[TableEntry]:
+    """All lines at a detail (`stages`, `blocks`, `ops`), each part before its blocks and ops."""
     return list(_Lister(analysis, detail).walk())
 
 
 def layer_numbers(analysis: Analysis) -> dict[str, int]:
-    """Number of each counted layer, 1 to the depth; a deep stem's convolutions share number 1."""
+    """Number of each counted layer, 1 to the depth; the convolutions of a deep stem share number 1."""
     numbers = {name: number for number, name in enumerate(analysis.depth.counted_ops, 1)}
     for op in analysis.graph.stem:
         if op.kind == "conv":
@@ -61,14 +64,13 @@ class _Lister:
         self.rows = {row.op.name: row for row in analysis.rows}
         self.parts = {part.name: part for part in analysis.stages}
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self) -> Iterator[TableEntry]:
         graph = self.analysis.graph
         yield from self.part("stem", graph.stem, "")
         yield from self.outside("stem", graph.stem)
         for stage in graph.stages:
             ops = [op for block in stage.blocks for op in block.ops]
-            noun = "block" if len(stage.blocks) == 1 else "blocks"
-            yield from self.part(stage.name, ops, f"{len(stage.blocks)} {noun}")
+            yield from self.part(stage.name, ops, _n("{n} block", "{n} blocks", len(stage.blocks)))
             if self.detail != "stages":
                 for group in groups(stage):
                     yield from self.blocks(
@@ -78,15 +80,15 @@ class _Lister:
             yield from self.part("head", graph.head, "")
             yield from self.outside("head", graph.head)
 
-    def part(self, name: str, ops: Sequence[Op], text: str) -> Iterator[Entry]:
+    def part(self, name: str, ops: Sequence[Op], text: str) -> Iterator[TableEntry]:
         part: StageRow = self.parts[name]
         kind = "stage" if name.startswith("layer") else name
-        yield Entry(
+        yield TableEntry(
             0, name, kind, text, name, None, 1, None, part.channels, part.out, part.jump, part.rf, part.start,
             part.params, part.macs, self.layers(ops), self.detail == "stages",
         )  # fmt: skip
 
-    def outside(self, part: str, ops: Sequence[Op]) -> Iterator[Entry]:
+    def outside(self, part: str, ops: Sequence[Op]) -> Iterator[TableEntry]:
         if self.detail == "stages":
             return
         units: list[list[Op]] = []
@@ -97,7 +99,7 @@ class _Lister:
         for unit in units:
             yield self.entry(1, unit[0].name, unit[0].kind, op_text(unit[0]), part, None, [tuple(unit)], unit[0])
 
-    def blocks(self, stage: str, name: str, blocks: list[tuple[Op, ...]], text: str) -> Iterator[Entry]:
+    def blocks(self, stage: str, name: str, blocks: list[tuple[Op, ...]], text: str) -> Iterator[TableEntry]:
         leaf = self.detail == "blocks"
         block = ".".join(blocks[0][0].name.split(".")[:2])
         yield self.entry(1, name, "block", text, stage, block, blocks, None)._replace(leaf=leaf)
@@ -110,13 +112,13 @@ class _Lister:
     def entry(
         self, level: int, name: str, kind: str, text: str, stage: str, block: str | None,
         repeats: list[tuple[Op, ...]], op: Op | None,
-    ) -> Entry:  # fmt: skip
+    ) -> TableEntry:  # fmt: skip
         """The line of equal runs of ops, one run a repeat."""
-        last: Row = self.rows[repeats[-1][-1].name]
+        last: OpRow = self.rows[repeats[-1][-1].name]
         own = [self.rows[each.name] for each in repeats[0]]
         params, macs = sum(row.params for row in own), sum(row.macs for row in own)
         layers = self.layers([each for run in repeats for each in run])
-        return Entry(
+        return TableEntry(
             level, name, kind, text, stage, block, len(repeats), op, last.op.c_out, last.out, last.jump, last.rf,
             last.start, params, macs, layers, True,
         )  # fmt: skip

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from plusx.analysis import Analysis
-from plusx.text.entries import Entry, entries
+from plusx.text.entries import TableEntry, entries
 from plusx.text.notation import stage_names
 
 COLUMNS = (
@@ -20,7 +20,7 @@ def records(analysis: Analysis, detail: str = "ops") -> list[dict[str, Any]]:
     return [_record(entry, analysis) for entry in entries(analysis, detail) if entry.leaf]
 
 
-def _record(entry: Entry, analysis: Analysis) -> dict[str, Any]:
+def _record(entry: TableEntry, analysis: Analysis) -> dict[str, Any]:
     op = entry.op
     values: tuple[Any, ...] = (
         entry.name, entry.kind, entry.text, entry.stage, entry.block, entry.repeat, list(entry.layers),
@@ -46,7 +46,7 @@ def to_csv(analysis: Analysis, detail: str = "ops") -> str:
 
 
 def to_json(analysis: Analysis, detail: str = "ops", *, version: str) -> str:
-    """The schema plusx.show/1 as one JSON object; `show_record` says what is in it."""
+    """The schema plusx.show/1 as one JSON object; `show_record` lists its keys."""
     lines: list[str] = []
     for key, value in show_record(analysis, detail, version=version).items():
         text = json.dumps(value, ensure_ascii=False)

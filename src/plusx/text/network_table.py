@@ -1,39 +1,39 @@
-"""A network as a table for a terminal or for Markdown. No colour, no dependency."""
+"""A network as a table for a terminal, for Markdown and for a notebook. No colour."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from html import escape
 
+from plusx import settings
 from plusx.analysis import Analysis
-from plusx.text.alignment import aligned, markdown_table
-from plusx.text.entries import Entry, entries
+from plusx.i18n import Message, _, translator
+from plusx.text.alignment import Translate, fitted, hidden_note, html_table, markdown_table, paragraph
+from plusx.text.entries import TableEntry, entries
 from plusx.text.notation import GATES, stage_names
 
-Translate = Callable[[str], str]
-RIGHT = ("layers", "stride", "field", "params", "MACs", "share")
-HEADS = ("layers", "part", "what", "out", "stride", "field", "params", "MACs", "share")
+HEADS = (
+    _("layers"), _("part"), _("content"), _("out"), _("stride"), _("rf"), _("params"), _("MACs"), _("share"),
+)  # fmt: skip
+RIGHT = (True, False, False, False, True, True, True, True, True)
+DROPPED = (0, 8, 4, 5, 3)
+"""Columns that a narrow terminal goes without, in this order: layers, share, stride, rf, out."""
+WRAPPED = (2, 1)
 
 
-def as_is(text: str) -> str:
-    return text
-
-
-def table(analysis: Analysis, detail: str = "blocks", translate: Translate = as_is) -> str:
-    """The network as aligned text: title, lines, total, notes."""
+def table(analysis: Analysis, detail: str = "blocks", translate: Translate = str, *, width: int | None = None) -> str:
+    """The network as aligned text: title, lines, total, notes; no line wider than `width` where columns can be left out."""
     listed = entries(analysis, detail)
-    body: list[list[str | None]] = []
-    for entry in listed:
-        cells: list[str | None] = [*_cells(entry, analysis, translate)]
-        if entry.level == 0:  # a part's names run on over the next column
-            cells[1:3] = [", ".join(filter(None, cells[1:3])), None]
-        body.append(cells)
-    body.append([*_total(analysis, translate)])
-    lines = aligned([translate(head) for head in HEADS], body, right=[head in RIGHT for head in HEADS])
+    heads = [translate(head) for head in HEADS]
+    rows = [*_rows(listed, analysis, translate), _total(analysis, translate)]
+    lines, hidden = fitted(heads, rows, RIGHT, width, drop=DROPPED, wrap=WRAPPED)
     lines.insert(-1, "")
-    return "\n".join([translate(title(analysis)), "", *lines, "", *map(translate, notes(analysis, listed)), ""])
+    shown = [*notes(analysis, listed), *hidden_note(HEADS, hidden)]
+    said = [line for note in shown for line in paragraph(translate(note), width, "  ", "")]
+    return "\n".join([*paragraph(translate(title(analysis)), width, "  ", ""), "", *lines, "", *said, ""])
 
 
-def markdown(analysis: Analysis, detail: str = "blocks", translate: Translate = as_is) -> str:
+def markdown(analysis: Analysis, detail: str = "blocks", translate: Translate = str) -> str:
     """The same as a Markdown table, parts in bold."""
     listed = entries(analysis, detail)
     rows, levels = [_cells(entry, analysis, translate) for entry in listed], [entry.level for entry in listed]
@@ -41,62 +41,90 @@ def markdown(analysis: Analysis, detail: str = "blocks", translate: Translate = 
     for level, cells in zip([*levels, 0], [*rows, _total(analysis, translate)], strict=True):
         cells = [cell.strip() for cell in cells]
         body.append([f"**{cell}**" if cell and level == 0 and detail != "stages" else cell for cell in cells])
-    lines = markdown_table([translate(head) for head in HEADS], body, [head in RIGHT for head in HEADS])
-    return "\n".join(
-        [
-            f"**{translate(title(analysis))}**",
-            "",
-            *lines,
-            "",
-            *(f"- {translate(note)}" for note in notes(analysis, listed)),
-            "",
-        ]
-    )
+    lines = markdown_table([translate(head) for head in HEADS], body, RIGHT)
+    said = [f"- {translate(note)}" for note in notes(analysis, listed)]
+    return "\n".join([f"**{translate(title(analysis))}**", "", *lines, "", *said, ""])
 
 
-def title(analysis: Analysis) -> str:
+def network_html(analysis: Analysis, translate: Translate | None = None) -> str:
+    """The table of blocks as HTML, which a notebook shows for an Analysis; in the language of PLUSX_LANG unless told."""
+    translate = translate or translator(settings.language())
+    listed = entries(analysis, "blocks")
+    rows = [*_rows(listed, analysis, translate), _total(analysis, translate)]
+    said = "<br>".join(escape(translate(note)) for note in notes(analysis, listed))
+    shown = html_table([translate(head) for head in HEADS], rows, RIGHT)
+    return f"<div><b>{escape(translate(title(analysis)))}</b>{shown}<small>{said}</small></div>"
+
+
+def title(analysis: Analysis) -> Message:
     spec, (h, w) = analysis.graph.spec, analysis.size_px
-    return f"{spec}, input {spec.in_channels}x{h}x{w}"
+    return _("{spec}, input {channels}x{h}x{w}", spec=str(spec), channels=spec.in_channels, h=h, w=w)
 
 
-def notes(analysis: Analysis, listed: Sequence[Entry]) -> list[str]:
+def notes(analysis: Analysis, listed: Sequence[TableEntry]) -> list[Message]:
     """The lines below a table of these entries: how depth is counted, and what each column means."""
     depth, spec = analysis.depth, analysis.graph.spec
-    found = [f"depth {depth.sum}", layer_note(analysis)]
+    found = [_("Depth: {sum}.", sum=depth.sum), layer_note(analysis)]
     if any(entry.repeat > 1 for entry in listed):
-        found.append("n×: n equal blocks, each with its own weights; params and MACs of all n, field behind the last")
-    found.append(
-        "MACs: multiply-adds of convolutions and linear layers, nothing else; stride and field in pixels of the input"
-    )
+        found.append(
+            _(
+                "n× stands for n equal blocks with separate weights: params and MACs are their sums, rf is behind the last."
+            )
+        )
+    found.append(_("MACs are the multiply-adds of convolutions and linear layers only."))
+    found.append(_("stride and rf (receptive field) are in pixels of the input."))
     whole = next((row.whole for row in analysis.rows if row.whole), None)
     if whole:
         found.append(
-            f"field is the local one; from {whole} on ({whole_reason(analysis, whole)}) every cell also depends on the whole image"
-        )
+            _(
+                "rf is the local receptive field. From {op} on ({reason}) every cell also depends on the whole image.",
+                op=whole, reason=whole_reason(analysis, whole),
+            )
+        )  # fmt: skip
     if spec.order == "pre":
-        found.append("order=pre: norm and activation stand before each convolution, nothing after the join")
+        found.append(_("order=pre: norm and activation come before each convolution, and nothing follows the join."))
     return found
 
 
-def whole_reason(analysis: Analysis, name: str) -> str:
+def whole_reason(analysis: Analysis, name: str) -> Message:
+    """What makes every cell depend on the whole image: `SE gate`, `group norm`."""
     kind = analysis.graph[name].kind
-    return f"{GATES[kind]} gate" if kind in GATES else "group norm"
+    return _("{gate} gate", gate=GATES[kind]) if kind in GATES else _("group norm")
 
 
-def layer_note(analysis: Analysis) -> str:
+def layer_note(analysis: Analysis) -> Message:
     """50 counted, 53 convolutions, 54 layers with weights: why the three differ."""
     depth = analysis.depth
     shortcuts = sum(op.kind == "conv" for s in analysis.graph.stages for b in s.blocks for op in b.shortcut)
-    linear = depth.weighted - depth.convs
     stem = sum(op.kind == "conv" for op in analysis.graph.stem)
-    of = [f"{stem} in the stem, counted once"] if stem > 1 else []
-    of += [f"{shortcuts} on shortcuts"] if shortcuts else []
-    inner = f" ({', '.join(of)})" if of else ""
-    end = f"{depth.weighted} with weights (convolutions and fc)" if linear else "no fc"
-    return f"layers: {depth.counted} counted, {depth.convs} convolutions{inner}, {end}"
+    n = depth.convs
+    if stem > 1 and shortcuts:
+        convs = _(
+            "{n} convolutions ({stem} in the stem, counted once, {shortcuts} on shortcuts)",
+            n=n, stem=stem, shortcuts=shortcuts,
+        )  # fmt: skip
+    elif stem > 1:
+        convs = _("{n} convolutions ({stem} in the stem, counted once)", n=n, stem=stem)
+    elif shortcuts:
+        convs = _("{n} convolutions ({shortcuts} on shortcuts)", n=n, shortcuts=shortcuts)
+    else:
+        convs = _("{n} convolutions", n=n)
+    end = _("{n} with weights (convolutions and fc)", n=depth.weighted) if depth.weighted > n else _("no fc")
+    return _("Layers: {counted} counted, {convs}, {end}.", counted=depth.counted, convs=convs, end=end)
 
 
-def _cells(entry: Entry, analysis: Analysis, translate: Translate) -> list[str]:
+def _rows(listed: Sequence[TableEntry], analysis: Analysis, translate: Translate) -> list[list[str | None]]:
+    """Cells of each entry; the names of a part run on over the next column."""
+    found: list[list[str | None]] = []
+    for entry in listed:
+        cells: list[str | None] = [*_cells(entry, analysis, translate)]
+        if entry.level == 0:
+            cells[1:3] = [", ".join(filter(None, cells[1:3])), None]
+        found.append(cells)
+    return found
+
+
+def _cells(entry: TableEntry, analysis: Analysis, translate: Translate) -> list[str]:
     name = entry.name
     if entry.kind == "stage":
         name = " = ".join(stage_names(entry.name))
@@ -114,17 +142,8 @@ def _cells(entry: Entry, analysis: Analysis, translate: Translate) -> list[str]:
 
 def _total(analysis: Analysis, translate: Translate) -> list[str]:
     totals = analysis.totals
-    return [
-        str(analysis.depth.counted),
-        translate("total"),
-        "",
-        "",
-        "",
-        "",
-        f"{totals.params:,}",
-        f"{totals.macs:,}",
-        "100.0 %",
-    ]
+    costs = [f"{totals.params:,}", f"{totals.macs:,}", "100.0 %"]
+    return [str(analysis.depth.counted), translate(_("total")), "", "", "", "", *costs]
 
 
 def _span(numbers: Sequence[int]) -> str:

@@ -50,7 +50,7 @@ def op_text(op: Op) -> str:
 
 
 def short_text(op: Op) -> str:
-    """One op inside a block's line: `3x3 c128 s2`, what is 1 left out; norms and activations are not written at all."""
+    """One op inside a block's line: `3x3 c128 s2`, values of 1 are left out, norms and activations are not written at all."""
     if op.kind == "conv":
         parts = (("s", op.stride), ("d", op.dilation), ("g", op.groups))
         return f"{op.kernel}x{op.kernel} c{op.c_out}" + "".join(
@@ -92,7 +92,7 @@ def stage_names(name: str) -> tuple[str, ...]:
     return f"conv{number + 1}_x", f"stage {number}", name, f"res{number + 1}"
 
 
-class Group(NamedTuple):
+class BlockGroup(NamedTuple):
     """Neighbouring blocks that are equal op by op, each with its own weights: drawn once, with `n×`."""
 
     blocks: tuple[Block, ...]
@@ -103,23 +103,23 @@ class Group(NamedTuple):
         return first if len(self.blocks) == 1 else f"{first}-{last.rpartition('.')[2]}"
 
 
-def groups(stage: Stage) -> Iterator[Group]:
-    """The stage's blocks, equal neighbours together. Equal means every op is the same but for its place."""
+def groups(stage: Stage) -> Iterator[BlockGroup]:
+    """The stage's blocks, equal neighbours together. Two blocks are equal if all their ops are the same except for their names."""
     together: list[Block] = []
     last = None
     for block in stage.blocks:
         shape = shape_of(block)
         if together and shape != last:
-            yield Group(tuple(together))
+            yield BlockGroup(tuple(together))
             together = []
         together.append(block)
         last = shape
     if together:
-        yield Group(tuple(together))
+        yield BlockGroup(tuple(together))
 
 
 def shape_of(block: Block) -> tuple[object, ...]:
-    """All that a block is, without where it stands."""
+    """The ops of a block without their names, to compare blocks."""
     return tuple(
         tuple(op._replace(name=op.local_name, path=None) for op in part)
         for part in (block.before, block.branch, block.shortcut, (block.join,) if block.join else (), block.after)

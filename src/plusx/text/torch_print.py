@@ -1,4 +1,4 @@
-"""What `print(plusx.build(N))` prints, from the graph alone: torch's own way of writing modules."""
+"""The text of `print(plusx.build(N))`, made from the graph alone in the format of torch modules."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ GATES = {"se": _se, "eca": _eca, "cbam": _cbam}
 
 @cache
 def _bias() -> str:
-    """Whether the installed torch writes a norm's bias (2.12 or so began to); found in its source, nothing is imported."""
+    """Whether the installed torch writes a norm's bias (from about 2.12 on). Read from its source, so that torch is not imported."""
     found = find_spec("torch")
     for place in (found.submodule_search_locations or []) if found else []:
         source = Path(place) / "nn" / "modules" / "batchnorm.py"

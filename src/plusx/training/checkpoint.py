@@ -118,7 +118,8 @@ def _read(
 
 
 def _garbled(path: Path, error: Exception) -> BundleError:
-    return BundleError(f"{path} lacks or garbles {error}; remove it to resume from the one before")
+    what = f"lacks {error.args[0]!r}" if isinstance(error, KeyError) and error.args else "holds what no checkpoint does"
+    return BundleError(f"{path} {what}. Remove it to resume from the one before.")
 
 
 def arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.generic]]:

@@ -59,14 +59,14 @@ class Loop:
             yield from self._work()
         except RunError as error:
             self.writer.close()
-            raise RunError(f"{error}; {self._last_good()}") from error
+            raise RunError(f"{str(error).removesuffix('.')}. {self._last_good()}") from error
         finally:
             self.writer.close()
 
     def _work(self) -> Iterator[Event]:
         trainer, progress, plan = self.trainer, self.trainer.progress, self.trainer.plan
         batches = self.feed.batches(progress.step, plan.steps)
-        while not self._over() and not self.stop.agreed(trainer.world):
+        while not self.over() and not self.stop.agreed(trainer.world):
             yield from self._meanwhile()
             at_end_of_epoch = progress.step == (progress.evaluated + 1) * plan.steps_per_epoch
             if not at_end_of_epoch:
@@ -85,10 +85,10 @@ class Loop:
                 break
             due = self._due()
             better = evaluated.best and trainer.recipe.keep == "best"
-            if better or (trainer.recipe.keep == "last" and (due or self._over())):
+            if better or (trainer.recipe.keep == "last" and (due or self.over())):
                 self._keep(evaluated)
             yield evaluated
-            if better or due or self._over():
+            if better or due or self.over():
                 yield from self._checkpoint()
         if asdict(progress) != self.saved:
             yield from self._checkpoint()
@@ -110,7 +110,7 @@ class Loop:
         if self.trainer.world.any(refused is not None):
             self.trainer.world.together(partial(_raise, refused))
 
-    def _over(self) -> bool:
+    def over(self) -> bool:
         """Whether every epoch is done, or the last `early_stop` of them brought nothing better."""
         progress, patience = self.trainer.progress, self.trainer.recipe.early_stop
         best = progress.best["epoch"] if progress.best else 0
@@ -119,7 +119,7 @@ class Loop:
     def _reason(self) -> str:
         if self.trainer.progress.evaluated == self.trainer.plan.epochs:
             return "done"
-        return "early stop" if self._over() else self.stop.name
+        return "early stop" if self.over() else self.stop.name
 
     def _step(self, batch: Batch) -> Iterator[Event]:
         trainer, begun = self.trainer, time.monotonic()
@@ -197,7 +197,7 @@ class Loop:
 
     def _last_good(self) -> str:
         path = newest_checkpoint(self.run)
-        return f"last good checkpoint: {path}" if path else "there is no checkpoint yet"
+        return f"The last good checkpoint is {path}." if path else "There is no checkpoint yet."
 
 
 def _raise(error: RunError | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ import torch
 from plusx import settings
 from plusx.errors import BundleError, SpecError
 from plusx.runtime import processor
+from plusx.training.small_maps import SmallMapsInFloat32
 from plusx.training.world import ALONE, World
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -47,8 +48,14 @@ def pick_precision(name: str, device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and processor.multiplies_bf16() else "fp32"
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+@contextmanager
+def autocast(device: torch.device, precision: str) -> Iterator[None]:
+    """Inside, a network computes in `precision`; on a CPU without the layers that torch's bf16 kernels get wrong."""
+    if precision != "bf16":
+        yield
+        return
+    with torch.autocast(device.type, torch.bfloat16), SmallMapsInFloat32() if device.type == "cpu" else nullcontext():
+        yield
 
 
 def memory_format(precision: str) -> torch.memory_format:

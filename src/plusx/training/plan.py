@@ -12,8 +12,8 @@ from plusx.training.recipe import Recipe
 class Plan:
     """`n` images an epoch in batches of at most `batch`, for `epochs` epochs.
 
-    An epoch is cut into batches whose sizes differ by at most one, so no image is dropped or seen twice and no
-    batch has a single image (unless n = 1).
+    An epoch is cut into batches whose sizes differ by at most one, so no image is dropped or seen twice. None has
+    fewer than `smallest` images (unless n has fewer): 2 where batch norm needs two to tell a variance, else 1.
 
     >>> plan = Plan(n=10, batch=4, epochs=2)
     >>> [plan.span(step) for step in range(plan.steps)]
@@ -23,10 +23,11 @@ class Plan:
     n: int
     batch: int
     epochs: int
+    smallest: int = 2
 
     @property
     def steps_per_epoch(self) -> int:
-        return max(1, min(math.ceil(self.n / self.batch), self.n // 2))
+        return max(1, min(math.ceil(self.n / self.batch), self.n // self.smallest))
 
     @property
     def steps(self) -> int:

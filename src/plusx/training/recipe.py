@@ -55,10 +55,10 @@ class Recipe:
     def __post_init__(self) -> None:
         for key, value in RECIPE.checked({key: getattr(self, key) for key in RECIPE.keys}).items():
             object.__setattr__(self, key, value)
-        if self.batch // self.accumulate < 2:
+        if self.accumulate > self.batch:
             raise SpecError(
-                f"accumulate={self.accumulate} cuts batch={self.batch} into parts of fewer than 2 images. "
-                f"Write accumulate={self.batch // 2} or less."
+                f"accumulate={self.accumulate} cuts batch={self.batch} into more parts than it has images. "
+                f"Write accumulate={self.batch} or less."
             )
 
     def __str__(self) -> str:

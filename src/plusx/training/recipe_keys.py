@@ -33,11 +33,7 @@ def _one_of(words: Any, meaning: str) -> Key:
 
 KEYS: dict[str, Key] = {
     "epochs": Key(whole(1, MANY), "30", _("passes over the training images")),
-    "batch": Key(
-        whole(2, MANY, "batch norm needs two images"),
-        "32",
-        _("images a step; batches of an epoch differ by one at most"),
-    ),
+    "batch": Key(whole(1, MANY), "32", _("images a step; batches of an epoch differ by one at most")),
     "accumulate": Key(
         whole(1, MANY), "1", _("parts a batch is computed in, to save memory; the gradient is the whole batch's")
     ),

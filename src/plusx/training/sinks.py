@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -13,15 +14,20 @@ from typing import Any, TypeAlias
 from plusx.bundles import append_line, read_lines, write_skipped
 from plusx.bundles.durable import write_file
 from plusx.bundles.run import RUN_FILE
+from plusx.errors import PlusxError
 from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Started, Step
 
 Sink: TypeAlias = Callable[[Event], None]
+
+MOST_REASON = 1000
+"""Characters of an error that are kept in metrics.jsonl."""
 
 
 def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
     """The same events, each shown to every sink first. A sink that raises is named in a warning and hears no more.
 
-    A sink's `close`, if it has one, is called at the end, also at that of a training that failed.
+    A sink's `close`, if it has one, is called at the end, also at that of a training that failed. Before it, when an
+    error ends the training, `failed` is called with that error.
     """
     listening = list(sinks)
 
@@ -38,6 +44,11 @@ def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
             for sink in list(listening):
                 tell(sink, partial(sink, event))
             yield event
+    except Exception as error:
+        for sink in list(listening):
+            if (failed := getattr(sink, "failed", None)) is not None:
+                tell(sink, partial(failed, error))
+        raise
     finally:
         for sink in list(listening):
             if (close := getattr(sink, "close", None)) is not None:
@@ -45,7 +56,7 @@ def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
 
 
 class MetricsFile:
-    """metrics.jsonl: one line for the start, every evaluation, the end, and about twenty steps an epoch.
+    """metrics.jsonl: one line for the start, every evaluation, the end or the failure, and about twenty steps an epoch.
 
     After a resume the lines that the lost steps had written are taken out, so that no step stands twice.
     """
@@ -53,8 +64,21 @@ class MetricsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.every = 1
+        self.step = 0
+
+    def failed(self, error: Exception) -> None:
+        """The last line of a training that an error ended: after which step, and why."""
+        if (self.path.parent / RUN_FILE).is_file():
+            why = " ".join(str(error).split())[:MOST_REASON]
+            if not isinstance(error, PlusxError):  # the words are another library's
+                why = (
+                    f"an unexpected {type(error).__name__} ended the training. To see where, run "
+                    f"plusx train --resume {shlex.quote(str(self.path.parent))} --debug."
+                )
+            append_line(self.path, {"event": "failed", "step": self.step, "reason": why})
 
     def __call__(self, event: Event) -> None:
+        self.step = event.step
         if isinstance(event, Started):
             self.every = max(1, event.steps // event.epochs // 20)
             if self.path.exists():
@@ -89,6 +113,8 @@ class MetricsFile:
 
 def stands(row: dict[str, Any], started: Started) -> bool:
     """Whether a line is of a step or an evaluation that the checkpoint being resumed from knows of."""
+    if row.get("event") == "failed":
+        return False  # what made it fail was mended, or it will fail again
     if row.get("event") == "evaluated":
         return row.get("epoch", 0) <= started.evaluated
     return row.get("step", 0) <= started.step

@@ -55,6 +55,11 @@ class Learnt:
     correct: int
 
 
+def smallest_batch(network: nn.Module) -> int:
+    """2 where a batch norm learns, since the variance of one value is none; 1 elsewhere."""
+    return 2 if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()) else 1
+
+
 @dataclass(eq=False)
 class Trainer:
     """A network in training: `learn` makes one step, `tensors` and `progress` are its whole state.
@@ -102,9 +107,7 @@ class Trainer:
         loss_sum, correct = self._agreed(own)
         if not math.isfinite(loss_sum):
             spoilt = self.world.gather([] if math.isfinite(own[0]) else list(names))
-            raise RunError(
-                _not_finite(loss_sum, step, rate, self.recipe.lr, [name for some in spoilt for name in some])
-            )
+            raise RunError(self._not_finite(loss_sum, step, rate, [name for some in spoilt for name in some]))
         self.optimiser.step()
         if self.average is not None:
             self.average.update(self.network, step)
@@ -117,11 +120,12 @@ class Trainer:
         here, loss_sum, correct = len(labels), 0.0, 0
         if not here:
             return loss_sum, correct
-        counts = np.ones(max(2, here))
-        if here == 1:  # batch norm cannot learn from one: its twin counts nothing
+        smallest = smallest_batch(self.network)
+        counts = np.ones(max(smallest, here))
+        if here < smallest:  # a lone image is duplicated with weight zero, because batch norm needs two
             images, labels, counts = np.repeat(images, 2, axis=0), np.repeat(labels, 2), np.array([1.0, 0.0])
         mixed = mix(images, labels, self.recipe, self.seed, self.progress.step, self.world.rank)
-        for part in np.array_split(np.arange(len(labels)), min(self.recipe.accumulate, len(labels) // 2)):
+        for part in np.array_split(np.arange(len(labels)), min(self.recipe.accumulate, len(labels) // smallest)):
             loss, right = self._gradient(mixed, counts, part, n)
             loss_sum, correct = loss_sum + loss, correct + right
         return loss_sum, correct
@@ -197,15 +201,21 @@ class Trainer:
         """Raises RunError when a weight is NaN or infinite: such a state must never become a checkpoint."""
         for name, t in self.network.state_dict().items():
             if t.is_floating_point() and not bool(torch.isfinite(t).all()):
-                raise RunError(f"weights after step {self.progress.step} ({name}), hold NaN or infinity")
+                raise RunError(
+                    f"weights hold NaN or infinity after step {self.progress.step}, the first of them in {name}. {self._way_out()}"
+                )
+
+    def _not_finite(self, loss: float, step: int, rate: float, names: Sequence[str]) -> str:
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        became = "NaN" if math.isnan(loss) else "infinite"
+        batch = f" The batch was {shown}." if shown else ""
+        return f"loss became {became} at step {step + 1} (learning rate {rate:g}). {self._way_out()}{batch}"
+
+    def _way_out(self) -> str:
+        """What to type instead, since the same training, begun or resumed again, ends alike."""
+        slower = self.recipe.replace(lr=self.recipe.lr / 10)
+        exact = ", or train with --precision fp32" if self.precision == "bf16" else ""
+        return f"Train again with a lower learning rate (--recipe '{slower}'){exact}."
 
     def progress_dict(self) -> dict[str, Any]:
         return asdict(self.progress)
-
-
-def _not_finite(loss: float, step: int, rate: float, peak: float, names: Sequence[str]) -> str:
-    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return (
-        f"loss at step {step + 1} ({loss}), must be finite; a lower rate may help, e.g. lr={peak / 10:g} "
-        f"(it was {rate:g}); the batch was {shown}"
-    )

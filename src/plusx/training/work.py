@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +32,7 @@ from plusx.training.report import ReportFile
 from plusx.training.setup import Setup
 from plusx.training.signals import Stop
 from plusx.training.sinks import MetricsFile, Sink, SkippedFile
-from plusx.training.trainer import Trainer
+from plusx.training.trainer import Trainer, smallest_batch
 from plusx.training.world import World
 
 MOST_CLASSES_WITH_CONFUSION = 100
@@ -91,10 +92,11 @@ class Work:
         self.workers = hands.workers if hands.workers is not None else share
         device = pick_device(hands.device, world)
         recipe, train = setup.recipe, splits.train
-        plan = Plan(len(train), recipe.batch, recipe.epochs)
-        require_shares(plan, world.size)
+        net = setup.network(seed)
+        plan = Plan(len(train), recipe.batch, recipe.epochs, smallest_batch(net))
+        require_shares(plan, world.size, recipe.accumulate)
         self.trainer = Trainer(
-            setup.network(seed), recipe, plan, seed, device, pick_precision(recipe.precision, device),
+            net, recipe, plan, seed, device, pick_precision(recipe.precision, device),
             balanced(train.counts()) if recipe.class_weights == "balanced" else None, world,
         )  # fmt: skip
         self.feed = Feed(train, plan, recipe, setup.preprocessing, seed, self.workers, world)
@@ -147,8 +149,15 @@ class Work:
         progress, plan = self.trainer.progress, self.trainer.plan
         if path is None:
             self.notes.append("no checkpoint was written yet: the run begins again, as it did the first time")
+        loop = self._loop()
+        if loop.over():
+            recipe = str(self.setup.recipe)
+            self.notes.append(
+                f"this training has ended, after {progress.evaluated} of {plan.epochs} epochs; to train for "
+                f"{plan.epochs} more from its weights: {train_on(self.run, self.origin.get('path'), recipe)}"
+            )
         yield self._started(progress.seconds / progress.step * (plan.steps - progress.step) if progress.step else None)
-        yield from self._loop().events()
+        yield from loop.events()
 
     def _loop(self) -> Loop:
         t, hands = self.trainer, self.hands
@@ -229,6 +238,11 @@ class Work:
         return weights * (copies * (checkpoint.KEEP + 2) + 2) + (1 << 22)
 
 
+def train_on(run: str | Path, data: str | Path | None, recipe: str) -> str:
+    """The command for a new training that begins with the weights of `run`."""
+    return f"plusx train --weights {shlex.quote(str(run))} --data {shlex.quote(str(data or 'DATA'))} --recipe {shlex.quote(recipe)}"
+
+
 def fitting_threads(setup: Setup) -> int | None:
     """1 where a batch is too little work to be shared, None (all) elsewhere.
 
@@ -239,13 +253,23 @@ def fitting_threads(setup: Setup) -> int | None:
     return 1 if macs is not None and macs * setup.recipe.batch < SHARED_MACS else None
 
 
-def require_shares(plan: Plan, processes: int) -> None:
-    """Raises SpecError unless each process has at least two images of every batch: batch norm needs them."""
-    smallest = plan.n // plan.steps_per_epoch
-    if smallest < 2 * processes and processes > 1:
+def require_shares(plan: Plan, processes: int, accumulate: int = 1) -> None:
+    """Raises SpecError when a batch, a part or a process's share of it has fewer images than the network's norm needs."""
+    if plan.batch < plan.smallest:
         raise SpecError(
-            f"batches of {smallest} images (batch={plan.batch}, {plan.n} images) among {processes} processes, each "
-            f"needs 2 of every batch; write a larger batch= or start fewer processes"
+            f"batch={plan.batch} is too small for batch norm, which needs {plan.smallest} images to tell a variance. "
+            f"Write batch={plan.smallest} or more, or train a network without batch norm, e.g. norm=group8."
+        )
+    if plan.batch // accumulate < plan.smallest:
+        raise SpecError(
+            f"accumulate={accumulate} cuts batch={plan.batch} into parts of one image, and batch norm needs two to tell "
+            f"a variance. Write accumulate={plan.batch // plan.smallest} or less, or train a network without batch norm, e.g. norm=group8."
+        )
+    smallest = plan.n // plan.steps_per_epoch
+    if smallest < plan.smallest * processes and processes > 1:
+        raise SpecError(
+            f"batch={plan.batch} gives batches of {smallest} images, too few for {processes} processes: each needs "
+            f"{plan.smallest} of every batch. Write a larger batch= or start fewer processes."
         )
 
 

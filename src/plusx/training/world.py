@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -191,11 +190,9 @@ def _in_touch() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # DistBackendError and gloo's own are RuntimeErrors
-        # gloo begins with its own source line and ends with advice
-        why = re.sub(r"^\[\S*\] ", "", " ".join(str(error).split())).split(". ")[0][:160]
         raise RunError(
-            f"another process of this training is gone or silent ({why}); torchrun --max-restarts 3 starts them anew, "
-            f"and the training goes on from its last checkpoint"
+            "another process of this training is gone or does not answer. With torchrun --max-restarts 3 all are started "
+            "again, and the training is resumed from its last checkpoint."
         ) from error
 
 
@@ -216,7 +213,10 @@ def _no_meeting(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "EADDRINUSE" in text or "in use" in text:
         return f"port of {where} is in use; torchrun --rdzv-endpoint localhost:0 takes a free one"
-    return f"processes could not meet at {where} ({text[:160]}); start them with torchrun"
+    return (
+        f"the processes of this training could not meet at {where}. Start all of them with torchrun, and check that this "
+        f"address can be reached from each machine."
+    )
 
 
 def _leave() -> None:

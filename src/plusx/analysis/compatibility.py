@@ -1,4 +1,4 @@
-"""Whether one network's weights fit another: by shape, and by meaning."""
+"""Whether the weights of one network fit another: by shape, and by meaning."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Computed = list[tuple[str, Op]]
 
 DILATION_KEYS = {"output_stride", "strides", "dilations", "dilate", "multi_grid"}
 SILENT_KEYS = {"drop_path", "block_dropout", "head_dropout", "zero_init"}
-"""Fields that change training or the start alone, not what given weights compute."""
+"""Fields that change only training or initialisation, and not what given weights compute."""
 
 
-class Fit(NamedTuple):
+class Compatibility(NamedTuple):
     """How the state dict of one network fits another.
 
     verdict: `equal` one network; `meaning` every tensor fits and computes the same in eval mode; `shape` every tensor fits
     but would compute something else; `part` some fit; `none` not one does. `needed` tensors the second has, `found` of them
     in the first with the same name and shape, `left` of the first that the second has no place for (the tail of a cut).
-    `odd` names ops that compute otherwise or are passed over. `why` meaning holds: `same` network, `dilated` exactly, `cut`
+    `odd` names ops that differ or are skipped. `why` meaning holds: `same` network, `dilated` exactly, `cut`
     (the second ends earlier), `tail` (it adds ops without weights at the end), `eval` (they differ in training alone).
     `num_batches_tracked` is not counted: files lack it and nothing reads it in eval mode.
     """
@@ -35,7 +35,7 @@ class Fit(NamedTuple):
     why: str
 
 
-def fit(before: Graph, after: Graph) -> Fit:
+def compatibility(before: Graph, after: Graph) -> Compatibility:
     """How weights of `before` fit `after`."""
     has, needs = _tensors(before), _tensors(after)
     found = [key for key, shape in needs.items() if has.get(key) == shape]
@@ -45,7 +45,7 @@ def fit(before: Graph, after: Graph) -> Fit:
         verdict, odd, why = ("part" if found else "none"), (), ""
     else:
         verdict, odd, why = _meaning(before, after)
-    return Fit(verdict, len(needs), len(found), left, misshapen, odd, why)
+    return Compatibility(verdict, len(needs), len(found), left, misshapen, odd, why)
 
 
 def _tensors(graph: Graph) -> dict[str, tuple[int, ...]]:
@@ -68,7 +68,7 @@ def _meaning(a: Graph, b: Graph) -> tuple[str, tuple[str, ...], str]:
 
 
 def _odd(theirs: Computed, ours: Computed) -> tuple[str, ...]:
-    """Ops of the second that compute otherwise, then ops of the first that it passes over before its end."""
+    """Ops of the second network that differ, then ops of the first that the second skips."""
     known, names = dict(theirs), {name for name, _ in ours}
     shared = [name for name, _ in theirs if name in names]
     before_end = [name for name, _ in theirs]
@@ -93,7 +93,7 @@ def _in_eval(kind: str) -> str:
 
 
 def _exactly_dilated(a: Graph, b: Graph) -> bool:
-    """Whether the two differ only in strides that became rates exactly (design decision 1)."""
+    """Whether the two differ only in strides that became dilations exactly (`dilate=exact`)."""
     fields = type(a.spec).__slots__
     differing = {name for name in fields if getattr(a.spec, name) != getattr(b.spec, name)} - SILENT_KEYS
     return differing <= DILATION_KEYS and bool(differing) and _exact(a) and _exact(b) and _steps(a) == _steps(b)

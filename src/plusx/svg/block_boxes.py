@@ -1,4 +1,4 @@
-"""A block box: what both paths share, where they part, the branch, the shortcut's curve, the join, what follows."""
+"""A block box: the ops before the fork, the branch, the curve of the shortcut, the join, and the ops behind it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import NamedTuple
 from plusx.graph import Op
 from plusx.svg.bars import BAR, chain_height, draw_bar, draw_chain, draw_size
 from plusx.svg.columns import BAR_FONT, RAIL_FONT, Columns, shortcut_label, summary_text
-from plusx.svg.drawing import Drawing, Run
+from plusx.svg.drawing import BlockRun, Drawing
+from plusx.svg.labels import SHORTCUTS
 from plusx.svg.pen import Pen
 from plusx.svg.scene import Box, Label, Line, Shape
 from plusx.text.notation import JOINS
 
 EDGE, SPLIT, MEET, RADIUS, AFTER = 6, 7, 9, 7.5, 4
-"""Pixels: box edge to the first thing in it; parting point to branch; branch to join; of the join; join to what follows."""
+"""Pixels: box edge to the first thing in it; fork to branch; branch to join; of the join; join to what follows."""
 CURVE = 11
 DOT = 2.6
 
 
 class Frame(NamedTuple):
-    """Heights of a block box: down to where the branch begins, of the paths side by side, and of the rest."""
+    """Heights of a block box: above the branch, of branch and shortcut side by side, and below."""
 
     head: float
     inner: float
@@ -30,11 +31,11 @@ class Frame(NamedTuple):
         return self.head + self.inner + self.tail
 
     def around(self, other: Frame) -> Frame:
-        """The frame that both fit in, so that aligned blocks have their branches at one height."""
+        """The smallest frame that holds both, so that aligned blocks have their branches at the same height."""
         return Frame(*map(max, self, other))
 
 
-def block_frame(run: Run, columns: Columns) -> Frame:
+def block_frame(run: BlockRun, columns: Columns) -> Frame:
     joined, stages = run.block.join is not None, columns.detail == "stages"
     head, tail = EDGE + SPLIT * joined, (MEET + 2 * RADIUS) * joined
     if stages:
@@ -46,7 +47,7 @@ def block_frame(run: Run, columns: Columns) -> Frame:
     return Frame(head, max(chain_height(run.branch, columns), chain_height(run.shortcut, columns)), tail + EDGE)
 
 
-def draw_block(drawing: Drawing, run: Run, pen: Pen, columns: Columns, box: Box, frame: Frame) -> None:
+def draw_block(drawing: Drawing, run: BlockRun, pen: Pen, columns: Columns, box: Box, frame: Frame) -> None:
     """One run of equal blocks in its box. At stages detail there is no box: the block is a bar."""
     stages = columns.detail == "stages"
     if not stages:
@@ -72,13 +73,13 @@ def draw_block(drawing: Drawing, run: Run, pen: Pen, columns: Columns, box: Box,
         draw_chain(drawing, run.after, pen, columns, bottom + AFTER, sized=False)
 
 
-def _draw_summary(drawing: Drawing, run: Run, pen: Pen, columns: Columns, y: float) -> None:
+def _draw_summary(drawing: Drawing, run: BlockRun, pen: Pen, columns: Columns, y: float) -> None:
     """The block as one bar."""
     convs = [op for op in run.block.branch if op.kind == "conv"]
     kind = "down" if any(op.stride > 1 for op in convs) else "conv"
     box = Box(columns.bar_x, y, columns.bar_w, BAR)
     pen.wire_to(y, columns.trunk)
-    draw_bar(pen, box, summary_text(run, columns.labels), kind, BAR_FONT, dilated=any(op.dilation > 1 for op in convs))
+    draw_bar(pen, box, summary_text(run, columns.say), kind, BAR_FONT, dilated=any(op.dilation > 1 for op in convs))
     if any(op.name in drawing.marks for op in run.block.ops):
         pen.mark(box.grown(2))
     pen.wire_from(box.bottom)
@@ -89,28 +90,35 @@ def _draw_summary(drawing: Drawing, run: Run, pen: Pen, columns: Columns, y: flo
 
 
 def _draw_shortcut(
-    drawing: Drawing, run: Run, pen: Pen, columns: Columns, parting: float, meeting: float, top: float, inner: float
+    drawing: Drawing,
+    run: BlockRun,
+    pen: Pen,
+    columns: Columns,
+    fork: float,
+    meeting: float,
+    top: float,
+    inner: float,
 ) -> None:
-    """The curve from where the paths part to the join, and the bars or the words on it."""
+    """The curve from the fork to the join, and the bars or the words on it."""
     bars = run.shortcut if columns.detail != "stages" else ()
     x = columns.short_x + (columns.short_w / 2 if bars else 0)
     trunk = columns.trunk
-    points = ((trunk, parting), (x, parting), (x, meeting), (trunk + RADIUS, meeting))
+    points = ((trunk, fork), (x, fork), (x, meeting), (trunk + RADIUS, meeting))
     kind = run.kind
-    with pen.part(f"{run.block.name}: {columns.labels.shortcuts[kind]}", f"{run.block.name}/shortcut"):
+    with pen.part(f"{run.block.name}: {columns.say(SHORTCUTS[kind])}", f"{run.block.name}/shortcut"):
         if f"{run.block.name}/shortcut" in drawing.marks:
             pen.add(Line("halo", points, radius=CURVE))
             if not bars:
-                pen.diamond(x, (parting + meeting) / 2)
+                pen.diamond(x, (fork + meeting) / 2)
         pen.add(Line(kind, points, arrow=True, radius=CURVE))
-        pen.wire_to(parting, trunk, arrow=False)
-        pen.add(Shape("circle", "dot", Box(trunk - DOT, parting - DOT, 2 * DOT, 2 * DOT)))
+        pen.wire_to(fork, trunk, arrow=False)
+        pen.add(Shape("circle", "dot", Box(trunk - DOT, fork - DOT, 2 * DOT, 2 * DOT)))
         if bars:
             slack = inner - chain_height(bars, columns)
             draw_chain(drawing, bars, pen, columns, top + slack / 2, sized=False, on_shortcut=True)
         else:
-            text = shortcut_label(run, columns.detail, columns.labels)
-            pen.add(Label(text, x + 8, (parting + meeting) / 2 + 3.5, RAIL_FONT, role="muted"))
+            text = shortcut_label(run, columns.detail, columns.say)
+            pen.add(Label(text, x + 8, (fork + meeting) / 2 + 3.5, RAIL_FONT, role="muted"))
 
 
 def draw_sign(pen: Pen, box: Box, kind: str) -> None:
