@@ -23,7 +23,7 @@ SORTS = ("newest", "accuracy", "time", "name")
 MOST_RECIPE = 40
 """Characters of a recipe in the table; json has all of them."""
 HEADS = (
-    _("run"), _("network"), _("data"), _("recipe"), _("epochs"), _("top-1"), _("started"), _("time"), _("size"), _("state")
+    _("run"), _("network"), _("data"), _("recipe"), _("epochs"), _("top-1"), _("started"), _("time"), _("disk"), _("state")
 )  # fmt: skip
 
 
@@ -76,9 +76,9 @@ def ordered(rows: Sequence[RunRow], order: str) -> list[RunRow]:
 
 def table(rows: Sequence[RunRow], translate: Callable[[str], str], width: int | None = None) -> list[str]:
     """The lines of the human form; a narrow terminal hides what says least about how the run went."""
-    right = [head in ("epochs", "time", "size") for head in HEADS]
+    right = [head in ("epochs", "time", "disk") for head in HEADS]
     column = {head.template: number for number, head in enumerate(HEADS)}
-    drop = [column[head] for head in ("recipe", "size", "time", "started", "data", "network")]
+    drop = [column[head] for head in ("recipe", "disk", "time", "started", "data", "network")]
     wrap = [column[head] for head in ("state", "network", "recipe")]
     cells = [_cells(row, translate) for row in rows]
     lines, hidden = fitted([translate(head) for head in HEADS], cells, right, width, drop=drop, wrap=wrap)
