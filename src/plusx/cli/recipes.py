@@ -10,7 +10,17 @@ from typing import Any
 from plusx.cli.output import screen_width
 from plusx.cli.printing import localized
 from plusx.i18n import _
-from plusx.text.alignment import fitted, paragraph
+from plusx.text.alignment import fitted, paragraph, terminal_width
+
+HEADS = {
+    "result": _("result"),
+    "on": _("data"),
+    "seeds": _("seeds"),
+    "seconds": _("seconds"),
+    "machine": _("machine"),
+    "source": _("source"),
+}
+"""What the lines of a recipe's contract are called."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.name is None:
         print(_table(recipes))
     else:
-        print(localized(contract(args.name)) + "\n")
+        print("\n".join([*contract(args.name, screen_width()), ""]))
         rows = [
             [key, _shown(value), localized(KEYS[key].meaning)]
             for key, value in recipes[args.name].items()
@@ -41,9 +51,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def contract(name: str) -> str:
-    """The head of a recipe's file: what it gives, how often that was tried, on what."""
-    return (importlib.import_module(f"plusx.training.recipes.{name}").__doc__ or "").strip()
+def contract(name: str, width: int | None) -> list[str]:
+    """What a recipe gave, how often that was tried, on what: a paragraph each."""
+    module = importlib.import_module(f"plusx.training.recipes.{name}")
+    lines = [*_summary(name, width), ""]
+    for key, text in module.CONTRACT.items():
+        first = localized(HEADS[key])
+        first += " " * (10 - terminal_width(first))
+        lines += paragraph(localized(text), width, " " * 10, first)
+    return lines
+
+
+def _summary(name: str, width: int | None) -> list[str]:
+    module = importlib.import_module(f"plusx.training.recipes.{name}")
+    return paragraph(f"{name}: {localized(module.SUMMARY)}", width, "  ", "")
 
 
 def _table(recipes: dict[str, dict[str, Any]]) -> str:
@@ -53,9 +74,7 @@ def _table(recipes: dict[str, dict[str, Any]]) -> str:
     rows = [[key, *(_shown(values[key]) for values in recipes.values()), localized(KEYS[key].meaning)] for key in keys]
     heads, width = [localized(_("key")), *recipes, localized(_("meaning"))], screen_width()
     lines = fitted(heads, rows, [False] * len(heads), width, wrap=(len(heads) - 1,)).lines
-    summaries = [
-        line for name in recipes for line in paragraph(localized(contract(name)).splitlines()[0], width, "  ", "")
-    ]
+    summaries = [line for name in recipes for line in _summary(name, width)]
     change = _(
         "Change any key: plusx train … --epochs 20 --lr 0.02 for the most common ones, --recipe 'epochs=20 flip=no' for "
         "every key."

@@ -80,12 +80,15 @@ def table(rows: Sequence[RunRow], translate: Callable[[str], str], width: int | 
     column = {head.template: number for number, head in enumerate(HEADS)}
     drop = [column[head] for head in ("recipe", "disk", "time", "started", "data", "network")]
     wrap = [column[head] for head in ("state", "network", "recipe")]
-    cells = [_cells(row, translate) for row in rows]
+    cells = [_cells(row, translate, with_command=width is None) for row in rows]
     lines, hidden = fitted([translate(head) for head in HEADS], cells, right, width, drop=drop, wrap=wrap)
-    return [*lines, *(part for text in hidden_note(HEADS, hidden) for part in paragraph(translate(text), width))]
+    notes = hidden_note(HEADS, hidden)
+    if width is not None and any(row.state == "interrupted" for row in rows):
+        notes.append(_("Resume an interrupted run with plusx train --resume RUN."))
+    return [*lines, *(part for text in notes for part in paragraph(translate(text), width))]
 
 
-def _cells(row: RunRow, translate: Callable[[str], str]) -> list[str]:
+def _cells(row: RunRow, translate: Callable[[str], str], with_command: bool) -> list[str]:
     best = _("{share:.2%} of {n:,}", share=row.best.top1, n=row.best.n) if row.best is not None else ""
     recipe = recipe_text(row.recipe)
     return [
@@ -98,19 +101,20 @@ def _cells(row: RunRow, translate: Callable[[str], str]) -> list[str]:
         row.began.astimezone().strftime("%Y-%m-%d %H:%M") if row.began is not None else "",
         translate(duration(row.seconds)) if row.seconds is not None else "",
         bytes_text(row.size_bytes),
-        translate(state_text(row)),
+        translate(state_text(row, with_command)),
     ]
 
 
-def state_text(row: RunRow) -> Message | str:
+def state_text(row: RunRow, with_command: bool = True) -> Message | str:
     """done; interrupted after step N, with the command that resumes it; failed or damaged, and why."""
     if row.state == "damaged":
         return _("damaged: {reason}", reason=row.note)
     if row.state == "failed":
         return _("failed: {reason}", reason=row.note)
     if row.state == "interrupted":
-        command = resume_command(row)
-        text = _("interrupted after step {step}, resume with {command}", step=row.step, command=command)
+        text = _("interrupted after step {step}", step=row.step)
+        if with_command:
+            text = _("{state}, resume with {command}", state=text, command=resume_command(row))
     elif row.state == "running":
         text = _("running, step {step} is saved", step=row.step)
     else:
