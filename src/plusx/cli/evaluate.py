@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     )
     data = replace(data, exact=args.exact_decode)
     for row in data.skipped if world.first else ():
-        report(_("skipped {path}: {reason}", path=row.path, reason=row.reason))
+        report(_("skipped {path}: {reason}", path=row.path, reason=localized(row.reason)))
     for text in data.notes:
         say(text)
     if own:
@@ -165,18 +165,25 @@ def confusion_table(found: Evaluation, width: int | None = None) -> list[str]:
 
 def _matrix(found: Evaluation, names: list[str], width: int | None) -> list[str]:
     """The confusion matrix with a line above it, of as many classes as there is room for."""
+    most = min(len(names), MOST_CLASSES)
+    shown, lines = _matrix_of(found, names, most)
+    while width is not None and most > 1 and max(map(terminal_width, lines)) > width:
+        most -= 1
+        shown, lines = _matrix_of(found, names, most)
+    head = _("true \\ predicted")
+    if shown < len(names):
+        head = _("{head}, {n} of {all} classes: those with most mistakes", head=head, n=shown, all=len(names))
+    return [localized(head), *lines]
+
+
+def _matrix_of(found: Evaluation, names: list[str], most: int) -> tuple[int, list[str]]:
+    """How many classes are shown, at most `most`, and the lines of their matrix."""
     from plusx.metrics import erring
 
-    for most in range(min(len(names), MOST_CLASSES), 0, -1):
-        shown = [*range(len(names))] if most == len(names) else erring(found.confusion, most).tolist()
-        rows = [[names[i], *(str(found.confusion[i, j] or "·") for j in shown)] for i in shown]
-        lines = aligned(["", *(_cut(names[j]) for j in shown)], rows, [False, *(True for _column in shown)])
-        if width is None or most == 1 or max(map(terminal_width, lines)) <= width:
-            break
-    head = _("true \\ predicted")
-    if len(shown) < len(names):
-        head = _("{head}, {n} of {all} classes: those with most mistakes", head=head, n=len(shown), all=len(names))
-    return [localized(head), *lines]
+    shown = [*range(len(names))] if most == len(names) else erring(found.confusion, most).tolist()
+    rows = [[names[i], *(str(found.confusion[i, j] or "·") for j in shown)] for i in shown]
+    lines = aligned(["", *(_cut(names[j]) for j in shown)], rows, [False, *(True for _column in shown)])
+    return len(shown), lines
 
 
 def _cut(name: str) -> str:

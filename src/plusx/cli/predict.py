@@ -157,7 +157,7 @@ def shard(items: Iterator[Item], words: str | None) -> Iterator[Item]:
     """Every n-th item from the i-th on, for "i/n". Raises SpecError."""
     if words is None:
         return items
-    first, _, of = words.partition("/")
+    first, _slash, of = words.partition("/")
     if not (first.isdecimal() and of.isdecimal() and 1 <= int(first) <= int(of)):
         raise SpecError(
             _(

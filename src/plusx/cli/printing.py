@@ -39,7 +39,7 @@ def report(text: str) -> None:
 
 def note(text: str) -> None:
     """Print on stderr what a user should know of the result."""
-    report(_("note: {text}", text=text))
+    report(_("note: {text}", text=localized(text)))
 
 
 def warn(text: str) -> None:

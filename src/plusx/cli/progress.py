@@ -63,7 +63,7 @@ class TrainingLog:
     def skip(self, event: Skipped) -> None:
         self.skipped += 1
         if self.skipped <= MOST_SKIPPED:
-            self.print(_("skipped {path}: {reason}", path=event.path, reason=event.reason))
+            self.print(_("skipped {path}: {reason}", path=event.path, reason=localized(event.reason)))
         elif self.skipped == MOST_SKIPPED + 1:
             self.print(_("more images were skipped; skipped.csv lists all of them"))
 
@@ -182,7 +182,7 @@ def start_lines(event: Started) -> list[Message]:
     if event.step:
         writes = _("{writes}, resumes after step {step} of {steps}", writes=writes, step=event.step, steps=event.steps)
     return [
-        *(_("note: {text}", text=line) for line in event.notes),
+        *(_("note: {text}", text=localized(line)) for line in event.notes),
         about,
         _("recipe: {recipe}", recipe=event.recipe),
         _("{writes}; {epochs}", writes=writes, epochs=epochs),

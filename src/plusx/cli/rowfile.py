@@ -74,7 +74,7 @@ def _not_written(output: str, error: OSError) -> Message:
 
 def table_line(row: Prediction, width: int) -> str:
     if row.error is not None:
-        shown = localized(_("not read: {reason}", reason=row.error))
+        shown = localized(_("not read: {reason}", reason=localized(row.error)))
     else:
         shown = "  ".join(f"{name} {p:.1%}" for name, p in row.top) or localized(_("unsure"))
     return f"{row.path}{' ' * (width - terminal_width(row.path))}  {shown}"

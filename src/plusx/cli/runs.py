@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from plusx.cli.languages import add_language, language
 from plusx.cli.output import add_output, choose, choose_format, emit, screen_width
-from plusx.cli.printing import report, warn
+from plusx.cli.printing import localized, report, warn
 from plusx.i18n import Message, _, bytes_text, duration, translator
 from plusx.text.alignment import fitted, hidden_note, paragraph
 
@@ -108,9 +108,9 @@ def _cells(row: RunRow, translate: Callable[[str], str], with_command: bool) -> 
 def state_text(row: RunRow, with_command: bool = True) -> Message | str:
     """done; interrupted after step N, with the command that resumes it; failed or damaged, and why."""
     if row.state == "damaged":
-        return _("damaged: {reason}", reason=row.note)
+        return _("damaged: {reason}", reason=localized(row.note))
     if row.state == "failed":
-        return _("failed: {reason}", reason=row.note)
+        return _("failed: {reason}", reason=localized(row.note))
     if row.state == "interrupted":
         text = _("interrupted after step {step}", step=row.step)
         if with_command:
@@ -119,7 +119,7 @@ def state_text(row: RunRow, with_command: bool = True) -> Message | str:
         text = _("running, step {step} is saved", step=row.step)
     else:
         text = _("done")
-    return _("{state} ({note})", state=text, note=row.note) if row.note else text
+    return _("{state} ({note})", state=text, note=localized(row.note)) if row.note else text
 
 
 def resume_command(row: RunRow) -> str:

@@ -10,10 +10,7 @@ TEXTS = {
     "unknown {} {}; plusx show lists all": "未知的 {0:t}：{1}；用 plusx show 可列出全部",
     "preset": "预设",
     "key": "键",
-    "format": "格式",
     "ecosystem": "生态",
-    "command": "命令",
-    "word for plusx {}": "plusx {0} 的参数",
     # the language
     "an empty line names no network; write a preset like resnet50 (plusx presets lists them)": "空行没有指明网络；请写一个预设，如 resnet50（plusx presets 可列出全部）",
     "There is no preset {}. The nearest are {}. plusx presets lists all {}.": "没有预设 {0}。最接近的是 {1}。plusx presets 可列出全部 {2} 个。",
@@ -100,12 +97,6 @@ TEXTS = {
     "shortcut=A fills channels and cannot drop any: {} goes from {} to {}; write shortcut=B": "shortcut=A 只能补通道，不能减：{0} 从 {1} 到 {2}；请写 shortcut=B",
     "{} is no network; give words like 'resnet50 stem=deep', a spec or a built net": "{0} 不是网络；请给 'resnet50 stem=deep' 这样的词、规格或已构建的网络",
     # sizes
-    "size {}; write a side in pixels like 224, or height x width like 480x640": "尺寸 {0}；请写像素边长，如 224，或 高x宽，如 480x640",
     # commands
-    "plusx diff takes two networks ({} words here); quote each, like plusx diff \"resnet50 stem=deep\" resnet50": "plusx diff 要两个网络（这里有 {0} 个词）；请分别加引号，如 plusx diff \"resnet50 stem=deep\" resnet50",
-    "--format torch prints every module and no sizes; leave out {}": "--format torch 打印每个模块而不含尺寸；请去掉 {0}",
-    "{} holds no spec. Give a bundle or a run that plusx wrote.": "{0} 中没有规格。请给 plusx 写出的 bundle 或 run。",
-    "{} is neither a bundle nor a run (no bundle.json, no run.json); give a preset, a file or a bundle": "{0} 既不是 bundle 也不是 run（没有 bundle.json 和 run.json）；请给预设、文件或 bundle",
     "{} stands for both {} and {}; give keys of tensors instead of ops": "{0} 同时指 {1} 和 {2}；请给张量的键而不是算子",
-    "stopped": "已停止",
 }  # fmt: skip
