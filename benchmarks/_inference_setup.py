@@ -104,7 +104,7 @@ def fit(network: str, labelled: Path, to: Path) -> None:
         fc = dict(net.named_parameters())
         fc["fc.weight"].copy_(head.weight / std)
         fc["fc.bias"].copy_(head.bias - (head.weight / std) @ mean)
-    save_bundle(to, net.spec.to_dict(), classes, PRE, {k: v.numpy() for k, v in net.state_dict().items()})
+    save_bundle(to, net.spec, classes, PRE, {k: v.numpy() for k, v in net.state_dict().items()})
 
 
 def crops(root: Path, classes: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:

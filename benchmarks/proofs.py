@@ -21,7 +21,6 @@ from plusx.bundles import open_bundle, save_bundle
 from plusx.deploy import Order, export
 from plusx.deploy.targets import TARGETS
 from plusx.errors import GateError
-from plusx.specs import ResNetSpec
 
 HEAD: tuple[str, ...] = (
     "to",
@@ -47,9 +46,7 @@ def main() -> int:
     for text in asked.sources:
         source, _, data = text.partition("=")
         bundle = open_bundle(source)
-        print(
-            f"\n{ResNetSpec.from_dict(bundle.spec)}, {len(bundle.classes)} classes, {bundle.preprocessing.crop_px} px"
-        )
+        print(f"\n{bundle.spec}, {len(bundle.classes)} classes, {bundle.preprocessing.crop_px} px")
         rows = [HEAD]
         for to, target in TARGETS.items():
             for precision in target.precisions:

@@ -38,7 +38,7 @@ def photo_bundle(base: Path, words: str = "resnet18 depths=1,1 widths=8,16 stem_
         torch.manual_seed(0)
         state = {key: value.numpy() for key, value in enliven(build(words)).state_dict().items()}
         classes = [f"class {i}" for i in range(spec(words).classes)]
-        save_bundle(path, spec(words).to_dict(), classes, Preprocessing("RGB", 40, 32), state)
+        save_bundle(path, spec(words), classes, Preprocessing("RGB", 40, 32), state)
     return path
 
 

@@ -44,7 +44,7 @@ def test_the_examples_run_and_print_what_they_say(tmp_path: Path, monkeypatch: p
     torch.manual_seed(0)
     net = plusx.build("resnet18 classes=2")
     weights = {key: tensor.numpy() for key, tensor in net.state_dict().items()}
-    save_bundle("bundle", net.spec.to_dict(), ["cat", "dog"], Preprocessing("RGB", 96, 96), weights)
+    save_bundle("bundle", net.spec, ["cat", "dog"], Preprocessing("RGB", 96, 96), weights)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (100, 120, 3), np.uint8)).save("image.jpg")
     names: dict[str, object] = {}
     for kind, code in examples("bend.md"):

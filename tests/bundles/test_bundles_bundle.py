@@ -13,12 +13,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plusx.bundles import bytes_to_tensors, durable, is_bundle, open_bundle, save_bundle, tensors_to_bytes
+from plusx.bundles import (
+    DataRecord,
+    PartRecord,
+    Provenance,
+    bytes_to_tensors,
+    durable,
+    is_bundle,
+    open_bundle,
+    save_bundle,
+    tensors_to_bytes,
+)
 from plusx.errors import BundleError, RunError
 from plusx.images import Preprocessing
+from plusx.specs import parse
 from waiting import HANG
 
 PRE = Preprocessing("L", 8, 8, mean=(0.3,), std=(0.2,))
+SPEC = parse("resnet18 classes=2 in_channels=1")
+MADE = Provenance(
+    network="resnet18", seed=3, data=DataRecord("digits", val=PartRecord(7, "f"), val_split=0.2), other={"run": "here"}
+)
 
 
 def tensors(value: float = 1.0) -> dict[str, np.ndarray]:
@@ -30,14 +45,13 @@ def tensors(value: float = 1.0) -> dict[str, np.ndarray]:
 
 
 def save(path: Path, value: float = 1.0) -> Path:
-    spec = {"block": "basic", "widths": [16, 32]}
-    return save_bundle(path, spec, ("ant", "蜂"), PRE, tensors(value), {"top1": value}, {"run": "here"})
+    return save_bundle(path, SPEC, ("ant", "蜂"), PRE, tensors(value), {"top1": value}, MADE)
 
 
 def test_round_trip(tmp_path):
     bundle = open_bundle(save(tmp_path / "b"))
-    assert bundle.spec == {"block": "basic", "widths": [16, 32]} and bundle.classes == ("ant", "蜂")
-    assert bundle.preprocessing == PRE and bundle.metrics == {"top1": 1.0} and bundle.provenance == {"run": "here"}
+    assert bundle.spec == SPEC and bundle.classes == ("ant", "蜂")
+    assert bundle.preprocessing == PRE and bundle.metrics == {"top1": 1.0} and bundle.provenance == MADE
     weights = bundle.weights()
     for name, tensor in tensors().items():
         assert weights[name].dtype == tensor.dtype and weights[name].shape == tensor.shape
@@ -106,6 +120,11 @@ def rewritten(path: Path, **changes: object) -> Path:
         ({"files": {"/etc/passwd": {"bytes": 1, "sha256": "x"}}}, "leads out of"),
         ({"files": {"weights.safetensors": {"bytes": "1", "sha256": "x"}}}, "no proper list"),
         ({"classes": None}, "fields of another kind"),
+        ({"spec": []}, "fields of another kind"),
+        ({"spec": {"stem": "depe"}}, "cannot be used: unknown stem 'depe'"),
+        ({"provenance": {"data": None, "seed": "7"}}, "fields of another kind"),
+        ({"provenance": {"threads": [1]}}, "fields of another kind"),
+        ({"provenance": []}, "fields of another kind"),
         ({"preprocessing": {"mode": "L"}}, "bundle.json (lacks|holds fields)"),
     ],
 )
@@ -211,9 +230,9 @@ def test_a_real_limit_on_file_size(tmp_path):
     path = save(tmp_path / "b", 1.0)
     script = (
         "import resource, numpy as np; from pathlib import Path; from plusx.bundles import save_bundle\n"
-        "from plusx.images import Preprocessing; from plusx.errors import RunError\n"
+        "from plusx.images import Preprocessing; from plusx.errors import RunError; from plusx.specs import ResNetSpec\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))\n"
-        "try: save_bundle(Path(%r), {}, ['a'], Preprocessing('RGB', 8, 8), {'w': np.zeros(10**6)})\n"
+        "try: save_bundle(Path(%r), ResNetSpec(), ['a'], Preprocessing('RGB', 8, 8), {'w': np.zeros(10**6)})\n"
         "except RunError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", script % str(path)], capture_output=True, text=True, timeout=HANG)

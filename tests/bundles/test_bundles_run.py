@@ -39,8 +39,8 @@ def checkpoint(parent: Path, step: int) -> Path:
 
 def test_a_run_comes_back(tmp_path):
     run = read_run(start_run(tmp_path / "runs" / "one", {**FIELDS, "extra": 1}))
-    assert (run.command, run.spec, run.seed, run.data["kind"]) == (["plusx", "train"], {"block": "basic"}, 0, "digits")
-    assert run.fields["schema"] == "plusx.run/1" and run.fields["extra"] == 1 and run.checkpoints.is_dir()
+    assert (run.command, run.spec.block, run.seed, run.data.kind) == (("plusx", "train"), "basic", 0, "digits")
+    assert run.data.classes == ("0", "1") and run.data.n == 2 and run.checkpoints.is_dir()
     with pytest.raises(BundleError, match="holds a run already; choose another --out, or continue it with --resume"):
         start_run(run.path, FIELDS)
     (tmp_path / "full").mkdir()
@@ -59,6 +59,9 @@ def test_runs_that_cannot_be_read(tmp_path):
         (whole[:50], "damaged"),
         (whole.replace("run/1", "run/7"), "newer than this plusx"),
         (whole.replace('"seed"', '"sead"'), "lacks seed"),
+        (whole.replace('"seed": 0', '"seed": "0"'), "garbles seed"),
+        (whole.replace('"n": 2', '"n": "2"'), "garbles n"),
+        (whole.replace('"basic"', '"basik"'), "cannot be used: unknown block 'basik'"),
         ("[" * 10**5, "damaged"),
         ("[1]", "expected 'plusx.run/1'"),
     ]:

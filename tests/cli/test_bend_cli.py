@@ -26,7 +26,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     net = brightness_net()
     weights = {key: tensor.numpy() for key, tensor in net.state_dict().items()}
-    save_bundle("bundle", net.spec.to_dict(), ["dark", "bright"], PRE, weights)
+    save_bundle("bundle", net.spec, ["dark", "bright"], PRE, weights)
     photo = np.zeros((448, 448, 3), np.uint8)
     photo[160:226, 224:290] = 255
     Image.fromarray(photo).save("photo.png")

@@ -14,7 +14,7 @@ import torch
 from safetensors.numpy import load_file
 from torch.nn import functional as F
 
-from plusx.bundles import newest_checkpoint, open_bundle, open_weights, read_run
+from plusx.bundles import newest_checkpoint, open_bundle, open_weights
 from plusx.cli.evaluate import confusion_table
 from plusx.cli.main import main
 from plusx.errors import BundleError, SpecError
@@ -44,7 +44,7 @@ def evaluated(capsys: pytest.CaptureFixture[str], run: Path, *words: str) -> dic
 
 def by_hand(run: Path, file: Path) -> dict[str, object]:
     """The numbers of the tensors in `file` on the images held out: torch's own arithmetic, none of plusx's counting."""
-    fields, bundle = read_run(run).fields, open_bundle(run)
+    fields, bundle = json.loads((run / "run.json").read_text()), open_bundle(run)
     from plusx.training.held_out import open_held_out
 
     data, own = open_held_out("digits", bundle)
@@ -74,7 +74,7 @@ def test_best_is_what_the_training_reported_to_the_digit(run: Path, capsys: pyte
         found = evaluated(capsys, run, *words)
         assert {key: found[key] for key in kept if key != "epoch"} == {k: v for k, v in kept.items() if k != "epoch"}
         assert (found["weights"], found["held_out"]) == ("best", True)
-        assert found["step"] == open_bundle(run).provenance["step"]
+        assert found["step"] == open_bundle(run).provenance.step
 
 
 @pytest.mark.parametrize(("which", "file"), [("last", "model.safetensors"), ("ema", "average.safetensors")])

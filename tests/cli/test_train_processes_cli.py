@@ -53,7 +53,7 @@ def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
         for path in (out, tmp_path / "whole")
     ]
     assert rows[0] == rows[1] and len(rows[0]) == 2
-    assert read_run(out).fields["world"] == 2
+    assert read_run(out).world == 2
     # evaluated by two processes: what the training said, once
     words = ["-m", "plusx", "evaluate", out, "--data", "digits", "--format", "json"]
     alone, both = run([sys.executable, *map(str, words)]), run(torchrun(2, *words))

@@ -38,7 +38,7 @@ def test_what_was_saved_is_loaded(net, tmp_path, kind):
         torch.save(state, path)
     else:
         arrays = {key: value.numpy() for key, value in state.items()}
-        save_bundle(path, net.spec.to_dict(), [f"class {i}" for i in range(5)], PRE, arrays)
+        save_bundle(path, net.spec, [f"class {i}" for i in range(5)], PRE, arrays)
     again = plusx.load(path)
     assert again.spec == net.spec and not again.training and same(again, net)
     assert (again.preprocessing == PRE) == (kind == "bundle")

@@ -51,7 +51,7 @@ def make(path: Path) -> Path:
             if count:
                 counters.add(np.repeat(np.eye(3)[[answer]], count, axis=0), [true] * count)
     metrics = {"epoch": 3, **counters.result().to_dict()}
-    save_bundle(path / "bundle", {}, CLASSES, pre, {"w": np.zeros(3, np.float32)}, metrics)
+    save_bundle(path / "bundle", spec("resnet18 classes=3"), CLASSES, pre, {"w": np.zeros(3, np.float32)}, metrics)
     rows: list[dict[str, Any]] = [{"event": "started", "step": 0}]
     for epoch, (top1, nll) in enumerate(zip(TOP1, NLL, strict=True), 1):
         steps = range(10 * epoch - 9, 10 * epoch + 1)
@@ -195,10 +195,7 @@ BREAKAGES: dict[str, Callable[[Path], object]] = {
         r / "bundle/bundle.json", metrics={"per_class": [{"class": "a", "n": 1, "correct": 5}], "confusion": [[1, 2]]}
     ),
     "metrics a list": lambda r: edit(r / "bundle/bundle.json", metrics=[]),
-    "odd spec": lambda r: edit(r / "run.json", spec={"block": 7}),
     "odd recipe": lambda r: edit(r / "run.json", recipe={"lr": [], "name": None}),
-    "odd data": lambda r: edit(r / "run.json", data={"train": 3, "val": {}, "classes": 7}),
-    "odd preprocessing": lambda r: edit(r / "run.json", preprocessing={"crop_px": -5}),
     "binary skipped": lambda r: (r / "skipped.csv").write_bytes(bytes(range(256)) * 9),
     "no checkpoint": lambda r: [p.unlink() for p in (r / "checkpoints").glob("*/*")],
 }  # fmt: skip
@@ -218,9 +215,25 @@ def test_it_is_written_whatever_else_is_broken(what, tmp_path):
 def test_without_run_json_there_is_no_report(tmp_path):
     with pytest.raises(BundleError, match="no run at"):
         read_report(tmp_path)
-    edit(make(tmp_path / "run") / "run.json", spec=None, versions=[1])
-    with pytest.raises(BundleError, match="garbles spec, versions; use another copy"):
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"spec": None}, "garbles spec; use another copy"),
+        ({"versions": [1]}, "garbles versions"),
+        ({"spec": {"block": 7}}, "cannot be used: unknown block"),
+        ({"data": {"train": 3, "val": {}, "classes": 7}}, "garbles train"),
+        ({"data": {"val": {}}}, "lacks n"),
+        ({"preprocessing": {"crop_px": -5}}, "run.json (lacks mean|cannot be used)"),
+    ],
+)
+def test_a_garbled_run_json_is_one_line(fields, words, tmp_path):
+    """What a run is stands there: a report that guessed it would be of another run."""
+    edit(make(tmp_path / "run") / "run.json", **fields)
+    with pytest.raises(BundleError, match=words) as caught:
         read_report(tmp_path / "run")
+    assert "\n" not in str(caught.value)
 
 
 def test_many_steps_and_classes_make_no_large_page(tmp_path):

@@ -120,7 +120,7 @@ def test_class_weights_come_from_the_training_images(tmp_path: Path) -> None:
         run = fit(network(), uneven, RECIPE, tmp_path / words, hands=Hands("cpu", 1), class_weights=words)  # type: ignore[arg-type]
         out[words] = [event for event in run if isinstance(event, Evaluated)][-1].train_loss
     assert out["none"] != out["balanced"]
-    assert open_bundle(tmp_path / "balanced").provenance["recipe"]["class_weights"] == "balanced"
+    assert open_bundle(tmp_path / "balanced").provenance.recipe["class_weights"] == "balanced"
 
 
 @pytest.mark.parametrize("name", POLICIES)

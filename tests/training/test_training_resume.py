@@ -264,5 +264,5 @@ def test_a_finished_run_resumes_to_its_result(undisturbed: tuple[Path, list[tupl
 
 def test_run_json_says_what_was_done(undisturbed: tuple[Path, list[tuple[int, float]]]) -> None:
     found = read_run(undisturbed[0])
-    assert (found.seed, found.data["n"], found.data["classes"]) == (3, 90, list("0123456789"))
+    assert (found.seed, found.data.n, found.data.classes) == (3, 90, tuple("0123456789"))
     assert found.recipe["epochs"] == 2 and "epochs=2" in RECIPE

@@ -2,8 +2,8 @@
 
 from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, save_bundle
 from plusx.bundles.choosing import open_weights
+from plusx.bundles.records import DataRecord, PartRecord, Provenance, RunRecord
 from plusx.bundles.run import (
-    Run,
     append_line,
     check_out,
     checkpoint_names,
@@ -21,7 +21,10 @@ from plusx.bundles.tensors import bytes_to_tensors, tensors_to_bytes
 
 __all__ = [
     "Bundle",
-    "Run",
+    "DataRecord",
+    "PartRecord",
+    "Provenance",
+    "RunRecord",
     "append_line",
     "bytes_to_tensors",
     "check_out",

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.bundles.durable import Json, check_files, read_manifest, standing, write_dir
+from plusx.bundles.records import Provenance
 from plusx.bundles.tensors import Tensors, bytes_to_tensors, tensors_to_bytes
-from plusx.errors import BundleError
+from plusx.errors import BundleError, PlusxError
 from plusx.images import Preprocessing
+from plusx.specs import ResNetSpec
 
 SCHEMA = "plusx.bundle/1"
 MANIFEST = "bundle.json"
@@ -24,15 +26,15 @@ WEIGHTS = "weights.safetensors"
 class Bundle:
     """An opened bundle: its files were there, whole and as written when it was opened.
 
-    `spec` holds the concrete fields of a ResNetSpec, `metrics` what evaluation said, `provenance` where it came from.
+    `metrics` is what evaluation said, `provenance` where the weights come from.
     """
 
     path: Path
-    spec: Json
+    spec: ResNetSpec
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     metrics: Json
-    provenance: Json
+    provenance: Provenance
     files: Json
 
     def weights(self) -> Tensors:
@@ -44,12 +46,12 @@ class Bundle:
 
 def save_bundle(
     path: str | Path,
-    spec: Mapping[str, Any],
+    spec: ResNetSpec,
     classes: Sequence[str],
     preprocessing: Preprocessing,
     weights: Mapping[str, NDArray[np.generic]],
     metrics: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any] | None = None,
+    provenance: Provenance | None = None,
 ) -> Path:
     """Write a bundle and return its path. One that stands there is replaced, and keeps standing until the new does.
 
@@ -60,11 +62,11 @@ def save_bundle(
         raise BundleError(f"{path} exists and is no bundle; choose another place")
     manifest = {
         "schema": SCHEMA,
-        "spec": dict(spec),
+        "spec": spec.to_dict(),
         "classes": list(classes),
         "preprocessing": preprocessing.to_dict(),
         "metrics": dict(metrics or {}),
-        "provenance": dict(provenance or {}),
+        "provenance": (provenance or Provenance()).to_dict(),
     }
     write_dir(path, MANIFEST, manifest, {WEIGHTS: tensors_to_bytes(weights)})
     return path
@@ -90,20 +92,24 @@ def open_bundle(path: str | Path) -> Bundle:
             raise KeyError(WEIGHTS)
         return Bundle(
             path=path,
-            spec=dict(found["spec"]),
+            spec=ResNetSpec.from_dict(found["spec"]),
             classes=tuple(str(word) for word in found["classes"]),
             preprocessing=Preprocessing.from_dict(found["preprocessing"]),
             metrics=dict(found["metrics"]),
-            provenance=dict(found["provenance"]),
+            provenance=Provenance.from_dict(found["provenance"]),
             files=found["files"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, PlusxError) as error:
         raise BundleError(f"{path / MANIFEST} {wrong_fields(error)}. Use another copy.") from error
 
 
 def wrong_fields(error: Exception) -> str:
     """What is wrong with the fields of a manifest whose reading ended with `error`, in own words."""
-    return f"lacks {error}" if isinstance(error, KeyError) else "holds fields of another kind than plusx writes"
+    if isinstance(error, KeyError):
+        return f"lacks {error}"
+    if isinstance(error, PlusxError):
+        return f"cannot be used: {error}"
+    return "holds fields of another kind than plusx writes"
 
 
 def is_bundle(path: str | Path) -> bool:

@@ -10,7 +10,6 @@ from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, wrong_fields
 from plusx.bundles.run import newest_checkpoint, read_checkpoint_dir, read_run
 from plusx.bundles.tensors import Tensors, bytes_to_tensors
 from plusx.errors import BundleError, SpecError, unknown
-from plusx.images import Preprocessing
 
 Which = Literal["best", "last", "ema"]
 WHICH: tuple[Which, ...] = ("best", "last", "ema")
@@ -44,19 +43,18 @@ def open_weights(
     files, name = read_checkpoint_dir(path), _FILES[which]
     if name not in files:
         raise BundleError(f"the run {source} averages no weights (its recipe has ema=0); choose --weights last or best")
+    if run.preprocessing is None:
+        raise BundleError(f"{run.path / 'run.json'} does not say how its images were prepared. Use another copy.")
     try:
         bundle = Bundle(
             path=run.bundle,
             spec=run.spec,
-            classes=tuple(run.data["classes"]),
-            preprocessing=Preprocessing.from_dict(run.fields["preprocessing"]),
+            classes=run.data.classes,
+            preprocessing=run.preprocessing,
             metrics={},
-            provenance={
-                **{key: run.fields.get(key) for key in ("network", "recipe", "seed", "threads", "device", "versions")},
-                "data": run.data, "step": int(path.name.removeprefix("step-")),
-            },
+            provenance=run.provenance(int(path.name.removeprefix("step-"))),
             files={},
-        )  # fmt: skip
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{run.path / 'run.json'} {wrong_fields(error)}. Use another copy.") from error
     return bundle, bytes_to_tensors(files[name], str(path / name))

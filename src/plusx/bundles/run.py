@@ -7,8 +7,7 @@ import errno
 import io
 import json
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,36 +25,14 @@ from plusx.bundles.durable import (
     write_dir,
     write_file,
 )
-from plusx.errors import BundleError, RunError
+from plusx.bundles.records import RunRecord
+from plusx.errors import BundleError, PlusxError, RunError
 
 RUN_SCHEMA = "plusx.run/1"
 CHECKPOINT_SCHEMA = "plusx.checkpoint/1"
 RUN_FILE = "run.json"
 CHECKPOINT_MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
-_KINDS = {"command": list, "spec": dict, "recipe": dict, "data": dict, "seed": int, "versions": dict}
-
-
-@dataclass(frozen=True)
-class Run:
-    """What run.json says, and where the parts of the run lie. `fields` is the whole document, added keys included."""
-
-    path: Path
-    command: Sequence[str]
-    spec: Json
-    recipe: Json
-    data: Json
-    seed: int
-    versions: Json
-    fields: Json
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / CHECKPOINTS
-
-    @property
-    def bundle(self) -> Path:
-        return self.path / "bundle"
 
 
 def start_run(path: str | Path, fields: Mapping[str, Any]) -> Path:
@@ -87,19 +64,20 @@ def check_out(path: str | Path) -> None:
         raise BundleError(f"{path} exists and is not empty; choose another --out")
 
 
-def read_run(path: str | Path) -> Run:
+def read_run(path: str | Path) -> RunRecord:
     """The run at `path`. Raises BundleError: no run there, damaged, or newer than this plusx."""
     path = Path(path)
     if not (path / RUN_FILE).is_file():
         raise BundleError(f"no run at {path}; a run is a directory with {RUN_FILE}")
     found = read_json(path / RUN_FILE, RUN_SCHEMA)
-    missing = [key for key in _KINDS if key not in found]
-    if missing:
-        raise BundleError(f"{path / RUN_FILE} lacks {', '.join(missing)}; use another copy")
-    odd = [key for key, kind in _KINDS.items() if not isinstance(found[key], kind)]
-    if odd:
-        raise BundleError(f"{path / RUN_FILE} garbles {', '.join(odd)}; use another copy")
-    return Run(path=path, fields=found, **{key: found[key] for key in _KINDS})
+    try:
+        return RunRecord.from_dict(path, found)
+    except KeyError as error:
+        raise BundleError(f"{path / RUN_FILE} lacks {error.args[0]}; use another copy") from error
+    except PlusxError as error:
+        raise BundleError(f"{path / RUN_FILE} cannot be used: {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{path / RUN_FILE} garbles {error}; use another copy") from error
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:

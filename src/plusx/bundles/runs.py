@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from plusx.bundles.bundle import MANIFEST, SCHEMA
 from plusx.bundles.durable import Json, check_sizes, is_leftover, read_json, read_manifest, standing
+from plusx.bundles.records import RunRecord
 from plusx.bundles.run import (
     CHECKPOINT_MANIFEST,
     CHECKPOINT_SCHEMA,
     CHECKPOINTS,
     RUN_FILE,
-    Run,
     checkpoint_names,
     last_lines,
     read_run,
@@ -133,24 +133,23 @@ def look(path: Path) -> RunRow:
         return replace(row, note=f"{path / RUN_FILE} or its newest checkpoint lacks or garbles {_reason(error)}")
 
 
-def _told(run: Run) -> dict[str, Any]:
+def _told(run: RunRecord) -> dict[str, Any]:
     """What run.json alone says. Raises what a garbled one leads to."""
     epochs = run.recipe["epochs"]
-    if not isinstance(epochs, int) or not isinstance(run.data["n"], int):
+    if not isinstance(epochs, int) or run.data.n is None:
         raise TypeError("epochs or data")
-    began = run.fields.get("began")
     return {
-        "network": str(run.fields.get("network") or "unknown"),
+        "network": run.network,
         "recipe": dict(run.recipe),
-        "data_kind": str(run.data["kind"]),
-        "data_path": run.data.get("path"),
-        "n_train": run.data["n"],
+        "data_kind": run.data.kind,
+        "data_path": run.data.path,
+        "n_train": run.data.n,
         "epochs": epochs,
-        **({"began": datetime.fromisoformat(began)} if isinstance(began, str) else {}),
+        **({} if run.began is None else {"began": run.began}),
     }
 
 
-def _progress(run: Run, row: RunRow) -> dict[str, Any]:
+def _progress(run: RunRecord, row: RunRow) -> dict[str, Any]:
     """How far it has come: from the newest checkpoint whose files are all there in their sizes. Raises BundleError."""
     found, notes = _newest(run.checkpoints)
     if found is None:
@@ -168,7 +167,7 @@ def _progress(run: Run, row: RunRow) -> dict[str, Any]:
         "epochs_done": done,
         "step": int(progress["step"]),
         "seconds": float(progress["seconds"]),
-        "best": best and Best(float(best["top1"]), int(run.data["val"]["n"]), int(best["epoch"])),
+        "best": best and Best(float(best["top1"]), run.data.val.n if run.data.val else 0, int(best["epoch"])),
     }
     bundle = standing(run.bundle)
     try:
@@ -197,7 +196,7 @@ def _newest(parent: Path) -> tuple[Json | None, list[str]]:
     return None, notes
 
 
-def _unfinished(run: Run, notes: Sequence[str]) -> dict[str, Any]:
+def _unfinished(run: RunRecord, notes: Sequence[str]) -> dict[str, Any]:
     """State and note of a run with epochs to go: at work, interrupted or failed, as far as its files tell."""
     rows = last_lines(run.path / "metrics.jsonl")
     last = rows[-1] if rows else {}

@@ -51,9 +51,8 @@ def run(args: argparse.Namespace) -> int:
     from plusx.nn import build
     from plusx.nn.cam import grad_cam
     from plusx.nn.cam_image import cam_png
-    from plusx.specs import ResNetSpec
 
-    net = build(ResNetSpec.from_dict(bundle.spec), bundle.weights())
+    net = build(bundle.spec, bundle.weights())
     cam = grad_cam(net, torch.from_numpy(normalise(image[None], pre)), args.at, chosen)
     write_file(out, cam_png(image, cam))
     y, x = cam.centre(cam.peak())

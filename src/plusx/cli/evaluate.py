@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         say(text)
     if own:
         say(_("evaluated on the {n:,} images of {data} that the training held out", n=len(data), data=args.data))
-    step = bundle.provenance.get("step")
+    step = bundle.provenance.step
     if args.weights != "best":
         say(_("{weights} weights, after step {step}", weights=args.weights, step=step))
     found = evaluate(

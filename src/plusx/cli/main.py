@@ -13,13 +13,14 @@ import sys
 from importlib import import_module
 from types import TracebackType
 
-from plusx import __version__, settings
+from plusx import settings
 from plusx.cli.languages import add_language, language
 from plusx.cli.parser import Parser
 from plusx.cli.printing import localized, speaking, warn
 from plusx.errors import PlusxError, RunError, SpecError, missing, unknown
 from plusx.i18n import LANGUAGES, Message, _
 from plusx.text.alignment import paragraph
+from plusx.version import __version__
 
 COMMANDS: dict[str, Message] = {
     "show": _("a network as a table: layers, sizes, receptive fields, parameters, multiply-adds"),

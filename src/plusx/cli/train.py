@@ -165,7 +165,7 @@ def _not_beside_resume(args: argparse.Namespace, names: list[str]) -> Message:
     from plusx.bundles import read_run
     from plusx.training.work import train_on
 
-    command = train_on(args.resume, args.data or read_run(args.resume).data.get("path"), recipe)
+    command = train_on(args.resume, args.data or read_run(args.resume).data.path, recipe)
     return _(
         "--resume {run} takes {options} from the run itself. Leave them out, or train on from its weights: {command}",
         run=args.resume, options=options, command=command,

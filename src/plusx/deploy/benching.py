@@ -32,7 +32,6 @@ from plusx.runtime.measuring import (
 )  # fmt: skip
 from plusx.runtime.plan import Plan, choose, installed
 from plusx.runtime.quiet import missing
-from plusx.specs import ResNetSpec
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def _wait(engine: Engine, images: np.ndarray, seconds: float) -> Callable[[], li
 
 
 def _macs(bundle: Bundle) -> int | None:
-    return analyse(lower(ResNetSpec.from_dict(bundle.spec)), bundle.preprocessing.crop_px or 224).totals.macs
+    return analyse(lower(bundle.spec), bundle.preprocessing.crop_px or 224).totals.macs
 
 
 def _start(bundle: Bundle, plan: Plan, times: int = 3) -> tuple[float, float]:
@@ -153,7 +152,7 @@ def _start(bundle: Bundle, plan: Plan, times: int = 3) -> tuple[float, float]:
 def network_line(source: str | Path) -> str:
     """What is measured: the network in plusx's words and the size of its input."""
     bundle = open_bundle(source)
-    return f"{ResNetSpec.from_dict(bundle.spec)} at {bundle.preprocessing.crop_px or 224} px"
+    return f"{bundle.spec} at {bundle.preprocessing.crop_px or 224} px"
 
 
 def machine_line() -> str:

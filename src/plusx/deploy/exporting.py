@@ -23,7 +23,6 @@ from plusx.deploy.targets import TARGETS, Source, Target
 from plusx.errors import BundleError, GateError, SpecError, unknown
 from plusx.runtime.lowering import output_name
 from plusx.runtime.plan import PRECISIONS
-from plusx.specs import ResNetSpec
 
 Say = Callable[[str], None]
 Size = tuple[int, int] | None
@@ -161,7 +160,7 @@ def _check_place(order: Order, out: str | Path | None) -> None:
 
 def _about(bundle: Bundle, order: Order, proof: Proof) -> dict[str, Any]:
     """engine.json, and what goes into the network's own metadata."""
-    spec = ResNetSpec.from_dict(bundle.spec)
+    spec = bundle.spec
     return {
         "engine": order.to, "precision": order.precision, "spec": str(spec),
         "input": {"name": "images", "type": "uint8", "layout": "NHWC", "channels": list(bundle.preprocessing.mode)},
@@ -170,7 +169,7 @@ def _about(bundle: Bundle, order: Order, proof: Proof) -> dict[str, Any]:
                                  "interpolation": bundle.preprocessing.interpolation, "mode": bundle.preprocessing.mode},
         "preprocessing_inside": {"scale": bundle.preprocessing.scale, "mean": list(bundle.preprocessing.mean), "std": list(bundle.preprocessing.std)},
         "proof": proof.to_dict(), "weights_sha256": bundle.files["weights.safetensors"]["sha256"],
-        "provenance": bundle.provenance, "made_by": {"plusx": plusx.__version__, "python": platform.python_version()},
+        "provenance": bundle.provenance.to_dict(), "made_by": {"plusx": plusx.__version__, "python": platform.python_version()},
     }  # fmt: skip
 
 

@@ -52,8 +52,7 @@ def calibration_images(bundle: Bundle, where: str | None, most: int, progress: P
     given, where = where, where or known_data(bundle)
     if given is not None and where not in BUILT_IN and not _has_class_folders(where, bundle):
         return loose_images(bundle, where, most)
-    made = bundle.provenance.get("data", {})
-    split, seed = made.get("val_split") or 0.2, bundle.provenance.get("seed") or 0
+    split, seed = bundle.provenance.data.val_split or 0.2, bundle.provenance.seed or 0
     columns = columns_of(bundle) if given is None else ListColumns()
     return _read(open_data(where, val_split=split, seed=seed, progress=progress, **columns).train, bundle, most, seed=1)
 
@@ -63,17 +62,17 @@ def known_data(bundle: Bundle) -> str:
     run = bundle.path.parent
     if (run / "run.json").is_file():
         data = read_run(run).data
-        where = data.get("path") or data.get("kind")
+        where = data.path or data.kind
         if where in BUILT_IN or (isinstance(where, str) and (Path(where).exists() or has_magic(where))):
             return where
-    kind = bundle.provenance.get("data", {}).get("kind")
-    if kind in BUILT_IN:
+    kind = bundle.provenance.data.kind
+    if kind is not None and kind in BUILT_IN:
         return kind
     raise DataError(f"{_lost_images(run, bundle)} Say where images are with --data, like --data photos/.")
 
 
 def _lost_images(run: Path, bundle: Bundle) -> str:
-    where = read_run(run).data.get("path") if (run / "run.json").is_file() else None
+    where = read_run(run).data.path if (run / "run.json").is_file() else None
     if where is None:
         return f"{bundle.path} does not say where the images of its training are."
     return f"The images that {run} was trained on are no longer at {where}."

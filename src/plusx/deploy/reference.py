@@ -13,12 +13,11 @@ from plusx.images import Preprocessing, normalise
 from plusx.nn import ResNet, build
 from plusx.nn.folding import fold_norm
 from plusx.runtime.plan import Plan
-from plusx.specs import ResNetSpec
 
 
 def network_of(bundle: Bundle) -> ResNet:
     """The bundle's network in eval mode. Raises BundleError, WeightsError."""
-    return build(ResNetSpec.from_dict(bundle.spec), bundle.weights()).eval()
+    return build(bundle.spec, bundle.weights()).eval()
 
 
 class Reference:

@@ -21,7 +21,6 @@ from plusx.deploy.reference import Served, folded, network_of
 from plusx.deploy.to_torch import dynamic_axes, example
 from plusx.runtime.lowering import output_name
 from plusx.runtime.quiet import missing, onnxruntime
-from plusx.specs import ResNetSpec
 
 if TYPE_CHECKING:
     from plusx.deploy.proof import Network
@@ -45,7 +44,7 @@ def exported(source: Source) -> Any:
     """The onnx.ModelProto: uint8 "images" to what the network gives (`output_name`), the batch open."""
     _onnx()
     served = Served(folded(network_of(source.bundle)), source.bundle.preprocessing).eval()
-    output = output_name(ResNetSpec.from_dict(source.bundle.spec))
+    output = output_name(source.bundle.spec)
     names: dict[str, Any] = {"input_names": ["images"], "output_names": [output]}
     try:
         with _quiet():

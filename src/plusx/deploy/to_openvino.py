@@ -16,7 +16,6 @@ from plusx.graph import lower
 from plusx.runtime.lowering import network
 from plusx.runtime.preparing import fold_preprocessing
 from plusx.runtime.quiet import openvino
-from plusx.specs import ResNetSpec
 
 if TYPE_CHECKING:
     from plusx.deploy.proof import Network
@@ -42,7 +41,7 @@ def rescue(source: Source, folder: Path, calibration: Images, real: Images, acce
 
 def float_model(source: Source) -> Any:
     """The network in float32, (?, c, h, w), norms folded."""
-    return network(lower(ResNetSpec.from_dict(source.bundle.spec)), source.bundle.weights(), source.size)
+    return network(lower(source.bundle.spec), source.bundle.weights(), source.size)
 
 
 def read(folder: Path, precision: str) -> Network:

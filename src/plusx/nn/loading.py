@@ -46,7 +46,7 @@ def _from_bundle(path: Path, wanted: ResNetSpec | None) -> ResNet:
     if not is_bundle(path) and not (path / "run.json").is_file():
         raise BundleError(f"{path} is neither a bundle nor a run; give one, or a .safetensors or .pth file")
     bundle = open_bundle(path)
-    own = ResNetSpec.from_dict(bundle.spec)
+    own = bundle.spec
     if wanted is not None and wanted.replace(in_channels=own.in_channels) != own:
         raise WeightsError(f"{path} is {own}, not {wanted}; leave out spec, and bend what was loaded")
     net = build(own, bundle.weights())

@@ -13,13 +13,13 @@ from typing import Any, TypeGuard
 from plusx.analysis import analyse
 from plusx.bundles.bundle import MANIFEST, SCHEMA
 from plusx.bundles.durable import Json, read_json, standing, write_file
-from plusx.bundles.run import Run, read_lines, read_run
+from plusx.bundles.records import RunRecord
+from plusx.bundles.run import read_lines, read_run
 from plusx.bundles.runs import RunRow, look
 from plusx.errors import BundleError, PlusxError
 from plusx.i18n import Message, _, _n, bytes_text, duration, translator
 from plusx.metrics import confused, wilson
 from plusx.reports.training_page import ClassLine, Epoch, Facts, RunReport, report_page
-from plusx.specs import ResNetSpec
 
 REPORT = "report.html"
 RECIPE_FACTS = {"name": _("recipe"), "batch": _("batch"), "lr": _("peak learning rate")}
@@ -75,7 +75,7 @@ def _most_classes(n: int) -> Message:
     return _("The {most} of {n} classes with the lowest shares.", most=MOST_CLASSES, n=n)
 
 
-def _metrics(run: Run) -> Json:
+def _metrics(run: RunRecord) -> Json:
     """The metrics in the bundle of the run; empty where the bundle is missing or damaged."""
     try:
         metrics = read_json(standing(run.bundle) / MANIFEST, SCHEMA).get("metrics")
@@ -91,12 +91,13 @@ def _lines(row: RunRow, metrics: Json) -> Iterator[Message]:
     if row.n_train is not None:
         yield _("{data}, {n:,} training images", data=data, n=row.n_train)
     epochs = {"done": row.epochs_done, "epochs": row.epochs}
+    note = row.note if isinstance(row.note, Message) else Message(row.note)
     yield {
         "done": _("done: {done} of {epochs} epochs", **epochs),
         "running": _("running: {done} of {epochs} epochs so far", **epochs),
         "interrupted": _("interrupted after step {step}: {done} of {epochs} epochs", step=row.step, **epochs),
-        "failed": _("failed: {note}", note=row.note if isinstance(row.note, Message) else Message(row.note)),
-        "damaged": _("damaged: {note}", note=row.note if isinstance(row.note, Message) else Message(row.note)),
+        "failed": _("failed: {note}", note=note),
+        "damaged": _("damaged: {note}", note=note),
     }[row.state]
     if _whole(metrics.get("epoch")):
         yield _(
@@ -193,41 +194,39 @@ def _skipped_note(shown: int, n: int) -> Message:
     return _("{n:,} images were skipped. These are the first {shown}; skipped.csv has all.", n=n, shown=shown)
 
 
-def _facts(run: Run, row: RunRow, metrics: Json) -> Iterator[tuple[Message, Facts]]:
+def _facts(run: RunRecord, row: RunRow, metrics: Json) -> Iterator[tuple[Message, Facts]]:
     yield _("Network"), _network_facts(run)
     yield _("Data"), [*_data_facts(run, row)]
     yield _("Training"), [*_training_facts(run, row)]
 
 
-def _data_facts(run: Run, row: RunRow) -> Iterator[tuple[str, str]]:
+def _data_facts(run: RunRecord, row: RunRow) -> Iterator[tuple[str, str]]:
     data = run.data
     yield _("from"), str(row.data_path) if row.data_path else KINDS["memory"]
     yield _("kind"), KINDS.get(str(row.data_kind), str(row.data_kind))
-    parts = [(part, data.get(part)) for part in ("train", "val")]
+    parts = [(part, found) for part, found in (("train", data.train), ("val", data.val)) if found is not None]
     counts = {"train": _("train images"), "val": _("val images")}
     hashes = {"train": _("train hash"), "val": _("val hash")}
-    yield from ((counts[part], f"{p['n']:,}") for part, p in parts if isinstance(p, dict) and _whole(p.get("n")))
-    yield from ((hashes[part], str(p.get("fingerprint"))[:16]) for part, p in parts if isinstance(p, dict))
-    yield _("classes"), str(len(data["classes"])) if isinstance(data.get("classes"), list) else ""
+    yield from ((counts[part], f"{found.n:,}") for part, found in parts)
+    yield from ((hashes[part], str(found.fingerprint)[:16]) for part, found in parts)
+    yield _("classes"), str(len(data.classes) or "")
 
 
-def _training_facts(run: Run, row: RunRow) -> Iterator[tuple[str, str]]:
+def _training_facts(run: RunRecord, row: RunRow) -> Iterator[tuple[str, str]]:
     yield from ((name, _text(run.recipe[key])) for key, name in RECIPE_FACTS.items() if key in run.recipe)
     yield _("steps"), f"{row.step:,}" if row.step is not None else ""
-    yield from ((name, _text(run.fields[key])) for key, name in RUN_FACTS.items() if key in run.fields)
+    yield from ((name, _text(value)) for key, name in RUN_FACTS.items() if (value := getattr(run, key)) is not None)
     yield _("began"), row.began.strftime("%Y-%m-%d %H:%M UTC") if row.began is not None else ""
     yield _("time"), duration(row.seconds)
     yield _("size on disk"), bytes_text(row.size_bytes)
     yield from ((str(name), str(version)) for name, version in run.versions.items())
 
 
-def _network_facts(run: Run) -> Facts:
+def _network_facts(run: RunRecord) -> Facts:
     """Depth and costs at the size of the evaluation; empty where this plusx cannot lower the spec."""
-    pre = run.fields.get("preprocessing")
-    size = pre.get("crop_px") if isinstance(pre, dict) else None
     try:
-        found = analyse(ResNetSpec.from_dict(run.spec), size if _whole(size) else None)
-    except (PlusxError, TypeError, KeyError):
+        found = analyse(run.spec, run.preprocessing.crop_px if run.preprocessing else None)
+    except PlusxError:
         return []
     h, w = found.size_px
     return [

@@ -58,7 +58,7 @@ def embedder(
         raise SpecError("precision=int8, its network cannot be cut any more; allowed here: fp32, bf16")
     if not installed("openvino"):
         raise MissingExtra("openvino is not installed; pip install 'plusx[cpu]'")
-    graph = cut_graph(ResNetSpec.from_dict(bundle.spec), at)
+    graph = cut_graph(bundle.spec, at)
     plan = plan_for(bundle, precision, threads)
     pipeline = Pipeline(open_engine(bundle, plan, graph), bundle.preprocessing, exact_decode=exact_decode)
     return Embedder(pipeline, graph.c_out)

@@ -11,7 +11,6 @@ from plusx.bundles import Bundle
 from plusx.errors import SpecError
 from plusx.graph import Graph, lower
 from plusx.runtime.plan import Plan
-from plusx.specs import ResNetSpec
 
 
 class Engine(Protocol):
@@ -29,7 +28,7 @@ def open_engine(bundle: Bundle, plan: Plan, graph: Graph | None = None) -> Engin
 
     Raises MissingExtra, BundleError, SpecError.
     """
-    graph = graph or lower(ResNetSpec.from_dict(bundle.spec))
+    graph = graph or lower(bundle.spec)
     if plan.engine == "openvino":
         from plusx.runtime.with_openvino import OpenVINO
 

@@ -12,7 +12,6 @@ from plusx.bundles import Bundle
 from plusx.errors import BundleError, MissingExtra, SpecError, unknown
 from plusx.graph import lower
 from plusx.runtime import processor
-from plusx.specs import ResNetSpec
 
 ENGINES = ("openvino", "onnxruntime", "torch")
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -116,7 +115,7 @@ def usual_batch(bundle: Bundle, precision: str = "fp32") -> int:
     pre = bundle.preprocessing
     if pre.crop_px is None:
         return 1
-    macs = analyse(lower(ResNetSpec.from_dict(bundle.spec)), pre.crop_px).totals.macs
+    macs = analyse(lower(bundle.spec), pre.crop_px).totals.macs
     return max(2 if precision == "int8" else 1, min(64, _WORTH_A_CALL // max(1, macs or 1)))
 
 

@@ -26,7 +26,7 @@ def converted(svg: str, form: str) -> bytes:
     if longest > MOST_PX:
         raise PlusxError(
             _(
-                "a PNG of {longest:.0f} pixels would be too tall: {most} is the most. Write .svg or .pdf instead.",
+                "A PNG of {longest:.0f} pixels would be too tall: {most} is the most. Write .svg or .pdf instead.",
                 longest=longest, most=MOST_PX,
             )
         )  # fmt: skip

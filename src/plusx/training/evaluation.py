@@ -15,7 +15,6 @@ from plusx.data import Data
 from plusx.images import Preprocessing, normalise, resize_crop
 from plusx.metrics import Counters, Evaluation
 from plusx.nn import ResNet, build
-from plusx.specs import ResNetSpec
 from plusx.training.ahead import ahead
 from plusx.training.held_out import open_held_out
 from plusx.training.machine import count_threads, pick_device, using_threads
@@ -99,7 +98,7 @@ def load_network(source: str | Path, device: torch.device, weights: str = "best"
     Raises BundleError.
     """
     bundle, tensors = open_weights(source, weights)
-    network = build(ResNetSpec.from_dict(bundle.spec), tensors).to(device).eval()
+    network = build(bundle.spec, tensors).to(device).eval()
     network.preprocessing = bundle.preprocessing
     return network, bundle
 
@@ -124,9 +123,9 @@ def evaluate(
     world = here(device)
     on = pick_device(device, world)
     network, bundle = load_network(source, on, weights)
-    had = bundle.provenance.get("threads")
+    had = bundle.provenance.threads
     data = data if isinstance(data, Data) else open_held_out(data, bundle)[0]
-    with using_threads(count_threads(threads, had if isinstance(had, int) else None)):
+    with using_threads(count_threads(threads, had)):
         found = judge(network, data, bundle.preprocessing, on, workers, seen=seen, world=world)
     if found is None:
         raise RuntimeError("an evaluation that nobody can stop was stopped")

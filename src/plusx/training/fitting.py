@@ -8,11 +8,10 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from plusx.bundles import Run, check_out, read_run
+from plusx.bundles import RunRecord, check_out, read_run
 from plusx.data import BUILT_IN, ListColumns, Splits, open_data
 from plusx.errors import BundleError, SpecError
 from plusx.graph import Graph
-from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec, base_preset
 from plusx.training.events import Event
 from plusx.training.recipe import ClassWeights, Precision, Recipe, parse_recipe
@@ -90,23 +89,33 @@ def resume(
         found = world.from_first(world.together(lambda: read_run(run) if world.first else None))
         if found is None:
             raise RuntimeError("the first process read no run and said nothing")
+        made = found.data
         origin = {
-            key: found.data[key] for key in ("path", "val_split", "path_column", "label_column") if key in found.data
+            "path": made.path,
+            "val_split": made.val_split,
+            "path_column": made.path_column,
+            "label_column": made.label_column,
         }
-        columns = ListColumns(path_column=origin.get("path_column"), label_column=origin.get("label_column"))
-        where = data if data is not None else origin["path"]
+        columns = ListColumns(path_column=made.path_column, label_column=made.label_column)
+        where = data if data is not None else made.path
         if where is None:
             raise BundleError(f"run {run}, was made from data in memory; give them again: resume(run, data)")
-        splits = _opened(world, where, origin["val_split"], found.seed, hands, columns)
+        splits = _opened(
+            world, where, made.val_split if made.val_split is not None else 0.2, found.seed, hands, columns
+        )
         _require_same_data(found, splits)
+        if found.preprocessing is None or found.precision is None:
+            raise BundleError(
+                f"{found.path / 'run.json'} does not say how the run prepared or computed its images. Use another copy."
+            )
         setup = Setup(
-            ResNetSpec.from_dict(found.spec),
-            Recipe.from_dict(found.recipe).replace(precision=found.fields["precision"]),
-            Preprocessing.from_dict(found.fields["preprocessing"]),
+            found.spec,
+            Recipe.from_dict(dict(found.recipe)).replace(precision=found.precision),
+            found.preprocessing,
             None,
             (),
         )
-        return Work(found.path, setup, splits, found.seed, origin, hands, world, found.fields["threads"])
+        return Work(found.path, setup, splits, found.seed, origin, hands, world, found.threads)
 
     work = world.together(prepared)
     return tee(work.go_on(), work.sinks(sinks))
@@ -128,14 +137,13 @@ def _where(data: str | Path) -> str:
     return str(data) if data in BUILT_IN else str(Path(data).expanduser().resolve())
 
 
-def _require_same_data(found: Run, splits: Splits) -> None:
+def _require_same_data(found: RunRecord, splits: Splits) -> None:
     """Raises BundleError that says in what the data differ from those that the run began with."""
-    had, have = tuple(found.data["classes"]), splits.train.classes
-    for part, now in {"train": splits.train, "val": splits.val}.items():
-        then = found.data[part]
-        if now.fingerprint == then["fingerprint"]:
+    had, have = found.data.classes, splits.train.classes
+    for part, now, then in (("train", splits.train, found.data.train), ("val", splits.val, found.data.val)):
+        if then is not None and now.fingerprint == then.fingerprint:
             continue
-        differ = [f"{then['n']} images then, {len(now)} now"] if then["n"] != len(now) else []
+        differ = [f"{then.n} images then, {len(now)} now"] if then is not None and then.n != len(now) else []
         if had != have:
             gone, new = sorted(set(had) - set(have)), sorted(set(have) - set(had))
             differ += [f"class {word} {', '.join(some[:3])}" for word, some in (("lost", gone), ("added", new)) if some]

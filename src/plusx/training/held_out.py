@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from plusx.bundles import Bundle, read_run
+from plusx.bundles import Bundle, DataRecord, read_run
 from plusx.data import BUILT_IN, Data, ListColumns, open_eval
 from plusx.errors import DataError
 
@@ -32,16 +32,16 @@ def open_held_out(
     if own and path_column is None and label_column is None:
         columns = columns_of(bundle)
     open_one = partial(open_eval, where, bundle.classes, skip_bad=skip_bad, progress=progress, **columns)
-    made = bundle.provenance.get("data", {})
-    share, seed = made.get("val_split"), bundle.provenance.get("seed")
-    if isinstance(share, float) and isinstance(seed, int):
+    made = bundle.provenance.data
+    share, seed = made.val_split, bundle.provenance.seed
+    if share is not None and seed is not None:
         try:
             data = open_one(val_split=share, seed=seed)
         except DataError:
             if own:
                 raise
         else:
-            if own or data.fingerprint == made.get("val", {}).get("fingerprint"):
+            if own or (made.val is not None and data.fingerprint == made.val.fingerprint):
                 return data, True
     return open_one(), False
 
@@ -49,12 +49,12 @@ def open_held_out(
 def columns_of(bundle: Bundle) -> ListColumns:
     """The columns of a CSV list that the run of a bundle was told, as `open_data` takes them."""
     run = bundle.path.parent
-    data = read_run(run).data if (run / "run.json").is_file() else {}
-    return ListColumns(path_column=data.get("path_column"), label_column=data.get("label_column"))
+    data = read_run(run).data if (run / "run.json").is_file() else DataRecord()
+    return ListColumns(path_column=data.path_column, label_column=data.label_column)
 
 
 def _same_place(where: str | Path, bundle: Bundle) -> bool:
     run = bundle.path.parent
     if where in BUILT_IN or not (run / "run.json").is_file():
         return False
-    return read_run(run).data.get("path") == str(Path(where).expanduser().resolve())
+    return read_run(run).data.path == str(Path(where).expanduser().resolve())

@@ -66,11 +66,11 @@ def prepare(
     if network is None:
         if first is None:
             raise SpecError("no network is named; write one, e.g. plusx train resnet18 --data photos/")
-        network = ResNetSpec.from_dict({**first.spec, "classes": len(splits.train.classes)})
+        network = first.spec.replace(classes=len(splits.train.classes))
     spec = complete(network, splits.train)
     array = None
     if first is not None:
-        array = _first_weights(first.weights(), ResNetSpec.from_dict(first.spec), spec)
+        array = _first_weights(first.weights(), first.spec, spec)
         if first.classes != splits.train.classes:
             array = {name: a for name, a in array.items() if not name.startswith("fc.")}
             notes.append(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import plusx
 from plusx.analysis import analyse
-from plusx.bundles import save_bundle, start_run
+from plusx.bundles import DataRecord, PartRecord, Provenance, save_bundle, start_run
 from plusx.data import Data, Splits
 from plusx.errors import SpecError
 from plusx.runtime.processor import cores
@@ -204,7 +204,7 @@ class Work:
             "preprocessing": self.setup.preprocessing.to_dict(),
             "data": {
                 "kind": train.kind, "fingerprint": train.fingerprint, "classes": list(train.classes), "n": len(train),
-                "train": _part(train), "val": _part(self.splits.val), **self.origin,
+                "train": _part(train).to_dict(), "val": _part(self.splits.val).to_dict(), **self.origin,
             },
             "seed": self.seed,
             "device": str(t.device),
@@ -219,17 +219,22 @@ class Work:
         t, data = self.trainer, self.splits
         if len(data.train.classes) > MOST_CLASSES_WITH_CONFUSION:
             metrics = {key: value for key, value in metrics.items() if key != "confusion"}
-        provenance = {
-            "network": str(self.setup.spec), "recipe": t.recipe.to_dict(), "seed": self.seed, "step": step,
-            "data": {
-                "kind": data.train.kind, "train": _part(data.train), "val": _part(data.val), "val_split": self.origin.get("val_split"),
-            },
-            "device": str(t.device), "precision": t.precision, "threads": self.threads, "versions": _versions(),
-        }  # fmt: skip
-        save_bundle(
-            self.run / "bundle", self.setup.spec.to_dict(), data.train.classes, self.setup.preprocessing,
-            tensors, metrics, provenance,
+        provenance = Provenance(
+            network=str(self.setup.spec), recipe=t.recipe.to_dict(), seed=self.seed, step=step,
+            data=DataRecord(
+                kind=data.train.kind, train=_part(data.train), val=_part(data.val), val_split=self.origin.get("val_split")
+            ),
+            device=str(t.device), precision=t.precision, threads=self.threads, versions=_versions(),
         )  # fmt: skip
+        save_bundle(
+            self.run / "bundle",
+            self.setup.spec,
+            data.train.classes,
+            self.setup.preprocessing,
+            tensors,
+            metrics,
+            provenance,
+        )
 
     def _bytes(self) -> int:
         """What the checkpoints of a run take at most: the kept ones, the best, one being written; and two bundles."""
@@ -282,8 +287,8 @@ def balanced(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return counts.sum() / (len(counts) * np.maximum(counts, 1).astype(np.float64))
 
 
-def _part(data: Data) -> dict[str, Any]:
-    return {"n": len(data), "fingerprint": data.fingerprint}
+def _part(data: Data) -> PartRecord:
+    return PartRecord(len(data), data.fingerprint)
 
 
 def _versions() -> dict[str, str]:

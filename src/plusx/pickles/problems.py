@@ -1,0 +1,7 @@
+"""The error of this room: a few words that complete "cannot read …: "."""
+
+from __future__ import annotations
+
+
+class BadPickle(Exception):
+    """Why a pickle cannot be read, in words without the file's name: the caller says which file and what to do."""
