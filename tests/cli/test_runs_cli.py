@@ -112,7 +112,10 @@ def test_the_table_of_a_run_made_by_hand(capsys: pytest.CaptureFixture[str], mon
     ]  # fmt: skip
     assert main(["runs", "--lang", "zh"]) == 0
     head, row = capsys.readouterr().out.splitlines()
-    assert re.split(r"  +", head)[0] == "训练" and "在第 40 步后中断，继续：plusx train --resume 'runs/my run'" in row
+    assert (
+        re.split(r"  +", head)[0] == "训练运行"
+        and "在第 40 步后中断，恢复命令：plusx train --resume 'runs/my run'" in row
+    )
     assert "75.00%（共 200）" in row and "1 分 1 秒" in row
 
 
