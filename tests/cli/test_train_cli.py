@@ -104,13 +104,13 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
             ["--data", "digits", "--recipe", "epochs=2", "--epochs", "3"],
             "--epochs 3 and epochs= in --recipe 'epochs=2' set",
         ),
-        (["--data", "digits", "--recipe", "digits lr=1", "--lr", "1"], "Leave one out."),
+        (["--data", "digits", "--recipe", "digits lr=1", "--lr", "1"], "Remove one of them."),
         (
             ["--data", "digits", "--recipe", "precision=fp32", "--precision", "bf16"],
             "--precision bf16 and precision= in",
         ),
         (["--data", "digits", "--epochs", "0"], "epochs takes a whole number from 1"),
-        (["--data", "digits", "--lr", "fast"], "--lr needs a finite number, and 'fast' is none"),
+        (["--data", "digits", "--lr", "fast"], "--lr takes a finite number, not 'fast'"),
         (["--data", "digits", "--batch", "0"], "batch takes a whole number from 1"),
         (["--data", "digits", "--recipe", "digits lr=0.1 lr=0.2"], "lr is written twice (0.1 and 0.2)"),
         (["--data", "digits", "--recipe", "digits lr=fast"], "lr takes a number above 0, not 'fast'"),
@@ -140,7 +140,7 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
         (["--data", "digits", "until=layer1"], "no classifier to train"),
         (["--data", "digits", "depth=1"], "depth"),
         (["--data", "digits", "--weights", "nothing"], "no bundle at nothing"),
-        ([], "--data is missing"),
+        ([], "plusx train needs images"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(

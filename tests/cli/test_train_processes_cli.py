@@ -46,7 +46,7 @@ def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
     out = tmp_path / "killed"
     killed = run(torchrun(2, "--max-restarts=2", DEADLY, 1, 60, out, "train", *WORDS, "--out", out))
     assert killed.returncode == 0, killed.stderr[-2000:]
-    assert "goes on after step" in killed.stderr
+    assert "resumes after step" in killed.stderr
     assert digest(out) == digest(tmp_path / "whole")
     rows = [
         [row for row in read_lines(path / "metrics.jsonl") if row["event"] == "evaluated"]

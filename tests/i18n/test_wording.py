@@ -48,6 +48,8 @@ def template(node: ast.expr, known: Mapping[str, str] = MappingProxyType({})) ->
     """The text of a string or f-string, holes filled with a known variable's text or a stand-in; None for anything else."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_":
+        return template(node.args[0])  # the exact template is looked up, holes and all
     if isinstance(node, ast.IfExp):
         return template(node.body, known)
     if isinstance(node, ast.JoinedStr):
