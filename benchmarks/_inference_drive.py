@@ -45,7 +45,7 @@ def to_csv(predict: Predictor, images: str) -> int:
 def engine(bundle: str, images: str, precision: str, seconds: str = "5") -> dict[str, object]:
     """images/s of the throughput plan, and milliseconds of the latency plan, without decoding."""
     quick, soon = (
-        predictor(bundle, engine="openvino", precision=precision, purpose=p) for p in ("throughput", "latency")
+        predictor(bundle, engine="openvino", precision=precision, objective=p) for p in ("throughput", "latency")
     )
     x = noise(quick.bundle.preprocessing.crop_px or 224, 3, quick.plan.batch)
     times = latencies_ms(soon.pipeline.engine, x, float(seconds))

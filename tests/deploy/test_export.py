@@ -211,13 +211,13 @@ def test_notes_in_a_bundle_survive(bundle: Path) -> None:
     ("words", "says"),
     [
         (["--to", "onxx"], "unknown target 'onxx'; did you mean 'onnx'"),
-        (["--to", "onnx", "--precision", "bf16"], "has no bf16 convolutions on CPUs; allowed there: fp32, int8"),
-        (["--to", "torch-export", "--precision", "int8"], "allowed there: fp32, bf16"),
-        (["--to", "torch-export", "--layout", "triton", "-o", "x"], "takes no torch-export network"),
-        (["--layout", "triton"], "name a new directory with -o DIR"),
-        (["--size", "16"], "name a new directory with -o DIR"),
+        (["--to", "onnx", "--precision", "bf16"], "has no bf16 convolutions on CPUs. Write one of fp32, int8"),
+        (["--to", "torch-export", "--precision", "int8"], "Write one of fp32, bf16"),
+        (["--to", "torch-export", "--layout", "triton", "-o", "x"], "does not take a torch-export network"),
+        (["--layout", "triton"], "Name a new directory with -o DIR"),
+        (["--size", "16"], "Name a new directory with -o DIR"),
         (["--size", "16x20", "-o", "x"], "plusx crops squares"),
-        (["--accept-drop", "1"], "must be a share from 0 to below 1"),
+        (["--accept-drop", "1"], "is not a share. Write a number from 0 to below 1"),
         (["--data", "nowhere"], "no such data (nowhere)"),
         (["-o", "."], "exists and is not empty"),
     ],
@@ -241,7 +241,7 @@ def test_images_must_be_known(photos: Path, tmp_path: Path) -> None:
         export(photos, ExportConfig("openvino", data=str(tmp_path / "empty")))
 
 
-def test_served_equals_normalised(photos: Path) -> None:
+def test_preprocessing_in_torch_equals_normalise(photos: Path) -> None:
     """Preprocessing inside the graph against plusx.images', for every value that a pixel can have."""
     opened = open_bundle(photos)
     images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
@@ -253,7 +253,7 @@ def test_served_equals_normalised(photos: Path) -> None:
     assert bundle_network(opened).training is False
 
 
-def test_order_checks_itself() -> None:
+def test_the_config_checks_itself() -> None:
     with pytest.raises(SpecError, match="unknown precision 'int4'"):
         ExportConfig("openvino", "int4")
 

@@ -42,16 +42,16 @@ def test_tune_keeps_the_fastest_and_predict_takes_it(
     export(bundle, ExportConfig("openvino", "bf16"))
     slow_at_last = iter([1.0] * 100)
 
-    def figure(engine, found, purpose, seconds):
+    def figure(engine, found, objective, seconds):
         plan = engine.plan
         value = 100.0 + plan.batch + (50 if plan.precision == "bf16" else 0) - next(slow_at_last) * (plan.batch == 1)
-        return value if purpose == "throughput" else 1 / value
+        return value if objective == "throughput" else 1 / value
 
     monkeypatch.setattr(tuning, "measure_plan", figure)
-    for purpose in ("throughput", "latency"):
-        tuned = tuning.tune(bundle, purpose, seconds=0)
+    for objective in ("throughput", "latency"):
+        tuned = tuning.tune(bundle, objective, seconds=0)
         assert tuned.plan.precision == "bf16"
-        assert choose_plan(open_bundle(bundle), EngineOptions(purpose=purpose)) == tuned.plan
+        assert choose_plan(open_bundle(bundle), EngineOptions(objective=objective)) == tuned.plan
     assert plusx.predictor(bundle)(digits[:2])[0].error is None
     assert choose_plan(open_bundle(bundle), EngineOptions(precision="fp32")).precision == "fp32", (
         "what is written comes before what was measured"

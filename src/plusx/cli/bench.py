@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from plusx.cli.languages import language
 from plusx.cli.output import add_output, choose_format, emit
-from plusx.i18n import Message, _, joined, translate
+from plusx.i18n import Message, _, translate
 from plusx.text.alignment import aligned
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         from plusx.deploy.bench_chart import svg
 
         return emit(svg(rows, network, about, lang), args.output)
-    return emit(table(rows, joined("; ", [network, about]), lang), args.output)
+    return emit(table(rows, _("{network}; {about}", network=network, about=about), lang), args.output)
 
 
 def table(rows: list[BenchRow], about: str, lang: str = "en") -> str:

@@ -93,11 +93,17 @@ def run(args: argparse.Namespace) -> int:
             if sorter is not None:
                 sorter(row)
             meter.count(row.error is None)
-    n = meter.n + max(0, left.done - 1)
-    good = meter.good + left.good - (left.last is not None and left.last.error is None)
     meter.close()
     if words := tally.words():
         print(f"note: {words}", file=sys.stderr)
+    # the row of `left.last` stood in the file and was computed again
+    n = meter.n + max(0, left.done - 1)
+    good = meter.good + left.good - (left.last is not None and left.last.error is None)
+    return finish(args, n, good, sorter)
+
+
+def finish(args: argparse.Namespace, n: int, good: int, sorter: Sorter | None) -> int:
+    """The exit code, after the last lines on stderr. Raises RunError."""
     if not is_stdout(args.output):
         wrote(args.output, counted(n, "row"))
     if good < n:

@@ -1,4 +1,4 @@
-"""What can be exported, and what one export is asked for."""
+"""The options of an export, and what each target allows."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def _triton(name: str, config: ExportConfig, about: Mapping[str, Any], files: Fi
 
 
 def triton_config(name: str, config: ExportConfig, about: Mapping[str, Any]) -> str:
-    """config.pbtxt: dims without the batch, since max_batch_size says that the first axis is one."""
+    """config.pbtxt: dims without the batch, since max_batch_size implies that the first axis is the batch."""
     side, channels = about["preprocessing_before"]["crop_px"], len(about["preprocessing_inside"]["mean"])
     edge = -1 if config.dynamic or side is None else side
     openvino = config.to == "openvino"

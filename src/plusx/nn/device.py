@@ -46,5 +46,5 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 
 def memory_format(precision: str) -> torch.memory_format:
-    """bf16 kernels want channels last; fp32 on a CPU is as fast in torch's own layout."""
+    """Channels last for bf16, whose kernels need it; fp32 on a CPU is as fast in torch's own layout."""
     return torch.channels_last if precision == "bf16" else torch.contiguous_format

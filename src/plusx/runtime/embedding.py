@@ -1,4 +1,4 @@
-"""Feature vectors of images: the maps of a network, cut where asked, averaged over each image."""
+"""Feature vectors of images: the maps of a network, optionally cut, averaged over each image."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from plusx.runtime.engine import Engine, ExecutionPlan
 from plusx.runtime.quiet import missing
 
 PRECISIONS = ("fp32", "bf16", "int8")
-PURPOSES = ("throughput", "latency")
+OBJECTIVES = ("throughput", "latency")
 
 
 @dataclass(frozen=True)
@@ -44,21 +44,21 @@ ENGINES: dict[str, EngineKind] = {
         "plusx.nn.engine:TorchEngine", "torch", ("fp32", "bf16"), True, own_threads=True, least_batch=16
     ),
 }
-"""In the order in which an engine is chosen where nobody asks for one. torch's module lies above this room, and is
-reached by its name alone, so that predicting with another engine imports no torch."""
+"""In the order of choice for --engine auto. torch's module belongs to a higher room and is reached by its name alone, so
+that predicting with another engine imports no torch."""
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What somebody asks for; auto leaves a choice to `planning.choose_plan`. Raises SpecError for unknown words.
+    """The options of a caller; auto leaves a choice to `planning.choose_plan`. Raises SpecError for unknown words.
 
-    `purpose` is throughput or latency. `threads` None: PLUSX_THREADS, else one a core. A `device` other than auto
+    `objective` is throughput or latency. `threads` None: PLUSX_THREADS, else one a core. A `device` other than auto
     is torch's: cpu, cuda or mps.
     """
 
     engine: str = "auto"
     precision: str = "auto"
-    purpose: str = "throughput"
+    objective: str = "throughput"
     threads: int | None = None
     device: str = "auto"
 
@@ -66,7 +66,7 @@ class EngineOptions:
         for what, word, allowed in (
             (_("engine"), self.engine, ("auto", *ENGINES)),
             (_("precision"), self.precision, ("auto", *PRECISIONS)),
-            (_("purpose"), self.purpose, PURPOSES),
+            (_("objective"), self.objective, OBJECTIVES),
         ):
             if word not in allowed:
                 raise SpecError(unknown(what, word, allowed))

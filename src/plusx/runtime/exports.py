@@ -1,4 +1,4 @@
-"""The exported networks that lie in a bundle, each written only after its proof."""
+"""The exported networks in a bundle, each written only after its proof."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from plusx.i18n import _
 
 
 def engine_folder(engine: str, precision: str) -> str:
-    """Where an export lies in a bundle, relative to it.
+    """The folder of an export, relative to its bundle.
 
     >>> engine_folder("onnxruntime", "int8")
     'engines/onnx-int8'
@@ -17,7 +17,7 @@ def engine_folder(engine: str, precision: str) -> str:
 
 
 def is_proven(bundle: Bundle, engine: str, precision: str) -> bool:
-    """Whether an export of this kind, which ends with a proof, lies in the bundle."""
+    """Whether the bundle has an export of this kind; each was proven when it was written."""
     return f"{engine_folder(engine, precision)}/engine.json" in bundle.files
 
 

@@ -96,10 +96,12 @@ class Pipeline:
         if top < FEW_LEVELS and not self._warned:
             self._warned = True
             log.warning(
-                "note: %s has 16 bits a channel and no value above %d of 65535. Such images are read as 8 bits by"
-                " round(value / 257), so this one has %d of 256 levels; if the network was trained on images of the full"
-                " range, scale them to it first",
-                name, top, (top + 128) // 257 + 1,
+                _(
+                    "note: {name} has 16 bits a channel and no value above {top} of 65535. Such images are read as 8 bits "
+                    "by round(value / 257), so this one has {levels} of 256 levels. If the network was trained on images of "
+                    "the full range, scale them to it first.",
+                    name=name, top=top, levels=(top + 128) // 257 + 1,
+                )
             )  # fmt: skip
 
 

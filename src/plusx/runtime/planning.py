@@ -1,4 +1,4 @@
-"""Which engine computes, and how: as asked for, as measured on this processor, or as a rule says."""
+"""The choice of the engine and its plan: by the options, by measurements of this processor, or by rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plusx.runtime.exports import is_proven
 from plusx.specs import ResNetSpec
 
 TUNED = "engines/tuned.json"
-_WORTH_A_CALL = 50_000_000  # multiply-adds after which what a call to an engine costs besides no longer matters
+_WORTH_A_CALL = 50_000_000  # multiply-adds for which the overhead of a call no longer matters
 
 
 def choose_plan(bundle: Bundle, options: EngineOptions = AUTO, *, cut: bool = False) -> ExecutionPlan:
@@ -28,7 +28,7 @@ def choose_plan(bundle: Bundle, options: EngineOptions = AUTO, *, cut: bool = Fa
     """
     cores = processor.threads(options.threads)
     engine = "torch" if options.device != "auto" else options.engine
-    tuned = tuned_plans(bundle).get(options.purpose)
+    tuned = tuned_plans(bundle).get(options.objective)
     if tuned and _fits(tuned, engine, options, cut):
         plan = tuned if tuned.threads <= cores else replace(tuned, threads=cores, workers=min(tuned.workers, cores))
     else:
@@ -38,7 +38,7 @@ def choose_plan(bundle: Bundle, options: EngineOptions = AUTO, *, cut: bool = Fa
 
 
 def _fits(tuned: ExecutionPlan, engine: str, options: EngineOptions, cut: bool) -> bool:
-    """Whether what was measured is what is asked for, and can run here."""
+    """Whether the measured plan meets the options and can run here."""
     return (
         engine in ("auto", tuned.engine)
         and options.precision in ("auto", tuned.precision)
@@ -54,7 +54,7 @@ def _usual_plan(bundle: Bundle, engine: str, options: EngineOptions, cores: int,
     kind = ENGINES[engine]
     precision = best_proven(bundle, engine) if options.precision == "auto" else options.precision
     device = options.device if engine == "torch" else "cpu"
-    if options.purpose == "latency":
+    if options.objective == "latency":
         return ExecutionPlan(engine, precision, 1, 1, cores, device)
     batch = usual_batch(bundle, precision)
     if bundle.preprocessing.crop_px is not None:
@@ -63,7 +63,7 @@ def _usual_plan(bundle: Bundle, engine: str, options: EngineOptions, cores: int,
 
 
 def first_installed(bundle: Bundle, cut: bool = False) -> str:
-    """The engine to take when nobody says which. Raises MissingExtra."""
+    """The engine for --engine auto. Raises MissingExtra."""
     for name, kind in ENGINES.items():
         usable = kind.from_weights or (not cut and any(is_proven(bundle, name, p) for p in kind.precisions))
         if usable and installed(name):
@@ -86,9 +86,9 @@ def best_proven(bundle: Bundle, engine: str) -> str:
 
 
 def usual_batch(bundle: Bundle, precision: str = "fp32") -> int:
-    """Images a call: 1 for real networks, more where a call would cost as much as the network.
+    """Images a call: 1 for large networks, more where the overhead of a call would be as large as the computation.
 
-    In int8 at least 2: products are so quick that fetching weights shows. ResNet-50 on two Zen 4 cores, images/s at 1, 2, 4 and
+    In int8 at least 2, because the products are so fast that loading the weights takes a visible share. ResNet-50 on two Zen 4 cores, images/s at 1, 2, 4 and
     6 a call: int8 89, 93, 90, 88; bf16 52, 50, 48, 46; fp32 the same.
     """
     from plusx.analysis import analyse

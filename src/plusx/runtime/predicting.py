@@ -65,18 +65,18 @@ def predictor(
     precision: str = "auto",
     top: int = 5,
     threads: int | None = None,
-    purpose: str = "throughput",
+    objective: str = "throughput",
     device: str = "auto",
     exact_decode: bool = False,
 ) -> Predictor:
     """A Predictor for a bundle or run; torch is imported only where it computes.
 
     `engine` auto, openvino, onnxruntime or torch (auto: torch only where no other is installed); `precision` auto,
-    fp32, bf16 or int8 (auto: the fastest that was proven by an export, see plusx export; else fp32); `purpose`
+    fp32, bf16 or int8 (auto: the fastest that was proven by an export, see plusx export; else fp32); `objective`
     throughput or latency; `device` cpu, cuda or mps for torch; `exact_decode` switches scaled JPEG decoding off.
     Raises BundleError, SpecError, MissingExtra, DataError.
     """
-    options = EngineOptions(engine, precision, purpose, threads, device)
+    options = EngineOptions(engine, precision, objective, threads, device)
     return open_predictor(source, options, top=top, exact_decode=exact_decode).warm_up()
 
 

@@ -61,7 +61,7 @@ def parse_row(text: str, form: str) -> Prediction:
         return Prediction(cells[0], cells[1] or None, tuple((name, float(p)) for name, p in pairs if name or p))
     except (ValueError, KeyError, TypeError, IndexError, StopIteration, csv.Error) as error:
         raise DataError(
-            _("The row {text!r} cannot be read. Delete the file and begin again.", text=text[:60])
+            _("The row {text!r} cannot be read. Delete the file and run the command again.", text=text[:60])
         ) from error
 
 

@@ -31,18 +31,18 @@ class TuningResult:
     """The fastest plan and every candidate's figure: images/s for throughput, milliseconds for latency."""
 
     plan: ExecutionPlan
-    purpose: str
+    objective: str
     figure: float
     tried: tuple[tuple[ExecutionPlan, float], ...]
 
     @property
     def unit(self) -> str:
-        return unit(self.purpose)
+        return unit(self.objective)
 
 
 def tune(
     source: str | Path,
-    purpose: str = "throughput",
+    objective: str = "throughput",
     *,
     seconds: float = 0.4,
     threads: int | None = None,
@@ -52,24 +52,24 @@ def tune(
 
     Raises SpecError, MissingExtra, BundleError.
     """
-    options = EngineOptions(purpose=purpose, threads=threads)
+    options = EngineOptions(objective=objective, threads=threads)
     bundle, cores = open_bundle(source), processor.threads(options.threads)
     tried = []
-    for plan in candidates(bundle, purpose, cores):
-        figure = measure_plan(open_engine(bundle, plan), bundle, purpose, seconds)
-        log(_("{plan}: {figure} {unit}", plan=plan.text(), figure=figure_text(figure), unit=unit(purpose)))
+    for plan in candidates(bundle, objective, cores):
+        figure = measure_plan(open_engine(bundle, plan), bundle, objective, seconds)
+        log(_("{plan}: {figure} {unit}", plan=plan.text(), figure=figure_text(figure), unit=unit(objective)))
         tried.append((plan, figure))
     if not tried:
         raise MissingExtra(_("No engine is installed. Install OpenVINO with pip install 'plusx[cpu]'."))
-    tried.sort(key=lambda pair: pair[1], reverse=purpose == "throughput")
-    best, figure = pick_winner(bundle, [plan for plan, _figure in tried[:FINALISTS]], purpose, seconds)
-    result = TuningResult(best, purpose, figure, tuple(tried))
+    tried.sort(key=lambda pair: pair[1], reverse=objective == "throughput")
+    best, figure = pick_winner(bundle, [plan for plan, _figure in tried[:FINALISTS]], objective, seconds)
+    result = TuningResult(best, objective, figure, tuple(tried))
     store(bundle, result)
     return result
 
 
-def unit(purpose: str) -> str:
-    return "images/s" if purpose == "throughput" else "ms"
+def unit(objective: str) -> str:
+    return "images/s" if objective == "throughput" else "ms"
 
 
 def figure_text(figure: float) -> str:
@@ -81,7 +81,7 @@ def figure_text(figure: float) -> str:
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
-def candidates(bundle: Bundle, purpose: str, cores: int) -> Iterator[ExecutionPlan]:
+def candidates(bundle: Bundle, objective: str, cores: int) -> Iterator[ExecutionPlan]:
     """The plans to measure: fp32 from the weights, and what an export has proven. torch only where it is alone."""
     others = any(installed(name) for name in ENGINES if name != "torch")
     for name, kind in ENGINES.items():
@@ -90,7 +90,7 @@ def candidates(bundle: Bundle, purpose: str, cores: int) -> Iterator[ExecutionPl
         for precision in (p for p in PRECISIONS if p in kind.precisions):
             if not (is_proven(bundle, name, precision) or (kind.from_weights and precision == "fp32")):
                 continue
-            if purpose == "latency":
+            if objective == "latency":
                 for threads in sorted({1, max(1, cores // 2), cores}):
                     yield ExecutionPlan(name, precision, 1, 1, threads)
             else:
@@ -103,10 +103,10 @@ def _batches(bundle: Bundle) -> list[int]:
     return [1] if bundle.preprocessing.crop_px is None else sorted({1, 2, 4, 16, usual_batch(bundle)})
 
 
-def measure_plan(engine: Engine, bundle: Bundle, purpose: str, seconds: float) -> float:
+def measure_plan(engine: Engine, bundle: Bundle, objective: str, seconds: float) -> float:
     """Images a second, or the median milliseconds of one image."""
     images = noise(bundle.preprocessing.crop_px or 224, bundle.preprocessing.channels, engine.plan.batch)
-    if purpose == "latency":
+    if objective == "latency":
         latencies_ms(engine, images, 0)
         return statistics.median(latencies_ms(engine, images, seconds))
     images_per_s(engine, images, seconds / 4)
@@ -114,20 +114,20 @@ def measure_plan(engine: Engine, bundle: Bundle, purpose: str, seconds: float) -
 
 
 def pick_winner(
-    bundle: Bundle, plans: list[ExecutionPlan], purpose: str, seconds: float
+    bundle: Bundle, plans: list[ExecutionPlan], objective: str, seconds: float
 ) -> tuple[ExecutionPlan, float]:
     """The fastest of the finalists by the median of interleaved rounds, so that a busy moment affects all alike."""
     cases: dict[str, Callable[[], float]] = {}
     for plan in plans:
         engine = open_engine(bundle, plan)
-        cases[str(len(cases))] = lambda engine=engine: measure_plan(engine, bundle, purpose, seconds)
+        cases[str(len(cases))] = lambda engine=engine: measure_plan(engine, bundle, objective, seconds)
     medians = [statistics.median(values) for values in interleave(cases, ROUNDS).values()]
-    best = (max if purpose == "throughput" else min)(range(len(plans)), key=medians.__getitem__)
+    best = (max if objective == "throughput" else min)(range(len(plans)), key=medians.__getitem__)
     return plans[best], medians[best]
 
 
 def store(bundle: Bundle, result: TuningResult) -> None:
-    """Write the result beside those of other processors and of the other purpose."""
+    """Write the result beside those of other processors and of the other objective."""
     path = bundle.path / TUNED
     found = _stored(path) if TUNED in bundle.files else {}
     row = {
@@ -136,7 +136,7 @@ def store(bundle: Bundle, result: TuningResult) -> None:
         "tried": [{"plan": plan.to_dict(), "figure": figure} for plan, figure in result.tried],
     }  # fmt: skip
     mine = found.get(processor.key())
-    found[processor.key()] = {**(mine if isinstance(mine, dict) else {}), result.purpose: row}
+    found[processor.key()] = {**(mine if isinstance(mine, dict) else {}), result.objective: row}
     put_file(bundle.path, TUNED, (json.dumps(found, indent=1) + "\n").encode())
 
 

@@ -24,7 +24,7 @@ from plusx.specs import ResNetSpec
 
 
 class OpenVINOEngine:
-    """A network compiled for `plan.workers` requests at a time, `plan.threads` cores in all; kept in the cache."""
+    """A network compiled for `plan.workers` requests at a time, `plan.threads` cores in all, and cached."""
 
     def __init__(self, bundle: Bundle, plan: ExecutionPlan, graph: Graph | None = None) -> None:
         self.plan = plan
@@ -120,7 +120,7 @@ def fix_batch(model: Any, batch: int) -> None:
 
 
 _MAPPED: list[NDArray[np.uint8]] = []
-"""Mapped files of cached networks. OpenVINO still reads them when a stream first computes, and keeps no reference."""
+"""Mapped files of cached networks. OpenVINO still reads them when a stream first computes, but holds no reference."""
 
 
 def _from_cache(core: Any, key: str, settings: dict[str, Any]) -> Any:
