@@ -70,29 +70,20 @@ def bench(
     Raises RunError when the machine is busy (unless `force`), SpecError, BundleError, MissingExtra.
     """
     bundle = open_bundle(source)
-    others = against or (["torch:fp32"] if installed("torch") else ["openvino:fp32"])
-    plans = [_plan(bundle, asked) for asked in (options, *(_options(text, options.threads) for text in others))]
-    names = [f"{plan.engine} {plan.precision}" for plan in plans]
-    if len(set(names)) < len(names):
-        raise SpecError(
-            _(
-                "--against {others} compares {name} with itself. Name another engine:precision.",
-                others=" ".join(others),
-                name=next(name for name in names if names.count(name) > 1),
-            )
-        )
+    plans = _plans(bundle, options, against or (["torch:fp32"] if installed("torch") else ["openvino:fp32"]))
+    names = list(plans)
     if not force:  # last, since a busy machine may mean a long wait, and all other errors are known at once
         require_idle()
-    engines = {name: _open(bundle, plan) for name, plan in zip(names, plans, strict=True)}
+    engines = {name: _open(bundle, plan) for name, plan in plans.items()}
     images = noise(
-        bundle.preprocessing.crop_px or 224, bundle.preprocessing.channels, max(plan.batch for plan in plans)
+        bundle.preprocessing.crop_px or 224, bundle.preprocessing.channels, max(plan.batch for plan in plans.values())
     )
     found = interleave({name: _rate(engine, images, seconds) for name, engine in engines.items()}, rounds)
-    single = {name: _open(bundle, replace(plan, workers=1, batch=1)) for name, plan in zip(names, plans, strict=True)}
+    single = {name: _open(bundle, replace(plan, workers=1, batch=1)) for name, plan in plans.items()}
     waits = interleave({name: _wait(engine, images, seconds) for name, engine in single.items()}, rounds)
     macs = _macs(bundle)
     rows = []
-    for name, plan in zip(names, plans, strict=True):
+    for name, plan in plans.items():
         rate, times = statistics.median(found[name]), [ms for turn in waits[name] for ms in turn]
         flops = matmul_flops(plan) if installed("openvino") else None
         start, peak = _start(bundle, plan)
@@ -104,6 +95,21 @@ def bench(
             )
         )  # fmt: skip
     return rows
+
+
+def _plans(bundle: Bundle, options: EngineOptions, against: Sequence[str]) -> dict[str, ExecutionPlan]:
+    """The plans to compare, by engine and precision. Raises SpecError where two are the same."""
+    plans = [_plan(bundle, each) for each in (options, *(_options(text, options.threads) for text in against))]
+    names = [f"{plan.engine} {plan.precision}" for plan in plans]
+    if len(set(names)) < len(names):
+        raise SpecError(
+            _(
+                "--against {others} compares {name} with itself. Name another engine:precision.",
+                others=" ".join(against),
+                name=next(name for name in names if names.count(name) > 1),
+            )
+        )
+    return dict(zip(names, plans, strict=True))
 
 
 def _options(text: str, threads: int | None) -> EngineOptions:
