@@ -17,9 +17,8 @@ import pytest
 import torch
 from torch import nn
 
-from plusx.nn import build
+from plusx.nn import build, small_maps
 from plusx.nn.device import autocast, memory_format
-from plusx.training import small_maps
 from plusx.training.plan import Plan
 from plusx.training.recipe import parse_recipe
 from plusx.training.seeds import counted
