@@ -21,7 +21,7 @@ from plusx.errors import BundleError, SpecError
 from plusx.metrics import Counters, Evaluation
 from plusx.nn import build
 from plusx.specs import ResNetSpec
-from plusx.training import Hands, evaluate, fit
+from plusx.training import RunOptions, evaluate, fit
 from training.tinyrun import RECIPE, resumed, splits, started, stopped_after
 
 DOC = (Path(__file__).resolve().parents[2] / "docs/json.md").read_text(encoding="utf-8")
@@ -33,7 +33,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on digits whose last, averaged and best weights answer differently."""
     path = tmp_path_factory.mktemp("evaluate") / "run"
     recipe = "digits epochs=6 batch=64 lr=0.1 ema=0.98 keep=best precision=fp32"
-    list(fit("resnet20 depths=1,1,1 widths=4,8,8 stem_width=4", "digits", recipe, path, hands=Hands("cpu", 1, 0)))
+    list(
+        fit(
+            "resnet20 depths=1,1,1 widths=4,8,8 stem_width=4",
+            "digits",
+            recipe,
+            path,
+            options=RunOptions(device="cpu", threads=1, workers=0),
+        )
+    )
     return path
 
 
@@ -45,7 +53,7 @@ def evaluated(capsys: pytest.CaptureFixture[str], run: Path, *words: str) -> dic
 def by_hand(run: Path, file: Path) -> dict[str, object]:
     """The numbers of the tensors in `file` on the images held out: torch's own arithmetic, none of plusx's counting."""
     fields, bundle = read_run(run).fields, open_bundle(run)
-    from plusx.training.held_out import open_held_out
+    from plusx.evaluation.held_out import open_held_out
 
     data, own = open_held_out("digits", bundle)
     assert own and data.images is not None
@@ -77,7 +85,7 @@ def test_best_is_what_the_training_reported_to_the_digit(run: Path, capsys: pyte
         assert found["step"] == open_bundle(run).provenance["step"]
 
 
-@pytest.mark.parametrize(("which", "file"), [("last", "model.safetensors"), ("ema", "average.safetensors")])
+@pytest.mark.parametrize(("which", "file"), [("last", "model.safetensors"), ("ema", "ema.safetensors")])
 def test_last_and_ema_are_what_their_tensors_give(
     which: str, file: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,7 +102,7 @@ def test_the_three_differ(run: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert len({evaluated(capsys, run, "--weights", which)["nll"] for which in ("best", "last", "ema")}) >= 2
     newest = newest_checkpoint(run)
     assert newest is not None
-    swapped = by_hand(run, newest / "average.safetensors")
+    swapped = by_hand(run, newest / "ema.safetensors")
     assert evaluated(capsys, run, "--weights", "last")["nll"] != pytest.approx(swapped["nll"], rel=1e-3)
 
 
@@ -195,7 +203,7 @@ def test_table_json_and_file_agree(run: Path, tmp_path: Path, capsys: pytest.Cap
     assert first == f"{i} as {j}: {worst[0]} ({worst[0] / sum(found['confusion'][i]):.1%} of {i})"
 
 
-def counted(classes: int, mistakes: dict[tuple[int, int], int]) -> Evaluation:
+def seeded(classes: int, mistakes: dict[tuple[int, int], int]) -> Evaluation:
     """An Evaluation of three images a class, all right but for `mistakes`."""
     counters = Counters([f"class-number-{i}" for i in range(classes)])
     for (true, answer), count in ({(i, i): 3 for i in range(classes)} | mistakes).items():
@@ -204,7 +212,7 @@ def counted(classes: int, mistakes: dict[tuple[int, int], int]) -> Evaluation:
 
 
 def test_of_many_classes_only_those_with_mistakes_are_shown() -> None:
-    lines = confusion_table(counted(300, {(7, 250): 2, (40, 41): 5}))
+    lines = confusion_table(seeded(300, {(7, 250): 2, (40, 41): 5}))
     assert lines[1] == "true \\ answer, 4 of 300 classes: those with most mistakes"
     assert [line.split() for line in lines[3:7]] == [
         ["class-number-7", "3", "·", "·", "2"],
@@ -216,8 +224,8 @@ def test_of_many_classes_only_those_with_mistakes_are_shown() -> None:
         "class-number-40 as class-number-41: 5 (62.5% of class-number-40)",
         "class-number-7 as class-number-250: 2 (40.0% of class-number-7)",
     ]
-    assert confusion_table(counted(300, {})) == ["", "no mistakes"]
-    assert len(confusion_table(counted(300, {(i, i + 1): 1 for i in range(299)}))) == 3 + 16 + 2 + 10
+    assert confusion_table(seeded(300, {})) == ["", "no mistakes"]
+    assert len(confusion_table(seeded(300, {(i, i + 1): 1 for i in range(299)}))) == 3 + 16 + 2 + 10
 
 
 def test_resumed_run_gives_the_same_last_weights(tmp_path: Path) -> None:

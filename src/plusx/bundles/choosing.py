@@ -14,7 +14,7 @@ from plusx.images import Preprocessing
 
 Which = Literal["best", "last", "ema"]
 WHICH: tuple[Which, ...] = ("best", "last", "ema")
-_FILES = {"last": "model.safetensors", "ema": "average.safetensors"}
+_FILES = {"last": "model.safetensors", "ema": "ema.safetensors"}
 
 
 def _nobody(line: str) -> None:

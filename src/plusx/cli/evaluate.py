@@ -50,16 +50,16 @@ def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
     from plusx.bundles import open_weights
     from plusx.cli.progress import Indexing
+    from plusx.evaluation.held_out import open_held_out
     from plusx.runtime.processor import cores
-    from plusx.training.evaluation import evaluate
-    from plusx.training.held_out import open_held_out
-    from plusx.training.world import here
+    from plusx.training.distributed import process_group
+    from plusx.training.model_evaluation import evaluate
 
-    world = here(args.device)
-    say = _note if world.first else _nothing
-    bundle, _ = world.together(lambda: open_weights(args.source, args.weights, on_damage=say))
-    indexing = Indexing() if world.first else None
-    data, own = world.first_then_others(
+    group = process_group(args.device)
+    say = _note if group.is_rank0 else _nothing
+    bundle, _ = group.run_on_all_ranks(lambda: open_weights(args.source, args.weights, on_damage=say))
+    indexing = Indexing() if group.is_rank0 else None
+    data, own = group.rank0_then_others(
         lambda: open_held_out(
             args.data,
             bundle,
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         )
     )
     data = replace(data, exact=args.exact_decode)
-    for row in data.skipped if world.first else ():
+    for row in data.skipped if group.is_rank0 else ():
         print(f"skipped {row.path}: {row.reason}", file=sys.stderr)
     for note in data.notes:
         say(note)
@@ -85,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
         weights=args.weights,
         device=args.device,
         threads=args.threads,
-        workers=args.workers if args.workers is not None else max(1, cores() // world.local),
+        workers=args.workers if args.workers is not None else max(1, cores() // group.local_world_size),
     )
-    if not world.first:
+    if not group.is_rank0:
         return 0
     if form == "table":
         lines = table(found, len(data.skipped)) + (confusion_table(found) if args.confusion else [])

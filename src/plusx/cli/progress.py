@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from plusx import settings
 from plusx.i18n import duration
-from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Started, Step
+from plusx.training.events import Checkpointed, Evaluated, Event, Finished, ImageSkipped, Started, Step
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -37,7 +37,7 @@ class Lines:
                 self.start(event)
             case Step():
                 self.step(event)
-            case Skipped():
+            case ImageSkipped():
                 self.skip(event)
             case Evaluated():
                 self.say(self.epoch_line(event))
@@ -58,7 +58,7 @@ class Lines:
         self.images += event.n
         self.now = event
 
-    def skip(self, event: Skipped) -> None:
+    def skip(self, event: ImageSkipped) -> None:
         self.skipped += 1
         if self.skipped <= MOST_SKIPPED:
             self.say(f"skipped {event.path}: {event.reason}")
@@ -160,7 +160,7 @@ class Indexing:
 def start_lines(event: Started) -> list[str]:
     """What is said before the time is spent."""
     note = [f"note: {line}" for line in event.notes]
-    many = f"{event.world} processes of " if event.world > 1 else ""
+    many = f"{event.world_size} processes of " if event.world_size > 1 else ""
     epochs = "1 epoch" if event.epochs == 1 else f"{event.epochs} epochs"
     about = "" if event.seconds is None else f" will take about {duration(event.seconds)}"
     again = f", goes on after step {event.step} of {event.steps}" if event.step else ""

@@ -7,6 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,22 +22,10 @@ if TYPE_CHECKING:
 
 SUMMARY = "train a network on images"
 
-_RECIPE_KEYS = ("epochs", "lr", "batch", "size")
+_RECIPE_KEYS = ("epochs", "lr", "batch", "size", "precision", "class_weights")
 """Keys of the recipe that are options as well, because people type them so."""
-_FRESH = (
-    "network",
-    "recipe",
-    *_RECIPE_KEYS,
-    "out",
-    "seed",
-    "weights",
-    "val_split",
-    "minutes",
-    "precision",
-    "class_weights",
-    "path_column",
-    "label_column",
-)
+_RUN_OPTIONS = ("seed", "weights", "val_split", "minutes", "path_column", "label_column")
+_FRESH = ("network", "recipe", *_RECIPE_KEYS, "out", *_RUN_OPTIONS)
 """What makes a run what it is, so it cannot be said again when one is resumed."""
 
 
@@ -81,16 +70,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.progress import Indexing, sink_for
-    from plusx.training.fitting import fit, resume
+    from plusx.training.api import fit, resume
+    from plusx.training.distributed import process_group, restarted
+    from plusx.training.options import RunOptions
     from plusx.training.signals import Stop
-    from plusx.training.work import Hands
-    from plusx.training.world import here, restarted
 
     stop = Stop()
-    hands = Hands(
-        args.device, args.threads, args.workers, stop, args.checkpoint_seconds, lang=args.lang, indexing=Indexing()
+    options = RunOptions(
+        device=args.device,
+        threads=args.threads,
+        workers=args.workers,
+        stop=stop,
+        checkpoint_seconds=args.checkpoint_seconds,
+        lang=args.lang,
+        on_index=Indexing(),
     )
-    world = here(args.device)
+    group = process_group(args.device)
     screen = sink_for()
     warnings.showwarning = _one_line
     if args.resume is not None:
@@ -98,44 +93,29 @@ def run(args: argparse.Namespace) -> int:
         if again:
             words = ", ".join("NETWORK" if name == "network" else f"--{name.replace('_', '-')}" for name in again)
             raise SpecError(f"--resume {args.resume} takes {words} from the run itself. {_instead(args)}")
-        return _work(resume(args.resume, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
-    if restarted() and world.from_first(_begun_by(sys.argv, args.out)):
-        return _work(resume(args.out, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
+        return _work(resume(args.resume, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
+    if restarted() and group.broadcast(_begun_by(sys.argv, args.out)):
+        return _work(resume(args.out, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
     if args.data is None:
         raise SpecError("--data is missing, must name the images; e.g. --data photos/ or --data digits")
-    events = fit(
-        _network(args.network),
-        args.data,
-        recipe_text(args),
-        args.out,
-        seed=args.seed if args.seed is not None else 0,
-        weights=args.weights,
-        val_split=args.val_split if args.val_split is not None else 0.2,
-        minutes=args.minutes,
-        precision=args.precision,
-        class_weights=args.class_weights,
-        path_column=args.path_column,
-        label_column=args.label_column,
-        hands=hands,
-        sinks=(screen,),
-        command=sys.argv,
-    )
-    return _work(events, stop, screen, world.first)
+    asked = {name: getattr(args, name) for name in _RUN_OPTIONS if getattr(args, name) is not None}
+    options = replace(options, command=sys.argv, **asked)
+    events = fit(_network(args.network), args.data, recipe_text(args), args.out, options, sinks=(screen,))
+    return _work(events, stop, screen, group.is_rank0)
 
 
 def recipe_text(args: argparse.Namespace) -> str | None:
-    """What --recipe says, and --epochs, --lr, --batch and --size behind it. Raises SpecError where both name a key."""
+    """What --recipe says, then the options that are keys of the recipe. Raises SpecError where both name a key."""
     said = {word.partition("=")[0] for word in (args.recipe or "").split()}
     words: list[str] = []
-    for key in (*_RECIPE_KEYS, "precision", "class_weights"):
+    for key in _RECIPE_KEYS:
         value = getattr(args, key)
         if value is None:
             continue
         if key in said:
             option = f"--{key.replace('_', '-')} {value}"
             raise SpecError(f"{option} and {key}= in --recipe {args.recipe!r} set the same thing. Leave one out.")
-        if key in _RECIPE_KEYS:
-            words.append(f"{key}={value}")
+        words.append(f"{key}={value}")
     return " ".join([*([] if args.recipe is None else [args.recipe]), *words]) or None
 
 
@@ -145,10 +125,10 @@ def _instead(args: argparse.Namespace) -> str:
     if recipe is None:
         return "Leave them out."
     from plusx.bundles import read_run
-    from plusx.training.work import train_on
+    from plusx.training.run import new_run_command
 
     data = args.data or read_run(args.resume).data.get("path")
-    return f"Leave them out, or train on from its weights: {train_on(args.resume, data, recipe)}"
+    return f"Leave them out, or train on from its weights: {new_run_command(args.resume, data, recipe)}"
 
 
 def _begun_by(command: list[str], out: str | None) -> bool:

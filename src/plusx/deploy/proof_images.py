@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from plusx.bundles import Bundle, read_run
 from plusx.data import BUILT_IN, Data, ListColumns, open_data, order
 from plusx.errors import DataError, PlusxError
+from plusx.evaluation.held_out import columns_of, open_held_out
 from plusx.images import Preprocessing, decode, resize_crop
 from plusx.runtime.inputs import find
-from plusx.training.held_out import columns_of, open_held_out
 
 Progress = Callable[[int, int], None]
 

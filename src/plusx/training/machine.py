@@ -1,4 +1,4 @@
-"""What the machine offers: device, number format, threads, room on disk."""
+"""What the machine offers: device, number format, threads, disk space."""
 
 from __future__ import annotations
 
@@ -12,30 +12,41 @@ import torch
 
 from plusx import settings
 from plusx.errors import BundleError, SpecError
+from plusx.i18n import _
 from plusx.runtime import processor
+from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
 from plusx.training.small_maps import SmallMapsInFloat32
-from plusx.training.world import ALONE, World
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-def pick_device(name: str, world: World = ALONE) -> torch.device:
+def pick_device(name: str, group: ProcessGroup = SINGLE_PROCESS) -> torch.device:
     """The device called `name`; auto takes the first of cuda, mps, cpu that is there. Raises SpecError.
 
-    Of several processes each has the GPU of its own that `world` gave it.
+    With several processes each has the GPU that `group` assigned to it.
     """
-    if world.size > 1 and name in ("auto", world.device.type):
-        return world.device
-    if world.size > 1:
-        raise SpecError(f"device {name!r}, cannot be shared by processes here; allowed: auto, {world.device.type}")
+    if group.world_size > 1 and name in ("auto", group.device.type):
+        return group.device
+    if group.world_size > 1:
+        raise SpecError(
+            _(
+                "--device {name} cannot be shared by processes here. Use auto or {found}.",
+                name=name,
+                found=group.device.type,
+            )
+        )
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, found in there.items() if found))
     if name not in there:
-        raise SpecError(f"device {name!r}, must be one of {', '.join(DEVICES)}")
+        raise SpecError(_("--device {name} is unknown. Write one of {allowed}.", name=name, allowed=", ".join(DEVICES)))
     if not there[name]:
-        found = ", ".join(kind for kind, here in there.items() if here)
-        raise SpecError(f"device {name!r}, is not available here; this machine has {found}")
+        raise SpecError(
+            _(
+                "--device {name} was asked for, but torch finds none here. Use one of {found}.",
+                name=name, found=", ".join(kind for kind, exists in there.items() if exists),
+            )
+        )  # fmt: skip
     return torch.device(name)
 
 
@@ -66,7 +77,7 @@ def memory_format(precision: str) -> torch.memory_format:
 def count_threads(wanted: int | None, default: int | None = None) -> int:
     """Threads to compute with: `wanted`, else PLUSX_THREADS, else `default`, else as torch found them.
 
-    Raises SpecError for a number that cannot be meant.
+    Raises SpecError for a number out of range.
     """
     if wanted is not None:
         return settings.check_threads(wanted)
@@ -85,9 +96,9 @@ def using_threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
-    """Inside, a GPU computes the same from the same, as CPUs do anyway (torch's notes on randomness); some of its
-    kernels have no such form, and torch warns of those."""
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Inside, torch's deterministic algorithms are on for a GPU; CPUs need no switch. torch warns of GPU kernels that have
+    no deterministic form (torch's notes on randomness)."""
     if device.type != "cuda":
         yield
         return
@@ -103,12 +114,15 @@ def repeatable(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = tried
 
 
-def require_room(where: Path, need_bytes: int) -> None:
+def require_disk_space(where: Path, need_bytes: int) -> None:
     """Raises BundleError unless the disk of `where` has `need_bytes` free."""
     home = next(parent for parent in (where.absolute(), *where.absolute().parents) if parent.exists())
     free = shutil.disk_usage(home).free
     if free < need_bytes:
         raise BundleError(
-            f"disk of {where} ({free / 1e6:.0f} MB free), a run needs {need_bytes / 1e6:.0f} MB for its checkpoints; "
-            f"free some or choose another disk with --out"
-        )
+            _(
+                "The disk of {path} has {free:.0f} MB free, but the checkpoints of this run need {need:.0f} MB. Free some "
+                "space or choose another disk with --out.",
+                path=where, free=free / 1e6, need=need_bytes / 1e6,
+            )
+        )  # fmt: skip

@@ -17,6 +17,9 @@ from plusx.specs.language import (
     yes_no,
 )
 
+NAMES: tuple[str, ...] = ("default", "digits")
+"""The shipped recipes; each is a function in its own module of `recipes`."""
+
 MANY = 1_000_000
 Precision = Literal["auto", "fp32", "bf16"]
 Policy = Literal["none", "trivialaugment", "randaugment", "augmix"]

@@ -10,7 +10,7 @@ from plusx.bundles import Bundle, read_run
 from plusx.data import BUILT_IN, Data, ListColumns, open_eval
 from plusx.errors import DataError
 
-Progress = Callable[[int, int], None]
+TrainingProgress = Callable[[int, int], None]
 
 
 def open_held_out(
@@ -18,7 +18,7 @@ def open_held_out(
     bundle: Bundle,
     *,
     skip_bad: bool = False,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
 ) -> tuple[Data, bool]:
