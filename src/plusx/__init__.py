@@ -14,6 +14,7 @@ from plusx.specs import parse as spec
 if TYPE_CHECKING:  # for type checkers and editors; at run time the rooms below are loaded on first use
     from plusx.analysis import analyse
     from plusx.analysis.diff import diff
+    from plusx.evaluation import evaluate
     from plusx.nn import ResNet, build
     from plusx.nn.features import features
     from plusx.nn.folding import fold_norm
@@ -27,7 +28,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time the rooms below 
     from plusx.nn.surgery import adapt_input, add_gates, cut, dilate, new_head
     from plusx.runtime import predictor
     from plusx.svg.render import draw
-    from plusx.training import evaluate, fit
+    from plusx.training import fit
 
 __version__ = "0.1.0"
 
@@ -84,7 +85,8 @@ _ROOMS = {
     "plusx.nn.single_use": ("single_use_activations",),
     "plusx.nn.surgery": ("adapt_input", "add_gates", "cut", "dilate", "new_head"),
     "plusx.runtime": ("predictor",),
-    "plusx.training": ("evaluate", "fit"),
+    "plusx.evaluation": ("evaluate",),
+    "plusx.training": ("fit",),
 }
 LAZY = {name: room for room, names in _ROOMS.items() for name in names}
 """Names that load their room on first use: the core stays quick, and torch-free."""

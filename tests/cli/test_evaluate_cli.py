@@ -18,10 +18,12 @@ from plusx.bundles import newest_checkpoint, open_bundle, open_weights, read_run
 from plusx.cli.evaluate import confusion_table
 from plusx.cli.main import main
 from plusx.errors import BundleError, SpecError
+from plusx.evaluation import evaluate
 from plusx.metrics import Counters, Evaluation
 from plusx.nn import build
+from plusx.runtime.engines import EngineOptions
 from plusx.specs import ResNetSpec
-from plusx.training import RunOptions, evaluate, fit
+from plusx.training import RunOptions, fit
 from training.tinyrun import RECIPE, resumed, splits, started, stopped_after
 
 DOC = (Path(__file__).resolve().parents[2] / "docs/json.md").read_text(encoding="utf-8")
@@ -110,15 +112,15 @@ def test_the_last_epochs_average_is_what_training_said(run: Path, tmp_path: Path
     """ema at the end of an epoch is what the trainer judged then: the line of the log, to the digit."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     last = [row for row in rows if row["event"] == "evaluated"][-1]
-    found = evaluate(run, "digits", weights="ema", device="cpu", threads=1)
+    found = evaluate(run, "digits", weights="ema", options=EngineOptions(device="cpu", threads=1))
     assert (found.top1, found.nll, found.n) == (last["top1"], last["nll"], last["n"])
 
 
 def test_a_run_without_a_bundle_yet(tmp_path: Path) -> None:
     stopped_after(tmp_path / "run", 4)  # in the first epoch: a checkpoint, no evaluation
     with pytest.raises(BundleError, match="has no bundle yet"):
-        evaluate(tmp_path / "run", splits().val, device="cpu")
-    assert evaluate(tmp_path / "run", splits().val, weights="last", device="cpu").n == 30
+        evaluate(tmp_path / "run", splits().val, options=EngineOptions(device="cpu"))
+    assert evaluate(tmp_path / "run", splits().val, weights="last", options=EngineOptions(device="cpu")).n == 30
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(
@@ -234,6 +236,7 @@ def test_resumed_run_gives_the_same_last_weights(tmp_path: Path) -> None:
     stopped_after(tmp_path / "run", 7)
     list(resumed(tmp_path / "run"))
     a, b = (
-        evaluate(tmp_path / name, splits().val, weights="last", device="cpu", threads=1) for name in ("whole", "run")
+        evaluate(tmp_path / name, splits().val, weights="last", options=EngineOptions(device="cpu", threads=1))
+        for name in ("whole", "run")
     )
     assert a.nll == b.nll

@@ -71,7 +71,7 @@ def test_resume_with_another_network_is_refused(
     assert predict(photos, *jpegs[:4], "-o", tmp_path / "o.csv") == 0
     before = (tmp_path / "o.csv").read_bytes()
     assert predict(other, *jpegs, "-o", tmp_path / "o.csv", "--resume") == 2
-    assert "comes out otherwise now" in capsys.readouterr().err
+    assert "gives another row now" in capsys.readouterr().err
     assert (tmp_path / "o.csv").read_bytes() == before
 
 
@@ -103,7 +103,7 @@ def test_sort_into(photos: Path, jpegs: list[Path], tmp_path: Path, capsys: pyte
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         archive.add(jpegs[0], "a.jpg")
     assert predict(photos, tmp_path / "a.tar", "--sort-into", tmp_path / "out") == 2
-    assert "unpack it first" in capsys.readouterr().err
+    assert "Unpack it first" in capsys.readouterr().err
 
 
 def test_tar_and_parquet_in_and_parquet_out(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_tar_and_parquet_in_and_parquet_out(photos: Path, jpegs: list[Path], tmp
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--shard", "0/3"], "--shard 0/3; write two numbers like 3/8"), (["--shard", "4/3"], "write two numbers"),
-        (["--resume"], "write -o FILE.csv or -o FILE.jsonl"), (["--format", "parquet"], "write -o FILE.parquet"),
-        (["--threshold", "2"], "must be a probability"), (["--device", "cpu"], "is torch's; leave it out, or write --engine torch"),
+        (["--shard", "0/3"], "--shard 0/3 is not I/N. Write two numbers like 3/8"), (["--shard", "4/3"], "Write two numbers"),
+        (["--resume"], "Name it with -o FILE.csv or -o FILE.jsonl"), (["--format", "parquet"], "Name a file with -o FILE.parquet"),
+        (["--threshold", "2"], "is not a probability"), (["--device", "cpu"], "--device cpu needs torch, but --engine openvino was asked for"),
     ],
 )  # fmt: skip
 def test_bad_words_are_one_line(
@@ -201,14 +201,14 @@ def test_every_trap_is_one_row(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_that_vanishes_on_the_way_is_a_row(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
-    from plusx.runtime import find, predictor
+    from plusx.runtime import find_images, predictor
 
     copies = [tmp_path / f"{i}.jpg" for i in range(30)]
     for copy in copies:
         copy.write_bytes(jpegs[0].read_bytes())
     rows, seen = [], 0
     predict_ = predictor(photos, threads=1)
-    for row in predict_.stream(find([str(tmp_path)])):
+    for row in predict_.stream(find_images([str(tmp_path)])):
         rows.append(row)
         if not seen:
             copies[25].unlink(), copies[26].write_bytes(b"overwritten")

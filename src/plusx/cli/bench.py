@@ -1,4 +1,4 @@
-"""plusx bench: how fast a trained network answers here, beside other engines."""
+"""plusx bench: how fast a trained network runs on this machine, beside other engines."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from plusx.cli.languages import language
 from plusx.cli.output import add_output, choose_format, emit
+from plusx.i18n import Message, _, translate
+from plusx.text.alignment import aligned
 
 if TYPE_CHECKING:
-    from plusx.deploy.benching import Line
+    from plusx.deploy.benching import BenchRow
 
-SUMMARY = "how fast a trained network answers here, beside others"
+SUMMARY = "how fast a trained network runs here, beside other engines"
 FORMATS = ("table", "json", "svg")
 
 
@@ -28,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--precision", default="auto", metavar="auto|fp32|bf16|int8")
     add("--threads", type=int, metavar="N", help="cores to use (default: all)")
     add("--rounds", type=int, default=7, metavar="N", help="interleaved rounds (default 7)")
-    add("--seconds", type=float, default=1.0, metavar="S", help="how long a round runs each (default 1)")
-    add("--busy", action="store_true", help="measure although others keep the machine busy")
+    add("--seconds", type=float, default=1.0, metavar="S", help="seconds that each engine runs in a round (default 1)")
+    add("--force", action="store_true", help="measure although other programs keep the machine busy")
     add("--format", metavar="|".join(FORMATS), help="default: as FILE ends, else table")
     add_output(parser)
 
@@ -37,45 +40,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
     from plusx.deploy.benching import bench, machine_line, network_line
+    from plusx.runtime.engines import EngineOptions
 
-    lines = bench(
-        args.source, args.against, engine=args.engine, precision=args.precision, threads=args.threads,
-        rounds=args.rounds, seconds=args.seconds, busy=args.busy,
-    )  # fmt: skip
-    network, about = network_line(args.source), f"{machine_line()}; {args.rounds} rounds"
+    lang = language(args.lang)
+    rows = bench(
+        args.source,
+        args.against,
+        EngineOptions(args.engine, args.precision, threads=args.threads),
+        rounds=args.rounds,
+        seconds=args.seconds,
+        force=args.force,
+    )
+    network, about = (
+        network_line(args.source),
+        _("{machine}; {rounds} rounds", machine=machine_line(), rounds=args.rounds),
+    )
     if form == "json":
         record = {
             "schema": "plusx.bench/1",
             "network": network,
             "machine": machine_line(),
             "rounds": args.rounds,
-            "lines": [line.to_dict() for line in lines],
+            "lines": [row.to_dict() for row in rows],
         }
         return emit(json.dumps(record, indent=1) + "\n", args.output)
     if form == "svg":
         from plusx.deploy.bench_chart import svg
 
-        return emit(svg(lines, network, about), args.output)
-    return emit(table(lines, f"{network}; {about}"), args.output)
+        return emit(svg(rows, network, about, lang), args.output)
+    return emit(table(rows, _("{network}; {about}", network=network, about=about), lang), args.output)
 
 
-def table(lines: list[Line], about: str) -> str:
-    head = ("", "p50 ms", "p99 ms", "images/s", "per core", "of ceiling", "start s", "peak MB", "faster [95 %]")
-    rows = [head, *(cells(line) for line in lines)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    text = [
-        "  ".join(
-            f"{cell:<{w}}" if not i else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([*text, about]) + "\n"
+def table(rows: list[BenchRow], about: str, lang: str = "en") -> str:
+    heads = (
+        "", _("p50 ms"), _("p99 ms"), _("images/s"), _("per core"), _("of matmul peak"), _("start s"), _("peak MB"),
+        _("speed-up [95 %]"),
+    )  # fmt: skip
+    whole = [[translate(cell, lang) for cell in row] for row in (heads, *(cells(row) for row in rows))]
+    lines = aligned(whole[0], whole[1:], [False, *[True] * (len(heads) - 1)])
+    return "\n".join([*lines, translate(about, lang)]) + "\n"
 
 
-def cells(line: Line) -> tuple[str, ...]:
+def cells(row: BenchRow) -> tuple[str | Message, ...]:
     from plusx.deploy.bench_chart import figure
 
-    share = "unknown" if line.ceiling is None else f"{line.ceiling:.0%}"
-    gain = "1" if line.faster is None else f"{line.faster.value:.2f} [{line.faster.low:.2f}, {line.faster.high:.2f}]"
-    figures = (f"{line.p50_ms:.2f}", f"{line.p99_ms:.2f}", figure(line.images_per_s), figure(line.per_core))
-    return (line.name, *figures, share, f"{line.start_s:.2f}", f"{line.peak_mb:.0f}", gain)
+    share = _("unknown") if row.ceiling is None else f"{row.ceiling:.0%}"
+    gain = "1" if row.faster is None else f"{row.faster.value:.2f} [{row.faster.low:.2f}, {row.faster.high:.2f}]"
+    figures = (f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}", figure(row.images_per_s), figure(row.per_core))
+    return (row.name, *figures, share, f"{row.start_s:.2f}", f"{row.peak_mb:.0f}", gain)

@@ -1,4 +1,4 @@
-"""plusx embed: images as feature vectors, without torch."""
+"""plusx embed: feature vectors of images."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from plusx.cli.output import counted, wrote
+from plusx.cli.languages import language
+from plusx.cli.output import wrote
 from plusx.errors import SpecError
+from plusx.i18n import _, _n, translate
 
 SUMMARY = "feature vectors of images"
 NOTHING_WORKED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from plusx.cli.predict import add_engine
+
     add = parser.add_argument
     add("source", metavar="SOURCE", help="a bundle or a run")
     add("paths", nargs="+", metavar="PATH", help="as for plusx predict")
-    add("--at", metavar="PLACE", help="like layer4 or layer3.2: that map, averaged (default: what the classifier sees)")
-    add("--precision", default="auto", metavar="auto|fp32|bf16")
-    add("--threads", type=int, metavar="N", help="cores to use (default: all)")
-    add("--exact-decode", action="store_true", help="decode JPEGs at full size, then resize")
-    add("--shard", metavar="I/N", help="every N-th image, beginning with the I-th")
+    add("--at", metavar="PART", help="like layer4 or layer3.2: that map, averaged (default: the classifier's input)")
+    add_engine(parser)
+    add("--shard", metavar="I/N", help="every N-th image from the I-th on: one command for each machine")
     add(
         "-o",
         "--output",
@@ -32,33 +34,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from plusx.cli.predict import shard
+    from plusx.cli.predict import engine_options, shard
     from plusx.cli.working import Meter, peeked
     from plusx.images import Tally
     from plusx.runtime.embedding import embedder
-    from plusx.runtime.inputs import find
-    from plusx.runtime.vectors import Npy, Parquet
+    from plusx.runtime.inputs import find_images
+    from plusx.runtime.vector_files import NpyVectors, ParquetVectors
 
     path = Path(args.output)
     if path.suffix not in (".npy", ".parquet"):
         raise SpecError(
-            f"-o {args.output} does not end in .npy or .parquet, the two kinds that are written. Name it so."
+            _("-o {path} does not end in .npy or .parquet. Name a file of one of these two kinds.", path=args.output)
         )
     tally = Tally()
-    items = peeked(shard(find(args.paths, tally), args.shard))
-    made = embedder(
-        args.source, args.at, precision=args.precision, threads=args.threads, exact_decode=args.exact_decode
-    )
+    items = peeked(shard(find_images(args.paths, tally), args.shard))
+    made = embedder(args.source, args.at, engine_options(args), exact_decode=args.exact_decode)
     meter = Meter()
-    with (Npy if path.suffix == ".npy" else Parquet)(path, made.width) as out:
+    with (NpyVectors if path.suffix == ".npy" else ParquetVectors)(path, made.width) as out:
         for row in made.stream(items):
             out.write(row)
             meter.count(row.error is None)
     meter.close()
     if words := tally.words():
         print(f"note: {words}", file=sys.stderr)
-    beside = f", named in {path.with_suffix('.csv')}" if path.suffix == ".npy" else ""
-    wrote(args.output, f"{counted(meter.n, 'row')} of {made.width} numbers{beside}")
+    lang = language(args.lang)
+    rows = _n("{n:,} row of {width} numbers", "{n:,} rows of {width} numbers", meter.n, width=made.width)
+    if path.suffix == ".npy":
+        rows = _("{rows}, named in {file}", rows=rows, file=path.with_suffix(".csv"))
+    wrote(args.output, translate(rows, lang))
     if meter.good < meter.n:
-        print(f"plusx: {meter.n - meter.good} of {meter.n} could not be read; the file says why", file=sys.stderr)
+        bad = _("plusx: {bad} of {n} images could not be read. The file says why.", bad=meter.n - meter.good, n=meter.n)
+        print(translate(bad, lang), file=sys.stderr)
     return 0 if meter.good else NOTHING_WORKED

@@ -12,6 +12,7 @@ from plusx.cli.data import add_columns
 from plusx.cli.output import add_output, choose_format, emit
 
 if TYPE_CHECKING:
+    from plusx.evaluation.counting import Processes
     from plusx.metrics import Evaluation
 
 SUMMARY = "measure a trained network on images"
@@ -39,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--confusion", action="store_true", help="show what is mistaken for what as well; json always has it")
     add("--skip-bad", action="store_true", help="leave out images that cannot be read, instead of refusing")
     add("--exact-decode", action="store_true", help="decode JPEGs at full size, then resize, as predict can")
+    add(
+        "--engine",
+        default="auto",
+        metavar="openvino|onnxruntime|torch",
+        help="what computes the network (default: torch, as in training, where it is installed)",
+    )
+    add("--precision", default="auto", metavar="fp32|bf16|int8", help="number format of the engine (default: fp32)")
     add("--device", default="auto", metavar="auto|cpu|cuda|mps")
     add("--threads", type=int, metavar="N", help="threads that compute (default: as in training)")
     add("--workers", type=int, metavar="N", help="threads that read images (default: one a core)")
@@ -48,16 +56,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
-    from plusx.bundles import open_weights
     from plusx.cli.progress import Indexing
-    from plusx.evaluation.held_out import open_held_out
+    from plusx.evaluation import evaluate, open_held_out, open_source
+    from plusx.evaluation.evaluating import evaluation_plan
+    from plusx.runtime.engines import EngineOptions
     from plusx.runtime.processor import cores
-    from plusx.training.distributed import process_group
-    from plusx.training.model_evaluation import evaluate
 
-    group = process_group(args.device)
+    options = EngineOptions(args.engine, args.precision, threads=args.threads, device=args.device)
+    group = _processes(args.device)
     say = _note if group.is_rank0 else _nothing
-    bundle, _ = group.run_on_all_ranks(lambda: open_weights(args.source, args.weights, on_damage=say))
+    bundle = group.run_on_all_ranks(lambda: open_source(args.source, args.weights, on_damage=say))
+    plan = group.run_on_all_ranks(lambda: evaluation_plan(bundle, options))
     indexing = Indexing() if group.is_rank0 else None
     data, own = group.rank0_then_others(
         lambda: open_held_out(
@@ -79,23 +88,31 @@ def run(args: argparse.Namespace) -> int:
     step = bundle.provenance.get("step")
     if args.weights != "best":
         say(f"{args.weights} weights, after step {step}")
-    found = evaluate(
-        args.source,
-        data,
-        weights=args.weights,
-        device=args.device,
-        threads=args.threads,
-        workers=args.workers if args.workers is not None else max(1, cores() // group.local_world_size),
-    )
+    if (args.engine, args.precision) != ("auto", "auto"):
+        say(f"computed by {plan.engine} in {plan.precision}")
+    workers = args.workers if args.workers is not None else max(1, cores() // group.local_world_size)
+    found = evaluate(bundle, data, options=options, workers=workers, group=group)
     if not group.is_rank0:
         return 0
     if form == "table":
         lines = table(found, len(data.skipped)) + (confusion_table(found) if args.confusion else [])
         return emit("\n".join(lines) + "\n", args.output)
     head = {"schema": "plusx.evaluation/1", "source": args.source, "weights": args.weights, "step": step}
-    head |= {"data": args.data, "held_out": own}
+    head |= {"data": args.data, "held_out": own, "engine": plan.engine, "precision": plan.precision}
     skipped = [{"path": row.path, "reason": row.reason} for row in data.skipped]
     return emit(json.dumps({**head, **found.to_dict(), "skipped": skipped}, ensure_ascii=False) + "\n", args.output)
+
+
+def _processes(device: str) -> Processes:
+    """torchrun's process group; this process alone where torch is not installed."""
+    from plusx.evaluation.counting import OneProcess
+    from plusx.runtime.engines import installed
+
+    if not installed("torch"):
+        return OneProcess()
+    from plusx.training.distributed import process_group
+
+    return process_group(device)
 
 
 def _nothing(line: str) -> None:

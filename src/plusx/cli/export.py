@@ -1,11 +1,14 @@
-"""plusx export: a trained network for other systems, proven to be the same function."""
+"""plusx export: a trained network in other formats, proven to compute the same."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from plusx.cli.languages import language
 from plusx.cli.output import counted, wrote
+from plusx.errors import MissingExtra
+from plusx.i18n import _, translate
 
 SUMMARY = "a trained network for OpenVINO, ONNX, torch.export and model servers"
 
@@ -19,14 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout",
         default="plain",
         metavar="plain|triton|ovms|kserve",
-        help="a directory as that server takes it; needs -o",
+        help="a directory in the layout that a model server loads; needs -o",
     )
     add(
         "--data",
         metavar="D",
-        help="real images to prove it on: a data folder, or any images (default: the run's own)",
+        help="real images for the proof: a data folder, or any images (default: those of the training run)",
     )
-    add("--calibrate", metavar="D", help="images to calibrate int8 on (default: the training part of --data)")
+    add("--calibrate", metavar="D", help="images to calibrate int8 with (default: the training part of --data)")
     add(
         "--accept-drop",
         type=float,
@@ -36,19 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--size", metavar="N", help="side of the input in pixels (default: the bundle's); needs -o")
     add("--dynamic-size", action="store_true", help="leave height and width open; needs -o")
-    add("-o", "--output", metavar="DIR", help="a new directory (default: into the bundle, where predict finds it)")
+    add("-o", "--output", metavar="DIR", help="a new directory (default: inside the bundle, where predict finds it)")
 
 
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.networks import read_size
-    from plusx.runtime.plan import installed
-    from plusx.runtime.quiet import missing
+    from plusx.runtime.engines import installed
 
     if not installed("torch"):
-        raise missing("torch", "export")
-    from plusx.deploy import Order, export
+        raise MissingExtra(_("plusx export needs torch for its proof. Install it with pip install 'plusx[export]'."))
+    from plusx.deploy import ExportConfig, export
 
-    order = Order(
+    config = ExportConfig(
         args.to,
         args.precision,
         args.layout,
@@ -58,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
         args.calibrate,
         args.accept_drop,
     )
-    made = export(args.source, order, args.output, say=lambda line: print(line, file=sys.stderr))
+    lang = language(args.lang)
+    made = export(args.source, config, args.output, log=lambda line: print(translate(line, lang), file=sys.stderr))
     wrote(str(made.path), counted(len(made.files), "file"))
     print(made.path)
     return 0

@@ -1,9 +1,12 @@
-"""plusx tune: what is fastest on this processor, measured and kept in the bundle."""
+"""plusx tune: the fastest engine, precision and batch on this processor, measured and stored in the bundle."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+
+from plusx.cli.languages import language
+from plusx.i18n import _, translate
 
 SUMMARY = "measure which engine, precision and batch are fastest here"
 
@@ -11,23 +14,26 @@ SUMMARY = "measure which engine, precision and batch are fastest here"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="BUNDLE", help="a bundle or a run")
-    add("--for", dest="purpose", default="throughput", metavar="latency|throughput")
+    add("--objective", default="throughput", metavar="throughput|latency", help="what to optimise (default throughput)")
     add("--threads", type=int, metavar="N", help="cores to use (default: all)")
-    add("--seconds", type=float, default=0.4, metavar="S", help="how long each candidate runs (default 0.4)")
+    add("--seconds", type=float, default=0.4, metavar="S", help="seconds that each candidate runs (default 0.4)")
 
 
 def run(args: argparse.Namespace) -> int:
     from plusx.runtime.tuning import figure_text, tune
 
+    lang = language(args.lang)
     found = tune(
         args.source,
-        args.purpose,
+        args.objective,
         seconds=args.seconds,
         threads=args.threads,
-        say=lambda line: print(line, file=sys.stderr),
+        log=lambda line: print(translate(line, lang), file=sys.stderr),
     )
     sys.stderr.flush()
-    print(
-        f"chosen: {found.plan}, {figure_text(found.figure)} {found.unit} (the best of {len(found.tried)}, kept in {args.source})"
-    )
+    chosen = _(
+        "chosen: {plan}, {figure} {unit} (the best of {n}, stored in {path})",
+        plan=found.plan.text(), figure=figure_text(found.figure), unit=found.unit, n=len(found.tried), path=args.source,
+    )  # fmt: skip
+    print(translate(chosen, lang))
     return 0

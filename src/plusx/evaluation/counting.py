@@ -30,9 +30,14 @@ class Processes(Protocol):
     def rank(self) -> int: ...
     @property
     def world_size(self) -> int: ...
+    @property
+    def local_world_size(self) -> int: ...
+    @property
+    def is_rank0(self) -> bool: ...
     def any_rank(self, flag: bool) -> bool: ...
     def all_reduce_counts(self, counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]: ...
     def run_on_all_ranks(self, work: Callable[[], T]) -> T: ...
+    def rank0_then_others(self, work: Callable[[], T]) -> T: ...
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class OneProcess:
 
     rank: int = 0
     world_size: int = 1
+    local_world_size: int = 1
+    is_rank0: bool = True
 
     def any_rank(self, flag: bool) -> bool:
         return flag
@@ -49,6 +56,9 @@ class OneProcess:
         return np.array(counts, dtype=np.int64)
 
     def run_on_all_ranks(self, work: Callable[[], T]) -> T:
+        return work()
+
+    def rank0_then_others(self, work: Callable[[], T]) -> T:
         return work()
 
 

@@ -1,4 +1,4 @@
-"""Which images to evaluate a trained network on, so that it is not asked for what it has learnt by heart."""
+"""The images to evaluate a trained network on, without those that it was trained on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plusx.bundles import Bundle, read_run
 from plusx.data import BUILT_IN, Data, ListColumns, open_eval
 from plusx.errors import DataError
 
-TrainingProgress = Callable[[int, int], None]
+IndexProgress = Callable[[int, int], None]
 
 
 def open_held_out(
@@ -18,16 +18,16 @@ def open_held_out(
     bundle: Bundle,
     *,
     skip_bad: bool = False,
-    progress: TrainingProgress | None = None,
+    progress: IndexProgress | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
 ) -> tuple[Data, bool]:
     """Data to evaluate `bundle` on, and whether it is the share that its own training held out.
 
-    That share is taken when `where` is the folder of the run, or its share has the fingerprint of the run's: else a
-    network would be praised for its training images. Raises DataError.
+    That share is taken when `where` is the folder of the run, or its share has the fingerprint of the run's, because
+    accuracy on training images says nothing. Raises DataError.
     """
-    own = _same_place(where, bundle)
+    own = _is_run_data(where, bundle)
     columns = ListColumns(path_column=path_column, label_column=label_column)
     if own and path_column is None and label_column is None:
         columns = columns_of(bundle)
@@ -47,13 +47,13 @@ def open_held_out(
 
 
 def columns_of(bundle: Bundle) -> ListColumns:
-    """The columns of a CSV list that the run of a bundle was told, as `open_data` takes them."""
+    """The columns of the CSV list that the run of a bundle was given, as `open_data` takes them."""
     run = bundle.path.parent
     data = read_run(run).data if (run / "run.json").is_file() else {}
     return ListColumns(path_column=data.get("path_column"), label_column=data.get("label_column"))
 
 
-def _same_place(where: str | Path, bundle: Bundle) -> bool:
+def _is_run_data(where: str | Path, bundle: Bundle) -> bool:
     run = bundle.path.parent
     if where in BUILT_IN or not (run / "run.json").is_file():
         return False

@@ -13,7 +13,6 @@ LAZY = {
     "resume": "plusx.training.api",
     "RunOptions": "plusx.training.options",
     "TrainingRun": "plusx.training.run",
-    "evaluate": "plusx.training.model_evaluation",
     "Recipe": "plusx.training.recipe",
     "parse_recipe": "plusx.training.recipe",
     "Stop": "plusx.training.signals",

@@ -1,11 +1,11 @@
-"""What the machine offers: device, number format, threads, disk space."""
+"""What the machine offers: device, threads, disk space."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,15 +13,12 @@ import torch
 from plusx import settings
 from plusx.errors import BundleError, SpecError
 from plusx.i18n import _
-from plusx.runtime import processor
+from plusx.nn import device as devices
 from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
-from plusx.training.small_maps import SmallMapsInFloat32
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def pick_device(name: str, group: ProcessGroup = SINGLE_PROCESS) -> torch.device:
-    """The device called `name`; auto takes the first of cuda, mps, cpu that is there. Raises SpecError.
+    """The device called `name`; auto takes the first of cuda, mps, cpu that exists here. Raises SpecError.
 
     With several processes each has the GPU that `group` assigned to it.
     """
@@ -35,43 +32,7 @@ def pick_device(name: str, group: ProcessGroup = SINGLE_PROCESS) -> torch.device
                 found=group.device.type,
             )
         )
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, found in there.items() if found))
-    if name not in there:
-        raise SpecError(_("--device {name} is unknown. Write one of {allowed}.", name=name, allowed=", ".join(DEVICES)))
-    if not there[name]:
-        raise SpecError(
-            _(
-                "--device {name} was asked for, but torch finds none here. Use one of {found}.",
-                name=name, found=", ".join(kind for kind, exists in there.items() if exists),
-            )
-        )  # fmt: skip
-    return torch.device(name)
-
-
-def pick_precision(name: str, device: torch.device) -> str:
-    """fp32 or bf16, from a recipe's `precision` and the device."""
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if device.type == "cpu" and processor.multiplies_bf16() else "fp32"
-
-
-@contextmanager
-def autocast(device: torch.device, precision: str) -> Iterator[None]:
-    """Inside, a network computes in `precision`; on a CPU without the layers that torch's bf16 kernels get wrong."""
-    if precision != "bf16":
-        yield
-        return
-    with torch.autocast(device.type, torch.bfloat16), SmallMapsInFloat32() if device.type == "cpu" else nullcontext():
-        yield
-
-
-def memory_format(precision: str) -> torch.memory_format:
-    """bf16 kernels want channels last; fp32 on a CPU is as fast in torch's own layout."""
-    return torch.channels_last if precision == "bf16" else torch.contiguous_format
+    return devices.pick_device(name)
 
 
 def count_threads(wanted: int | None, default: int | None = None) -> int:

@@ -23,6 +23,7 @@ from plusx.graph import Graph
 from plusx.i18n import _, _n
 from plusx.images import Preprocessing
 from plusx.nn import ResNet
+from plusx.nn.device import pick_precision
 from plusx.runtime.processor import cores
 from plusx.specs import ResNetSpec, base_preset
 from plusx.training import checkpoint
@@ -36,7 +37,6 @@ from plusx.training.machine import (
     count_threads,
     deterministic,
     pick_device,
-    pick_precision,
     require_disk_space,
     using_threads,
 )

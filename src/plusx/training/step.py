@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from plusx.errors import BundleError, RunError
 from plusx.i18n import Message, _, joined
+from plusx.nn.device import autocast, memory_format
 from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
-from plusx.training.machine import autocast, memory_format
 from plusx.training.mixing import Mixed, mix
 from plusx.training.optimiser import EMA, momentum_buffers, restore_momentum, sgd
 from plusx.training.recipe import Recipe
