@@ -178,7 +178,7 @@ def test_a_training_that_failed_says_why(
     assert main(["runs"]) == 0
     shown = capsys.readouterr().out.rstrip()
     assert shown.endswith(f"failed: {caught.value}") and "running," not in shown
-    assert "failed: weights hold NaN or infinity after step 6" in (here / "runs/one/report.html").read_text()
+    assert "failed: The weights hold NaN or infinity after step 6" in (here / "runs/one/report.html").read_text()
     list(resumed(here / "runs/one"))
     assert [(row["state"], row["note"]) for row in listed(capsys)] == [("done", "")]
     assert "failed" not in (here / "runs/one/metrics.jsonl").read_text()

@@ -17,7 +17,7 @@ from pathlib import Path
 from plusx.bundles import newest_checkpoint
 from plusx.data import Data
 from plusx.errors import DataError, RunError
-from plusx.i18n import Message, _
+from plusx.i18n import Message, _, _n
 from plusx.training import checkpoint
 from plusx.training.background_writer import BackgroundWriter
 from plusx.training.bundle_writer import BundleWriter
@@ -126,10 +126,11 @@ class TrainingLoop:
                 raise
             parts = 2 * trainer.recipe.accumulate
             raise RunError(
-                _(
+                _n(
+                    "Step {step} with {n} image needs more memory than there is. Use a smaller size= or network.",
                     "Step {step} with {n} images needs more memory than there is. Train with accumulate={parts}, which needs "
                     "less.",
-                    step=step + 1, n=len(batch.labels), parts=parts,
+                    len(batch.labels), step=step + 1, parts=parts,
                 )
             ) from error  # fmt: skip
         now = time.monotonic()

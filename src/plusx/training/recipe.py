@@ -105,11 +105,14 @@ def parse_recipe(text: str, default: str | None = None) -> Recipe:
     words = text.split()
     named = bool(words) and "=" not in words[0]
     if not named and default is None:
+        fixed = f"default {text}".strip()
         raise SpecError(
             _(
-                "The recipe {text!r} has no name ({names}). Write {named!r}.",
-                text=text, names=", ".join(NAMES), named=f"default {text}".strip(),
+                "The recipe {text!r} has no name ({names}). Write {fixed!r}.",
+                text=text,
+                names=", ".join(NAMES),
+                fixed=fixed,
             )
-        )  # fmt: skip
+        )
     recipe = preset(words.pop(0) if named else str(default))
     return recipe.replace(**RECIPE.read(words))
