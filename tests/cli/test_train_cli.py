@@ -91,7 +91,7 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
     assert abs(before["conv1.weight"] - after["conv1.weight"]).max() < 1e-5
     assert after["fc.weight"].shape[0] == 3
     assert main(["train", "resnet34", "--weights", "first", "--data", "others", *recipe, *QUICK]) == 2
-    assert "cannot start resnet34" in capsys.readouterr().err
+    assert "do not fit resnet34" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

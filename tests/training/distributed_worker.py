@@ -182,7 +182,7 @@ def training(group: ProcessGroup, folder: Path) -> object:
     stop = Stop()
     for event in begin(out=folder / "run", options=RunOptions(seed=3, device="cpu", threads=1, stop=stop)):
         if isinstance(event, Step) and event.step == 8 and group.rank == group.world_size - 1:
-            stop.signal = 15  # told to one process, heard by all
+            stop.signal = 15  # set on one rank, obeyed by all
     if group.rank:
         torch.manual_seed(group.rank)
     rest = [

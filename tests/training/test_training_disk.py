@@ -36,7 +36,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.mark.parametrize("leave_pages", [0, 3, 9])
 @pytest.mark.filterwarnings("ignore:MetricsFile failed")
 def test_a_disk_that_fills_in_the_middle(leave_pages: int, undisturbed: dict[str, str], tmp_path: Path) -> None:
-    """The training ends in one line that names the last good checkpoint; with room again it goes on to the same bits."""
+    """The training ends in one line that names the last complete checkpoint; with space again it is resumed and ends in the same bits."""
     with small_disk(tmp_path / "disk", 1 << 12) as disk:
         events = started(disk / "run", checkpoint_steps=2)
         with pytest.raises(RunError) as caught:

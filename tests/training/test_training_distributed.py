@@ -111,7 +111,7 @@ def test_resumed_is_undisturbed(size: int, worlds: dict[int, tuple[Answers, Path
 def test_another_number_of_processes_is_said_and_loses_no_image(
     size: int, worlds: dict[int, tuple[Answers, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Left by `size` processes in the second epoch, gone on with by one: both epochs show each of 90 images once."""
+    """Left by `size` processes in the second epoch, resumed by one: both epochs use each of 90 images once."""
     answers, folder = worlds[size]
     seen: list[list[str]] = answers["left"]
     assert len(seen) == 8

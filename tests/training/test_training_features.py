@@ -1,4 +1,4 @@
-"""Mixing, policies, growing sizes, early stop and class weights: against other implementations, and counted."""
+"""Mixing, policies, growing sizes, early stop and class weights: against other implementations, and seeded."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_mixing_is_torchvisions(words: str, monkeypatch: pytest.MonkeyPatch) -> 
         assert torch.allclose(soft.double(), ours.double(), atol=1e-6)
 
 
-def test_mixing_is_counted() -> None:
+def test_mixing_is_seeded() -> None:
     recipe, (x, y) = parse_recipe("default mixup=0.4 cutmix=1"), _images()
     shares = {
         (seed, step, rank): mix(x, y, recipe, seed, step, rank).share
@@ -124,7 +124,7 @@ def test_class_weights_come_from_the_training_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_policies_are_torchvisions_and_counted(name: str) -> None:
+def test_policies_are_torchvisions_and_seeded(name: str) -> None:
     v2 = pytest.importorskip("torchvision.transforms.v2")
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
@@ -200,7 +200,7 @@ def test_without_early_stop_every_epoch_is_made(tmp_path: Path, monkeypatch: pyt
     assert isinstance(last, Finished) and (last.reason, last.epoch) == ("done", 4)
 
 
-def test_digits_are_learnt_with_everything_on(tmp_path: Path) -> None:
+def test_digits_train_with_everything_on(tmp_path: Path) -> None:
     """No feature spoils a training: far over chance after a few epochs, with all of them at once."""
     recipe = (
         "digits epochs=4 lr=0.1 mixup=0.2 cutmix=1 policy=trivialaugment erase=0.1 ema=0.9 accumulate=2 size_from=6 "

@@ -93,26 +93,28 @@ def test_workers_do_not_change_a_pixel(workers: int, photos) -> None:  # type: i
         assert np.array_equal(one, other)
 
 
-def test_a_batch_is_the_order_and_the_looks_of_its_places(photos) -> None:  # type: ignore[no-untyped-def]
+def test_a_batch_is_the_permutation_and_augmentation_of_its_positions(photos) -> None:  # type: ignore[no-untyped-def]
     """Against data/'s own functions, put together for the whole epoch at once."""
     recipe, _ = resolve_auto(parse_recipe("default batch=4 size=16 erase=0.5"), photos)
     train, seed, epoch = photos.train, 6, 1
     pre, schedule = preprocessing(recipe, train), Schedule(len(train), 4, 2)
     batches = list(BatchLoader(train, schedule, recipe, pre, seed).batches(schedule.steps_per_epoch, schedule.steps))
-    places, chosen = np.arange(len(train)), order(len(train), seed, epoch)
+    positions, chosen = np.arange(len(train)), order(len(train), seed, epoch)
     read = [train.read(int(i), "RGB", 32) for i in chosen]
     heights, widths = ([image.shape[axis] for image in read] for axis in (0, 1))
-    boxes = crop_boxes(seed, epoch, places, heights, widths, scale=(0.35, 1.0))
-    looks = np.stack([resize_box(p, tuple(b), (16, 16)) for p, b in zip(read, boxes.tolist(), strict=True)])
-    looks = flip(looks, flips(seed, epoch, places))
-    looks = erase(looks, erase_boxes(seed, epoch, places, 16, 16, share=0.5), np.round(np.array(pre.mean) * 255))
-    assert np.array_equal(np.concatenate([batch.images for batch in batches]), normalise(looks, pre))
+    boxes = crop_boxes(seed, epoch, positions, heights, widths, scale=(0.35, 1.0))
+    augmented = np.stack([resize_box(p, tuple(b), (16, 16)) for p, b in zip(read, boxes.tolist(), strict=True)])
+    augmented = flip(augmented, flips(seed, epoch, positions))
+    augmented = erase(
+        augmented, erase_boxes(seed, epoch, positions, 16, 16, share=0.5), np.round(np.array(pre.mean) * 255)
+    )
+    assert np.array_equal(np.concatenate([batch.images for batch in batches]), normalise(augmented, pre))
     names = [name for batch in batches for name in batch.names]
     labels = np.concatenate([batch.labels for batch in batches])
     assert [Path(name).parent.name for name in names] == [train.classes[label] for label in labels]
 
 
-def test_a_image_that_vanishes_is_left_out_and_named(photos) -> None:  # type: ignore[no-untyped-def]
+def test_an_image_that_vanishes_is_skipped_and_named(photos) -> None:  # type: ignore[no-untyped-def]
     recipe, _ = resolve_auto(parse_recipe("default batch=4 size=16"), photos)
     loader = BatchLoader(
         photos.train, Schedule(len(photos.train), 4, 1), recipe, preprocessing(recipe, photos.train), 1, 2
@@ -134,7 +136,7 @@ def test_fold_uses_every_bit() -> None:
     assert max(seen) < 2**32
 
 
-def test_counted_leaves_the_generator_alone() -> None:
+def test_seeded_leaves_the_generator_alone() -> None:
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
@@ -173,7 +175,7 @@ def test_mean_and_deviation_are_the_training_pixels() -> None:
     assert math.isclose(pre.std[0], pixels.std(), abs_tol=1e-4)
 
 
-def test_gpus_are_told_to_repeat_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deterministic_algorithms_are_on_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
     for kind, wanted in (("cpu", False), ("cuda", True)):
         with deterministic(torch.device(kind)):

@@ -179,7 +179,7 @@ def test_kill_9_loses_nothing(
 ) -> None:
     """Killed at a step, after an evaluation, within a write and between the renames; then resumed to the end.
 
-    The first fsyncs and the first rename make run.json: before them there is no run to go on with.
+    The first fsyncs and the first rename make run.json: before them there is no run to resume.
     """
     run, _ = undisturbed
     assert killed(lambda: started(tmp_path / "run", checkpoint_steps=2), where, kill_at)

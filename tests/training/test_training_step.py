@@ -102,9 +102,9 @@ def test_average_follows_the_weights() -> None:
         trainer.train_step(batch.images, batch.labels, batch.names)
         keep = min(0.9, (1 + step) / (10 + step))
         mean = keep * mean + (1 - keep) * trainer.network.fc.weight.detach().double()  # type: ignore[union-attr, operator]
-    judged = trainer.eval_network()
-    assert torch.allclose(judged.fc.weight.double(), mean, atol=1e-6)  # type: ignore[union-attr, operator]
-    assert not torch.allclose(judged.fc.weight, trainer.network.fc.weight)  # type: ignore[union-attr, arg-type]
+    evaluated = trainer.eval_network()
+    assert torch.allclose(evaluated.fc.weight.double(), mean, atol=1e-6)  # type: ignore[union-attr, operator]
+    assert not torch.allclose(evaluated.fc.weight, trainer.network.fc.weight)  # type: ignore[union-attr, arg-type]
     assert trainer.network.training
 
 
@@ -213,7 +213,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path, monkeypatch:
 
 
 def test_a_lone_readable_image_is_duplicated_with_weight_zero() -> None:
-    """Its gradient is that of two equal images, halved twice: once because the twin counts nothing, once by n."""
+    """Its gradient is that of two equal images, halved: the duplicate has weight zero."""
     trainer, one = _trainer("lr=0.1 warmup=0"), _batch(1)
     net = copy.deepcopy(trainer.network).train()
     result = trainer.train_step(one.images, one.labels, one.names)
@@ -287,7 +287,7 @@ def test_a_run_is_named_after_its_data(data: str, name: str, tmp_path: Path, mon
     assert str(free_path(build("resnet18").spec, data)) == f"runs/resnet18-{name}-002"
 
 
-def test_an_unexpected_error_is_told_in_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_logged_in_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log of the run says what kind of error it was and how to see it; another library's text stays out."""
     train_step = step_module.Trainer.train_step
 

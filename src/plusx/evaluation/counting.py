@@ -1,4 +1,4 @@
-"""Logits of every image of a data set, counted: the one loop behind `plusx evaluate` and a training's own evaluations."""
+"""Logits of every image of a data set, counted: the one loop behind `plusx evaluate` and the evaluations within training."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def evaluate_logits(
     stopped: Callable[[], bool] = never,
     group: Processes = OneProcess(),
 ) -> Evaluation | None:
-    """The Evaluation of what `infer` answers to every image of `data`; None if `stopped` said so.
+    """The Evaluation of the logits that `infer` gives for every image of `data`; None if `stopped` returned true.
 
     With several processes each evaluates its share of the batches, and the counts are summed, so the result is that of
     one process to the last digit. Raises DataError for an image that cannot be read.

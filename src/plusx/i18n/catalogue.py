@@ -17,14 +17,16 @@ LOCALE = Path(__file__).parent / "locale"
 
 
 class _Translated(string.Formatter):
-    """Fills a template; values that are messages are translated first."""
+    """Fills a template; values that are messages are translated first. Names, keys and paths stay as they are."""
 
     def __init__(self, lang: str) -> None:
         self.lang = lang
 
     def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
         value = super().get_value(key, args, kwargs)
-        return translate(value, self.lang) if isinstance(value, str) else value
+        # a sentence that is not a message yet has spaces; a key such as "seed" or "classes" must not be translated
+        is_text = isinstance(value, Message) or (isinstance(value, str) and " " in value)
+        return translate(value, self.lang) if is_text else value
 
 
 def translate(text: str, lang: str) -> str:

@@ -1,4 +1,4 @@
-"""What a training run is told beside its network, its data and its recipe."""
+"""The options of a training run besides its network, its data and its recipe."""
 
 from __future__ import annotations
 
