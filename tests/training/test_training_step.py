@@ -18,9 +18,9 @@ from plusx.nn import build
 from plusx.training import Evaluated, Event, Finished, Started, Step
 from plusx.training import step as step_module
 from plusx.training.loader import Batch
+from plusx.training.naming import free_path
 from plusx.training.optimiser import sgd
 from plusx.training.recipe import parse_recipe
-from plusx.training.run import free_path
 from plusx.training.schedule import Schedule, learning_rate
 from plusx.training.seeds import seeded
 from plusx.training.step import StepResult, Trainer

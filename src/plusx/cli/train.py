@@ -125,7 +125,7 @@ def _instead(args: argparse.Namespace) -> str:
     if recipe is None:
         return "Leave them out."
     from plusx.bundles import read_run
-    from plusx.training.run import new_run_command
+    from plusx.training.naming import new_run_command
 
     data = args.data or read_run(args.resume).data.get("path")
     return f"Leave them out, or train on from its weights: {new_run_command(args.resume, data, recipe)}"

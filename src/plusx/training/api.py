@@ -54,5 +54,5 @@ def resume(
 
 
 def _stream(run: TrainingRun, sinks: Sequence[Sink]) -> Iterator[Event]:
-    more = sinks if run.group.is_rank0 else ()
+    more = sinks if run.compute.group.is_rank0 else ()
     return tee(run.events(), [*run.sinks(), *more])

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,7 +15,37 @@ from plusx import settings
 from plusx.errors import BundleError, SpecError
 from plusx.i18n import _
 from plusx.nn import device as devices
+from plusx.runtime.processor import cores
 from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
+from plusx.training.options import RunOptions
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how a run computes: its processes, device, number format (fp32 or bf16), and threads."""
+
+    group: ProcessGroup
+    device: torch.device
+    precision: str
+    threads: int
+    """Threads that compute."""
+    workers: int
+    """Threads that read images."""
+
+    @classmethod
+    def choose(cls, options: RunOptions, group: ProcessGroup, precision: str, usual_threads: int | None) -> Compute:
+        """What `options` ask for; else `usual_threads`, or all cores, shared by the processes of this machine."""
+        share = max(1, cores() // group.local_world_size)
+        # torchrun sets OMP_NUM_THREADS=1 in every process, so torch's own count says nothing there
+        usual = usual_threads if group.world_size == 1 else min(usual_threads or share, share)
+        device = pick_device(options.device, group)
+        return cls(
+            group=group,
+            device=device,
+            precision=devices.pick_precision(precision, device),
+            threads=count_threads(options.threads, usual),
+            workers=options.workers if options.workers is not None else share,
+        )
 
 
 def pick_device(name: str, group: ProcessGroup = SINGLE_PROCESS) -> torch.device:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import copy
 import platform
-import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +14,22 @@ import torch
 
 import plusx
 from plusx.bundles import check_out, read_run, start_run
-from plusx.data import BUILT_IN, Splits
+from plusx.data import Splits
 from plusx.errors import BundleError
 from plusx.graph import Graph
 from plusx.i18n import _, _n
 from plusx.images import Preprocessing
 from plusx.nn import ResNet
-from plusx.nn.device import pick_precision
-from plusx.runtime.processor import cores
-from plusx.specs import ResNetSpec, base_preset
+from plusx.specs import ResNetSpec
 from plusx.training import checkpoint
 from plusx.training.bundle_writer import BundleWriter
-from plusx.training.distributed import ProcessGroup, process_group
+from plusx.training.distributed import process_group
 from plusx.training.estimate import TrainingSpeed, epochs_within, measure_speed
 from plusx.training.events import Event, Finished, ImageSkipped, Started
 from plusx.training.loader import BatchLoader
 from plusx.training.loop import TrainingLoop
-from plusx.training.machine import (
-    count_threads,
-    deterministic,
-    pick_device,
-    require_disk_space,
-    using_threads,
-)
+from plusx.training.machine import Compute, deterministic, require_disk_space, using_threads
+from plusx.training.naming import default_recipe, free_path, new_run_command
 from plusx.training.options import RunOptions
 from plusx.training.recipe import Recipe, parse_recipe
 from plusx.training.report_sink import ReportFile
@@ -63,13 +53,9 @@ class TrainingRun:
     origin: DataOrigin
     seed: int
     options: RunOptions
-    group: ProcessGroup
-    device: torch.device
-    precision: str
-    threads: int
-    workers: int
+    compute: Compute
     network: ResNet
-    resumes: bool
+    resumes: bool = False
     """Whether `events` continues from the newest checkpoint of `path`."""
 
     @classmethod
@@ -94,7 +80,9 @@ class TrainingRun:
             path = group.broadcast(Path(out) if out is not None else free_path(setup.spec, named))
             if group.is_rank0:
                 check_out(path)
-            return cls._decided(path, setup, splits, origin, options.seed, options, group)
+            compute = Compute.choose(options, group, setup.recipe.precision, default_threads(setup))
+            model = setup.network(options.seed)
+            return cls(path, setup, splits, origin, options.seed, options, compute, model)._checked()
 
         return group.run_on_all_ranks(decide)
 
@@ -129,37 +117,18 @@ class TrainingRun:
                 None,
                 (),
             )
-            return cls._decided(
-                found.path, setup, splits, origin, found.seed, options, group, found.fields["threads"], resumes=True
+            compute = Compute.choose(
+                options, group, setup.recipe.precision, found.fields["threads"] or default_threads(setup)
             )
+            model = setup.network(found.seed)
+            return cls(found.path, setup, splits, origin, found.seed, options, compute, model, resumes=True)._checked()
 
         return group.run_on_all_ranks(decide)
 
-    @classmethod
-    def _decided(
-        cls,
-        path: Path,
-        setup: Setup,
-        splits: Splits,
-        origin: DataOrigin,
-        seed: int,
-        options: RunOptions,
-        group: ProcessGroup,
-        recorded_threads: int | None = None,
-        resumes: bool = False,
-    ) -> TrainingRun:
-        share, usual = max(1, cores() // group.local_world_size), recorded_threads or default_threads(setup)
-        # torchrun sets OMP_NUM_THREADS=1 in every process, so torch's own count says nothing there
-        threads = count_threads(options.threads, usual if group.world_size == 1 else min(usual or share, share))
-        workers = options.workers if options.workers is not None else share
-        device = pick_device(options.device, group)
-        precision = pick_precision(setup.recipe.precision, device)
-        run = cls(
-            path, setup, splits, origin, seed, options, group, device, precision, threads, workers,
-            setup.network(seed), resumes,
-        )  # fmt: skip
-        require_batch_sizes(run.schedule, group.world_size, setup.recipe.accumulate)
-        return run
+    def _checked(self) -> TrainingRun:
+        """This run, if its batches are large enough. Raises SpecError."""
+        require_batch_sizes(self.schedule, self.compute.group.world_size, self.setup.recipe.accumulate)
+        return self
 
     @property
     def schedule(self) -> Schedule:
@@ -168,12 +137,12 @@ class TrainingRun:
 
     def events(self) -> Iterator[Event]:
         """Trains, one step each time the next event is asked for. Raises RunError, BundleError."""
-        with using_threads(self.threads), deterministic(self.device):
+        with using_threads(self.compute.threads), deterministic(self.compute.device):
             yield from self._resume() if self.resumes else self._start()
 
     def sinks(self) -> list[Sink]:
         """The run's own files, on rank 0. The report reads the others, so it comes last."""
-        if not self.group.is_rank0:
+        if not self.compute.group.is_rank0:
             return []
         skipped = ((row.path, row.reason) for row in self.splits.skipped)
         return [
@@ -183,8 +152,8 @@ class TrainingRun:
         ]
 
     def _start(self) -> Iterator[Event]:
-        self.group.run_on_rank0(partial(require_disk_space, self.path, self._disk_bytes()))
-        self.group.broadcast_tensors(list(self.network.state_dict().values()))
+        self.compute.group.run_on_rank0(partial(require_disk_space, self.path, self._disk_bytes()))
+        self.compute.group.broadcast_tensors(list(self.network.state_dict().values()))
         # the speed is measured on a copy, so the run's own weights and state are untouched
         probe = self._trainer(copy.deepcopy(self.network))
         speed = measure_speed(probe, self._loader(), self.splits.val, self.options.stop)
@@ -194,7 +163,7 @@ class TrainingRun:
             return
         run = self._shortened(speed)
         trainer = run._trainer(run.network)
-        self.group.run_on_rank0(partial(run._write_start, trainer))
+        self.compute.group.run_on_rank0(partial(run._write_start, trainer))
         yield run._started(trainer, run.setup.notes, speed.remaining(run.schedule, len(run.splits.val), 0))
         yield from (ImageSkipped(0, row.path, row.reason) for row in run.splits.skipped)
         yield from run._loop(trainer).events()
@@ -235,7 +204,16 @@ class TrainingRun:
     def _trainer(self, network: ResNet) -> Trainer:
         recipe = self.setup.recipe
         weights = balanced_weights(self.splits.train.counts()) if recipe.class_weights == "balanced" else None
-        return Trainer(network, recipe, self.schedule, self.seed, self.device, self.precision, weights, self.group)
+        return Trainer(
+            network,
+            recipe,
+            self.schedule,
+            self.seed,
+            self.compute.device,
+            self.compute.precision,
+            weights,
+            self.compute.group,
+        )
 
     def _loader(self) -> BatchLoader:
         return BatchLoader(
@@ -244,8 +222,8 @@ class TrainingRun:
             self.setup.recipe,
             self.setup.preprocessing,
             self.seed,
-            self.workers,
-            self.group,
+            self.compute.workers,
+            self.compute.group,
         )
 
     def _loop(self, trainer: Trainer) -> TrainingLoop:
@@ -266,8 +244,8 @@ class TrainingRun:
         return Started(
             run=self.path, spec=str(self.setup.spec), recipe=str(self.setup.recipe), classes=self.splits.train.classes,
             n_train=len(self.splits.train), n_val=len(self.splits.val), epochs=schedule.epochs, steps=schedule.steps,
-            step=progress.step, evaluated=progress.evaluated, device=str(self.device), precision=self.precision,
-            threads=self.threads, world_size=self.group.world_size, seconds=seconds, notes=tuple(notes),
+            step=progress.step, evaluated=progress.evaluated, device=str(self.compute.device), precision=self.compute.precision,
+            threads=self.compute.threads, world_size=self.compute.group.world_size, seconds=seconds, notes=tuple(notes),
         )  # fmt: skip
 
     def record(self) -> dict[str, Any]:
@@ -282,7 +260,7 @@ class TrainingRun:
                 "kind": train.kind, "fingerprint": train.fingerprint, "classes": list(train.classes), "n": len(train),
                 "train": part_record(train), "val": part_record(self.splits.val), **self.origin.to_dict(),
             },
-            "world_size": self.group.world_size,
+            "world_size": self.compute.group.world_size,
         }  # fmt: skip
 
     def provenance(self) -> dict[str, Any]:
@@ -293,7 +271,7 @@ class TrainingRun:
             "data": {
                 "kind": train.kind, "train": part_record(train), "val": part_record(val), "val_split": self.origin.val_split,
             },
-            "device": str(self.device), "precision": self.precision, "threads": self.threads, "versions": _versions(),
+            "device": str(self.compute.device), "precision": self.compute.precision, "threads": self.compute.threads, "versions": _versions(),
         }  # fmt: skip
 
     def _disk_bytes(self) -> int:
@@ -301,24 +279,6 @@ class TrainingRun:
         weights = sum(t.nbytes for t in self.network.state_dict().values())
         copies = 3 if self.setup.recipe.ema else 2
         return weights * (copies * (checkpoint.KEEP + 2) + 2) + (1 << 22)
-
-
-def default_recipe(splits: Splits) -> str:
-    """The name of the recipe for data that came without one."""
-    return "digits" if splits.train.kind == "digits" else "default"
-
-
-def free_path(spec: ResNetSpec, data: str | Path) -> Path:
-    """runs/NETWORK-DATA-NNN with the first free number; of a pattern, DATA keeps what can stand in a name."""
-    of = data if data in BUILT_IN else Path(data).expanduser().resolve().name
-    of = re.sub(r"[^\w.-]+", "", str(of)).strip(".-") or "data"
-    stem = f"{base_preset(spec)}-{of}"
-    return next(path for i in count(1) if not (path := Path("runs") / f"{stem}-{i:03d}").exists())
-
-
-def new_run_command(run: str | Path, data: str | Path | None, recipe: str) -> str:
-    """The command for a new run that starts with the weights of `run`."""
-    return f"plusx train --weights {shlex.quote(str(run))} --data {shlex.quote(str(data or 'DATA'))} --recipe {shlex.quote(recipe)}"
 
 
 def _versions() -> dict[str, str]:

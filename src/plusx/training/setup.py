@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from plusx.analysis import analyse
-from plusx.bundles import open_bundle
+from plusx.bundles import Bundle, open_bundle
 from plusx.data.dataset import Data, Splits
 from plusx.errors import DataError, SpecError, WeightsError
 from plusx.graph import Graph
@@ -72,17 +72,10 @@ def prepare(
             raise SpecError(_("No network is named. Write one, e.g. plusx train resnet18 --data photos/."))
         network = ResNetSpec.from_dict({**first.spec, "classes": len(splits.train.classes)})
     spec = complete(network, splits.train)
-    array = None
-    if first is not None:
-        array = _first_weights(first.weights(), ResNetSpec.from_dict(first.spec), spec)
-        if first.classes != splits.train.classes:
-            array = {name: a for name, a in array.items() if not name.startswith("fc.")}
-            notes.append(
-                _(
-                    "the classifier starts from random weights: {weights} has {had}, the data has {has}",
-                    weights=weights, had=_few(first.classes), has=_few(splits.train.classes),
-                )
-            )  # fmt: skip
+    array, weight_notes = (
+        _first_weights(first, spec, splits.train.classes, weights) if first is not None else (None, [])
+    )
+    notes += weight_notes
     require_policy(recipe.policy)
     recipe, size_notes = resolve_auto(recipe, splits)
     notes += size_notes
@@ -175,15 +168,25 @@ def preprocessing(recipe: Recipe, data: Data) -> Preprocessing:
     return Preprocessing(data.mode, resize, size, recipe.interpolation, 1 / 255, mean, std)
 
 
-def _first_weights(weights: dict[str, Any], theirs: ResNetSpec, ours: ResNetSpec) -> dict[str, Any]:
-    if theirs.replace(classes=ours.classes) != ours:
+def _first_weights(
+    first: Bundle, spec: ResNetSpec, classes: tuple[str, ...], name: str | Path | None
+) -> tuple[dict[str, Any], list[str]]:
+    """The bundle's tensors, without its classifier where the classes differ, and a note on that. Raises WeightsError."""
+    theirs = ResNetSpec.from_dict(first.spec).replace(classes=spec.classes)
+    if theirs != spec:
         raise WeightsError(
             _(
                 "The weights are those of {theirs} and do not fit {ours}. Leave the network out to take theirs.",
-                theirs=theirs.replace(classes=ours.classes), ours=ours,
+                theirs=theirs, ours=spec,
             )
         )  # fmt: skip
-    return weights
+    if first.classes == classes:
+        return dict(first.weights()), []
+    note = _(
+        "the classifier starts from random weights: {weights} has {had}, the data has {has}",
+        weights=name, had=_few(first.classes), has=_few(classes),
+    )  # fmt: skip
+    return {key: array for key, array in first.weights().items() if not key.startswith("fc.")}, [note]
 
 
 def _has_head(weights: dict[str, Any]) -> bool:
