@@ -86,7 +86,10 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
     write_photos(here / "others", ("a", "b", "c"))
     assert train("--data", "photos", "--out", "first", *recipe) == 0
     assert main(["train", "--weights", "first", "--data", "others", "--out", "second", *recipe, *QUICK]) == 0
-    assert "the classifier starts from random weights: first has 2 classes (disc, stripe), the data has 3" in capsys.readouterr().err
+    assert (
+        "the classifier starts from random weights: first has 2 classes (disc, stripe), the data has 3"
+        in capsys.readouterr().err
+    )
     before, after = open_bundle("first").weights(), open_bundle("second").weights()
     assert abs(before["conv1.weight"] - after["conv1.weight"]).max() < 1e-5
     assert after["fc.weight"].shape[0] == 3
