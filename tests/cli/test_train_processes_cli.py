@@ -90,7 +90,7 @@ def test_a_port_in_use_is_one_line() -> None:
     [
         (["resnet20", "--data", "nowhere/"], "plusx: no such data"),
         (["resnet20", "--data", "digits", "--recipe", "digits batch=3"], "each needs 2 of every batch"),
-        (["resnet2O", "--data", "digits"], "did you mean 'resnet20'"),
+        (["resnet2O", "--data", "digits"], "The nearest are resnet20"),
     ],
 )
 def test_bad_input_is_said_once(words: list[str], line: str, tmp_path: Path) -> None:
