@@ -23,7 +23,7 @@ import numpy as np
 
 from _common import Claims, machine_line, save, spread
 from plusx.data import open_data
-from plusx.training import Checkpointed, Hands, checkpoint, fit, loop
+from plusx.training import Checkpointed, RunOptions, checkpoint, fit, loop
 
 EVERY = 8
 
@@ -53,7 +53,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=asked.at) as scratch:
         run = fit(
             "resnet50 stem=3x3", few, "digits epochs=1 batch=8 size=32 ema=0.99", Path(scratch) / "run",
-            hands=Hands(checkpoint_steps=EVERY),
+            options=RunOptions(checkpoint_steps=EVERY),
         )  # fmt: skip
         rows: list[Checkpointed] = []
         for event in run:

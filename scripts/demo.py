@@ -21,7 +21,7 @@ from plusx.bundles import open_bundle
 from plusx.cli.progress import duration, training_log
 from plusx.data import open_data
 from plusx.errors import RunError
-from plusx.training import Finished, Hands, Stop, fit, stop_on_signals
+from plusx.training import Finished, RunOptions, Stop, fit, stop_on_signals
 
 NETWORKS = ("resnet20", "plain20")
 
@@ -50,19 +50,9 @@ def train(name: str, out: Path, seed: int) -> Path:
     run = next(p for i in range(1, 10_000) if not (p := out / f"demo-{name}-{i:03d}").exists())
     print(f"{name}:", file=sys.stderr, flush=True)
     stop = Stop()
-    hands = Hands(stop=stop)
-    command = [sys.executable, *sys.argv]
+    options = RunOptions(seed=seed, stop=stop, command=[sys.executable, *sys.argv])
     with stop_on_signals(stop):
-        for event in fit(
-            f"{name} in_channels=1",
-            "digits",
-            None,
-            run,
-            seed=seed,
-            hands=hands,
-            sinks=(training_log(),),
-            command=command,
-        ):
+        for event in fit(f"{name} in_channels=1", "digits", None, run, options, sinks=(training_log(),)):
             if isinstance(event, Finished) and stop.signal is not None:
                 print(f"stopped; go on with: plusx train --resume {run}", file=sys.stderr)
                 raise SystemExit(128 + stop.signal)

@@ -16,6 +16,7 @@ from plusx.version import __version__ as __version__
 if TYPE_CHECKING:  # for type checkers and editors; at run time these packages are imported on first use
     from plusx.analysis import analyse
     from plusx.analysis.diff import diff
+    from plusx.evaluation import evaluate
     from plusx.nn import ResNet, build
     from plusx.nn.factory import block, stage
     from plusx.nn.features import features
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time these packages a
     from plusx.nn.surgery import adapt_input, add_gates, cut, dilate, new_head
     from plusx.runtime import predictor
     from plusx.svg.render import draw
-    from plusx.training import evaluate, fit
+    from plusx.training import fit
 
 __all__ = [
     "Graph",
@@ -84,7 +85,8 @@ _PACKAGES = {
     "plusx.nn.single_use": ("single_use_activations",),
     "plusx.nn.surgery": ("adapt_input", "add_gates", "cut", "dilate", "new_head"),
     "plusx.runtime": ("predictor",),
-    "plusx.training": ("evaluate", "fit"),
+    "plusx.evaluation": ("evaluate",),
+    "plusx.training": ("fit",),
 }
 LAZY = {name: package for package, names in _PACKAGES.items() for name in names}
 """Public names whose package is imported on first use, so that the core needs neither time nor torch."""

@@ -41,7 +41,7 @@ def files(step: int) -> dict[str, bytes]:
     return {
         "model.safetensors": tensors(70),
         "optimiser.safetensors": tensors(40),
-        "average.safetensors": tensors(3),
+        "ema.safetensors": tensors(3),
         "state.json": f'{{"progress": {{"step": {step}}}, "torch": "2.14"}}'.encode(),
     }
 
@@ -190,7 +190,7 @@ def test_every_cut_and_flip_falls_back_to_the_one_before(tmp_path):
     save(tmp_path, 1)
     victim, tried = save(tmp_path, 2), 0
     names = sorted(path.name for path in victim.iterdir())
-    assert names == ["average.safetensors", "manifest.json", "model.safetensors", "optimiser.safetensors", "state.json"]
+    assert names == ["ema.safetensors", "manifest.json", "model.safetensors", "optimiser.safetensors", "state.json"]
     for name in names:
         raw = (victim / name).read_bytes()
         for content in damages(raw, seed=len(name)):

@@ -18,10 +18,12 @@ from plusx.bundles import newest_checkpoint, open_bundle, open_weights
 from plusx.cli.evaluate import confusion_table
 from plusx.cli.main import main
 from plusx.errors import BundleError, SpecError
+from plusx.evaluation import evaluate
 from plusx.metrics import Counters, Evaluation
 from plusx.nn import build
+from plusx.runtime.engines import EngineOptions
 from plusx.specs import ResNetSpec
-from plusx.training import Hands, evaluate, fit
+from plusx.training import RunOptions, fit
 from training.tinyrun import RECIPE, resumed, splits, started, stopped_after
 
 DOC = (Path(__file__).resolve().parents[2] / "docs/json.md").read_text(encoding="utf-8")
@@ -33,7 +35,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on digits whose last, averaged and best weights answer differently."""
     path = tmp_path_factory.mktemp("evaluate") / "run"
     recipe = "digits epochs=6 batch=64 lr=0.1 ema=0.98 keep=best precision=fp32"
-    list(fit("resnet20 depths=1,1,1 widths=4,8,8 stem_width=4", "digits", recipe, path, hands=Hands("cpu", 1, 0)))
+    list(
+        fit(
+            "resnet20 depths=1,1,1 widths=4,8,8 stem_width=4",
+            "digits",
+            recipe,
+            path,
+            options=RunOptions(device="cpu", threads=1, workers=0),
+        )
+    )
     return path
 
 
@@ -77,7 +87,7 @@ def test_best_is_what_the_training_reported_to_the_digit(run: Path, capsys: pyte
         assert found["step"] == open_bundle(run).provenance.step
 
 
-@pytest.mark.parametrize(("which", "file"), [("last", "model.safetensors"), ("ema", "average.safetensors")])
+@pytest.mark.parametrize(("which", "file"), [("last", "model.safetensors"), ("ema", "ema.safetensors")])
 def test_last_and_ema_are_what_their_tensors_give(
     which: str, file: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,7 +104,7 @@ def test_the_three_differ(run: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert len({evaluated(capsys, run, "--weights", which)["nll"] for which in ("best", "last", "ema")}) >= 2
     newest = newest_checkpoint(run)
     assert newest is not None
-    swapped = by_hand(run, newest / "average.safetensors")
+    swapped = by_hand(run, newest / "ema.safetensors")
     assert evaluated(capsys, run, "--weights", "last")["nll"] != pytest.approx(swapped["nll"], rel=1e-3)
 
 
@@ -102,15 +112,15 @@ def test_the_last_epochs_average_is_what_training_said(run: Path, tmp_path: Path
     """ema at the end of an epoch is what the trainer judged then: the line of the log, to the digit."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     last = [row for row in rows if row["event"] == "evaluated"][-1]
-    found = evaluate(run, "digits", weights="ema", device="cpu", threads=1)
+    found = evaluate(run, "digits", weights="ema", options=EngineOptions(device="cpu", threads=1))
     assert (found.top1, found.nll, found.n) == (last["top1"], last["nll"], last["n"])
 
 
 def test_a_run_without_a_bundle_yet(tmp_path: Path) -> None:
     stopped_after(tmp_path / "run", 4)  # in the first epoch: a checkpoint, no evaluation
     with pytest.raises(BundleError, match="has no bundle yet"):
-        evaluate(tmp_path / "run", splits().val, device="cpu")
-    assert evaluate(tmp_path / "run", splits().val, weights="last", device="cpu").n == 30
+        evaluate(tmp_path / "run", splits().val, options=EngineOptions(device="cpu"))
+    assert evaluate(tmp_path / "run", splits().val, weights="last", options=EngineOptions(device="cpu")).n == 30
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(
@@ -195,7 +205,7 @@ def test_table_json_and_file_agree(run: Path, tmp_path: Path, capsys: pytest.Cap
     assert first == f"{i} as {j}: {worst[0]} ({worst[0] / sum(found['confusion'][i]):.1%} of {i})"
 
 
-def counted(classes: int, mistakes: dict[tuple[int, int], int]) -> Evaluation:
+def seeded(classes: int, mistakes: dict[tuple[int, int], int]) -> Evaluation:
     """An Evaluation of three images a class, all right but for `mistakes`."""
     counters = Counters([f"class-number-{i}" for i in range(classes)])
     for (true, answer), count in ({(i, i): 3 for i in range(classes)} | mistakes).items():
@@ -204,7 +214,7 @@ def counted(classes: int, mistakes: dict[tuple[int, int], int]) -> Evaluation:
 
 
 def test_of_many_classes_only_those_with_mistakes_are_shown() -> None:
-    lines = confusion_table(counted(300, {(7, 250): 2, (40, 41): 5}))
+    lines = confusion_table(seeded(300, {(7, 250): 2, (40, 41): 5}))
     assert lines[1] == "true \\ predicted, 4 of 300 classes: those with most mistakes"
     assert [line.split() for line in lines[3:7]] == [
         ["class-number-7", "3", "·", "·", "2"],
@@ -216,8 +226,8 @@ def test_of_many_classes_only_those_with_mistakes_are_shown() -> None:
         "class-number-40 as class-number-41: 5 (62.5% of class-number-40)",
         "class-number-7 as class-number-250: 2 (40.0% of class-number-7)",
     ]
-    assert confusion_table(counted(300, {})) == ["", "no mistakes"]
-    assert len(confusion_table(counted(300, {(i, i + 1): 1 for i in range(299)}))) == 3 + 16 + 2 + 10
+    assert confusion_table(seeded(300, {})) == ["", "no mistakes"]
+    assert len(confusion_table(seeded(300, {(i, i + 1): 1 for i in range(299)}))) == 3 + 16 + 2 + 10
 
 
 def test_resumed_run_gives_the_same_last_weights(tmp_path: Path) -> None:
@@ -226,6 +236,7 @@ def test_resumed_run_gives_the_same_last_weights(tmp_path: Path) -> None:
     stopped_after(tmp_path / "run", 7)
     list(resumed(tmp_path / "run"))
     a, b = (
-        evaluate(tmp_path / name, splits().val, weights="last", device="cpu", threads=1) for name in ("whole", "run")
+        evaluate(tmp_path / name, splits().val, weights="last", options=EngineOptions(device="cpu", threads=1))
+        for name in ("whole", "run")
     )
     assert a.nll == b.nll

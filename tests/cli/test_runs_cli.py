@@ -18,9 +18,9 @@ from plusx.bundles import durable, start_run, write_checkpoint_dir
 from plusx.bundles.runs import find_runs, look
 from plusx.cli.main import main
 from plusx.errors import RunError
-from plusx.training.estimate import Speed
+from plusx.training.estimate import TrainingSpeed
 from plusx.training.recipe import parse_recipe
-from plusx.training.trainer import Trainer
+from plusx.training.step import Trainer
 from training.tinyrun import RECIPE as RECIPE_OF_TINY
 from training.tinyrun import resumed, started, stopped_after
 from waiting import HANG
@@ -173,17 +173,17 @@ def test_a_training_that_failed_says_why(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real one whose weights were spoilt: the reason is in the run, as the error was; resumed soundly, it is done."""
-    learn = Trainer.learn
+    train_step = Trainer.train_step
 
     def spoil(self: Trainer, *batch: object) -> object:
-        done = learn(self, *batch)  # type: ignore[arg-type]
+        done = train_step(self, *batch)  # type: ignore[arg-type]
         if self.progress.step == 6:
             self.network.bn1.running_var.fill_(float("inf"))  # type: ignore[union-attr, operator]
         return done
 
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "learn", spoil)
-        patched.setattr("plusx.training.work.measure", lambda *_: Speed(0.01, 0.001))
+        patched.setattr(Trainer, "train_step", spoil)
+        patched.setattr("plusx.training.run.measure_speed", lambda *_: TrainingSpeed(0.01, 0.001))
         with pytest.raises(RunError) as caught:
             list(started(here / "runs/one", RECIPE_OF_TINY.replace("ema=0.9 ", ""), checkpoint_steps=4))
     (row,) = listed(capsys)
@@ -192,7 +192,7 @@ def test_a_training_that_failed_says_why(
     assert main(["runs"]) == 0
     shown = capsys.readouterr().out.rstrip()
     assert shown.endswith(f"failed: {caught.value}") and "running," not in shown
-    assert "failed: weights hold NaN or infinity after step 6" in (here / "runs/one/report.html").read_text()
+    assert "failed: The weights hold NaN or infinity after step 6" in (here / "runs/one/report.html").read_text()
     list(resumed(here / "runs/one"))
     assert [(row["state"], row["note"]) for row in listed(capsys)] == [("done", "")]
     assert "failed" not in (here / "runs/one/metrics.jsonl").read_text()

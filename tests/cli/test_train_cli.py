@@ -86,12 +86,15 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
     write_photos(here / "others", ("a", "b", "c"))
     assert train("--data", "photos", "--out", "first", *recipe) == 0
     assert main(["train", "--weights", "first", "--data", "others", "--out", "second", *recipe, *QUICK]) == 0
-    assert "the classifier starts anew: first knows 2 classes (disc, stripe), the data has 3" in capsys.readouterr().err
+    assert (
+        "the classifier starts from random weights: first has 2 classes (disc, stripe), the data has 3"
+        in capsys.readouterr().err
+    )
     before, after = open_bundle("first").weights(), open_bundle("second").weights()
     assert abs(before["conv1.weight"] - after["conv1.weight"]).max() < 1e-5
     assert after["fc.weight"].shape[0] == 3
     assert main(["train", "resnet34", "--weights", "first", "--data", "others", *recipe, *QUICK]) == 2
-    assert "cannot start resnet34" in capsys.readouterr().err
+    assert "do not fit resnet34" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -127,16 +130,16 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
             ["--data", "digits", "--recipe", "digits batch=8 accumulate=5"],
             "Write accumulate=4 or less, or train a network without batch norm",
         ),
-        (["--data", "digits", "--minutes", "0"], "minutes=0, must be above 0"),
-        (["--data", "digits", "--device", "tpu"], "--device tpu is unknown. Write one of auto, cpu, cuda, mps"),
-        (["--data", "digits", "--device", "mps"], "not available here"),
+        (["--data", "digits", "--minutes", "0"], "minutes=0 leaves no time to train"),
+        (["--data", "digits", "--device", "tpu"], "Write one of auto, cpu, cuda, mps"),
+        (["--data", "digits", "--device", "mps"], "torch finds none here"),
         (["--data", "digits", "--threads", "0"], "threads=0 is out of range. Write a number of threads from 1 to 1024"),
-        (["--data", "digits", "--workers", "-1"], "workers=-1, must be at least 0"),
+        (["--data", "digits", "--workers", "-1"], "workers=-1 is negative. Use 0 or more."),
         (["--data", "digits", "--precision", "fp8"], "--precision"),
         (["--data", "nowhere"], "nowhere"),
         (["--data", "photos", "--val-split", "1"], "val_split=1"),
-        (["--data", "digits", "classes=4"], "classes=4 in the text, the data has 10"),
-        (["--data", "digits", "in_channels=3"], "in_channels=3 in the text, the data has 1"),
+        (["--data", "digits", "classes=4"], "The network says classes=4, but the data has 10"),
+        (["--data", "digits", "in_channels=3"], "The network says in_channels=3, but the data has 1"),
         (["--data", "digits", "until=layer1"], "no classifier to train"),
         (["--data", "digits", "depth=1"], "depth"),
         (["--data", "digits", "--weights", "nothing"], "no bundle at nothing"),
@@ -167,7 +170,7 @@ def test_no_room_on_disk_is_said_before_the_start(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10**9, 10**9, 1000))
     assert train("--data", "digits", "--out", "run") == 2
-    assert "a run needs" in one_line(capsys)
+    assert "but the checkpoints of this run need" in one_line(capsys)
     assert not Path("run").exists()
 
 

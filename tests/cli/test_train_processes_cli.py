@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from plusx.bundles import open_bundle, read_lines, read_run
-from training.test_training_world import torchrun
+from training.test_training_distributed import torchrun
 from training.tinyrun import digest
 from waiting import HANG
 
@@ -53,7 +53,7 @@ def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
         for path in (out, tmp_path / "whole")
     ]
     assert rows[0] == rows[1] and len(rows[0]) == 2
-    assert read_run(out).world == 2
+    assert read_run(out).world_size == 2
     # evaluated by two processes: what the training said, once
     words = ["-m", "plusx", "evaluate", out, "--data", "digits", "--format", "json"]
     alone, both = run([sys.executable, *map(str, words)]), run(torchrun(2, *words))
@@ -65,7 +65,7 @@ def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
     assert again.returncode == 1 and len(said(again)) == 1 and "holds a run already" in said(again)[0]
     # and another number of processes is said
     state = json.loads((sorted((out / "checkpoints").iterdir())[-1] / "state.json").read_bytes())
-    assert state["world"] == 2
+    assert state["world_size"] == 2
 
 
 def test_a_port_in_use_is_one_line() -> None:
@@ -80,7 +80,7 @@ def test_a_port_in_use_is_one_line() -> None:
         }
         done = run([sys.executable, "-m", "plusx", "train", "resnet20", "--data", "digits"], **meeting)
     assert done.returncode == 3
-    assert len(said(done)) == 1 and "is in use; torchrun --rdzv-endpoint localhost:0" in said(done)[0]
+    assert len(said(done)) == 1 and "is in use. torchrun --rdzv-endpoint localhost:0" in said(done)[0]
     assert "Traceback" not in done.stderr
 
 
@@ -90,7 +90,7 @@ def test_a_port_in_use_is_one_line() -> None:
     [
         (["resnet20", "--data", "nowhere/"], "plusx: no such data"),
         (["resnet20", "--data", "digits", "--recipe", "digits batch=3"], "each needs 2 of every batch"),
-        (["resnet2O", "--data", "digits"], "Did you mean 'resnet20'"),
+        (["resnet2O", "--data", "digits"], "The nearest are resnet20"),
     ],
 )
 def test_bad_input_is_said_once(words: list[str], line: str, tmp_path: Path) -> None:

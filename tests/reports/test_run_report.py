@@ -22,7 +22,7 @@ from plusx.images import Preprocessing
 from plusx.metrics import Counters
 from plusx.reports.run_report import read_report, write_report
 from plusx.training.events import Checkpointed, Evaluated, Event, Finished
-from plusx.training.report import ReportFile
+from plusx.training.report_sink import ReportFile
 from waiting import HANG
 
 CJK = re.compile(r"[\u4e00-\u9fff]")

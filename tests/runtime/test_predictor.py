@@ -249,7 +249,7 @@ def test_small_networks_get_batches_and_large_ones_do_not(run: Path) -> None:
     bundle = open_bundle(run)
     large = replace(
         bundle,
-        spec=plusx.spec("resnet50").to_dict(),
+        spec=plusx.spec("resnet50"),
         preprocessing=replace(bundle.preprocessing, crop_px=224),
         files={},
     )

@@ -8,20 +8,20 @@ import sys
 from pathlib import Path
 
 from plusx.cli.main import main
-from plusx.training import trainer
+from plusx.training import step as step_module
 
-learn = trainer.Trainer.learn
+train_step = step_module.Trainer.train_step
 
 
-def deadly(self: trainer.Trainer, *batch: object) -> trainer.Learnt:
-    learnt = learn(self, *batch)  # type: ignore[arg-type]
-    rank, step, run = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    if self.world.rank == rank and self.progress.step == step and (run / "run.json").exists():
+def deadly(self: step_module.Trainer, *batch: object) -> step_module.StepResult:
+    result = train_step(self, *batch)  # type: ignore[arg-type]
+    rank, at, run = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    if self.group.rank == rank and self.progress.step == at and (run / "run.json").exists():
         os.kill(os.getpid(), signal.SIGKILL)
-    return learnt
+    return result
 
 
 if __name__ == "__main__":
     if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
-        trainer.Trainer.learn = deadly  # type: ignore[method-assign]
+        step_module.Trainer.train_step = deadly  # type: ignore[method-assign]
     sys.exit(main(sys.argv[4:]))

@@ -18,7 +18,7 @@ from plusx.bundles import newest_checkpoint
 from plusx.cli.main import main
 from plusx.errors import RunError
 from plusx.training import Checkpointed
-from plusx.training import trainer as trainer_module
+from plusx.training import step as step_module
 from training.tinyrun import digest, resumed, started, stopped_after
 from waiting import HANG
 
@@ -34,9 +34,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("leave_pages", [0, 3, 9])
-@pytest.mark.filterwarnings("ignore:MetricsFile stopped listening")
+@pytest.mark.filterwarnings("ignore:MetricsFile failed")
 def test_a_disk_that_fills_in_the_middle(leave_pages: int, undisturbed: dict[str, str], tmp_path: Path) -> None:
-    """The training ends in one line that names the last good checkpoint; with room again it goes on to the same bits."""
+    """The training ends in one line that names the last complete checkpoint; with space again it is resumed and ends in the same bits."""
     with small_disk(tmp_path / "disk", 1 << 12) as disk:
         events = started(disk / "run", checkpoint_steps=2)
         with pytest.raises(RunError) as caught:
@@ -45,7 +45,7 @@ def test_a_disk_that_fills_in_the_middle(leave_pages: int, undisturbed: dict[str
                     ballast = fill(disk, leave_pages)
         assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
         assert "no room on disk" in str(caught.value)
-        assert f"last good checkpoint is {disk / 'run/checkpoints/step-00000004'}" in str(caught.value)
+        assert f"last complete checkpoint is {disk / 'run/checkpoints/step-00000004'}" in str(caught.value)
         assert newest_checkpoint(disk / "run") == disk / "run/checkpoints/step-00000004"
         ballast.unlink()
         list(resumed(disk / "run"))
@@ -63,7 +63,10 @@ def test_too_little_disk_is_said_before_the_start(
     with small_disk(tmp_path / "small", 256) as disk:  # 1 MiB
         assert main([*words, str(disk / "run")]) == 2
         said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("plusx: ")]
-        assert len(said) == 1 and f"disk of {disk / 'run'} (1 MB free), a run needs 4 MB for its checkpoints" in said[0]
+        assert (
+            len(said) == 1
+            and f"The disk of {disk / 'run'} has 1 MB free, but the checkpoints of this run need 4 MB." in said[0]
+        )
         assert list(disk.iterdir()) == []
     with small_disk(tmp_path / "large", 4096) as disk:
         assert main([*words, str(disk / "run")]) == 0
@@ -122,8 +125,8 @@ def go_on_abroad(run: Path, environment: dict[str, str], plant: Callable[[], boo
 
     def work() -> None:
         if plant is not None:
-            rate = trainer_module.learning_rate
-            trainer_module.learning_rate = lambda *words: rate(*words) * (1.001 if plant() else 1)
+            rate = step_module.learning_rate
+            step_module.learning_rate = lambda *words: rate(*words) * (1.001 if plant() else 1)
         list(resumed(run))
 
     return abroad(work, {**environment, "TZ": "XXX-05:45"}, -YEARS)

@@ -1,4 +1,4 @@
-"""The same images as files, in a shard and in Parquet: the feed gives the same (index, pixels), with any workers."""
+"""The same images as files, in a shard and in Parquet: the loader gives the same (index, pixels), with any workers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from PIL import Image
 
 from plusx.data import open_data
 from plusx.images import Preprocessing
-from plusx.training.feed import Feed
-from plusx.training.plan import Plan
+from plusx.training.loader import BatchLoader
 from plusx.training.recipe import Recipe
+from plusx.training.schedule import Schedule
 
 N, EPOCHS, BATCH = 23, 2, 5
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
@@ -55,14 +55,16 @@ def forms(tmp_path_factory):
 
 
 def digest(where: Path, workers: int, recipe: Recipe, seed: int = 4) -> str:
-    """sha256 over index, label and pixels of every sample, in the order the feed gives them."""
+    """sha256 over index, label and pixels of every sample, in the order the loader gives them."""
     data = open_data(where, cache=False).train
     assert len(data) == N
     index = {data.path(i): i for i in range(N)}
-    plan = Plan(N, BATCH, EPOCHS)
-    feed = Feed(data, plan, recipe, Preprocessing("RGB", 36, 32, "bilinear", 1 / 255, MEAN, STD), seed, workers)
+    schedule = Schedule(N, BATCH, EPOCHS)
+    loader = BatchLoader(
+        data, schedule, recipe, Preprocessing("RGB", 36, 32, "bilinear", 1 / 255, MEAN, STD), seed, workers
+    )
     out = hashlib.sha256()
-    for batch in feed.batches(0, plan.steps):
+    for batch in loader.batches(0, schedule.steps):
         assert not batch.skipped
         for name, label, pixels in zip(batch.names, batch.labels, batch.images, strict=True):
             out.update(f"{index[name]} {label} ".encode() + np.ascontiguousarray(pixels).tobytes())
@@ -89,19 +91,19 @@ def test_the_digest_sees_what_it_should(forms, monkeypatch, tmp_path):
     monkeypatch.setenv("PLUSX_CACHE", str(tmp_path))
     where = forms / "tar"
     found = [digest(where, 0, recipe()), digest(where, 0, recipe(), seed=5), digest(where, 0, recipe(flip=False))]
-    monkeypatch.setattr("plusx.training.feed.order", lambda n, seed, epoch: np.arange(n))
+    monkeypatch.setattr("plusx.training.loader.order", lambda n, seed, epoch: np.arange(n))
     found.append(digest(where, 0, recipe()))
     monkeypatch.undo()
     monkeypatch.setenv("PLUSX_CACHE", str(tmp_path))
-    real = Feed._image
+    real = BatchLoader._image
 
-    def flipped(self: Feed, at):
+    def flipped(self: BatchLoader, at):
         image = real(self, at)
-        if isinstance(image, np.ndarray) and at.place == 7:
+        if isinstance(image, np.ndarray) and at.position == 7:
             image = image.copy()
             image[3, 3, 1] ^= 1
         return image
 
-    monkeypatch.setattr(Feed, "_image", flipped)
+    monkeypatch.setattr(BatchLoader, "_image", flipped)
     found.append(digest(where, 0, recipe()))
     assert len(set(found)) == len(found)

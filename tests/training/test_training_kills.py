@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plusx.data import Splits
-from plusx.training import Hands, Step, Stop, evaluation, fit, resume
+from plusx.evaluation import counting
+from plusx.training import RunOptions, Step, Stop, fit, resume
 from training.killing import PHASES, killed
 from training.tinyrun import digest, losses, resumed, splits, started
 
@@ -52,7 +53,7 @@ def _calls(phase: str, tmp: Path) -> tuple[int, int]:
 @pytest.mark.slow
 def test_a_hundred_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """At each phase, at random moments, and several in one run: resumed to the end, always the same bits."""
-    monkeypatch.setattr(evaluation, "BATCH", 4)  # an evaluation of 30 images can be killed at eight places
+    monkeypatch.setattr(counting, "BATCH", 4)  # an evaluation of 30 images can be killed at eight places
     list(started(tmp_path / "whole", EVERYTHING))
     wanted, seen, kills = digest(tmp_path / "whole"), Counter[str](), 0
     draw = random.Random(0)
@@ -131,12 +132,26 @@ def _resumed_is_undisturbed(
     for name in ("whole", "run"):
         shutil.rmtree(tmp / name, ignore_errors=True)
     network = f"{NETWORK} {extra}"
-    whole = losses(fit(network, data, recipe, tmp / "whole", seed=seed, hands=Hands("cpu", 1, workers[0])))
+    whole = losses(
+        fit(
+            network,
+            data,
+            recipe,
+            tmp / "whole",
+            options=RunOptions(seed=seed, device="cpu", threads=1, workers=workers[0]),
+        )
+    )
     stop = Stop()
-    for event in fit(network, data, recipe, tmp / "run", seed=seed, hands=Hands("cpu", 1, workers[0], stop)):
+    for event in fit(
+        network,
+        data,
+        recipe,
+        tmp / "run",
+        options=RunOptions(seed=seed, device="cpu", threads=1, workers=workers[0], stop=stop),
+    ):
         if isinstance(event, Step) and event.step == min(step, len(whole)):
             stop.signal = 15
-    rest = losses(resume(tmp / "run", data, hands=Hands("cpu", workers=workers[1])))
+    rest = losses(resume(tmp / "run", data=data, options=RunOptions(device="cpu", workers=workers[1])))
     assert rest == whole[min(step, len(whole)) :]
     assert digest(tmp / "run") == digest(tmp / "whole")
 

@@ -16,8 +16,8 @@ import torch
 from plusx.bundles import open_bundle, read_lines, read_run
 from plusx.data import Splits
 from plusx.errors import BundleError
-from plusx.training import Checkpointed, Evaluated, Event, Finished, Hands, Started, Step, Stop, fit, resume
-from plusx.training import trainer as trainer_module
+from plusx.training import Checkpointed, Evaluated, Event, Finished, RunOptions, Started, Step, Stop, fit, resume
+from plusx.training import step as step_module
 from training.killing import killed
 from training.tinyrun import RECIPE, STEPS, digest, losses, resumed, splits, started, stopped_after
 
@@ -64,23 +64,29 @@ def test_resume_is_exact_with_other_workers(tmp_path: Path, photos: Splits) -> N
 
     def events(run: Path, stop: Stop | None = None) -> Iterator[Event]:
         recipe = "default epochs=2 batch=4 size=16 erase=0.5 precision=fp32"
-        return fit("resnet20 depths=1,1,1", photos, recipe, run, hands=Hands("cpu", 1, 0, stop))
+        return fit(
+            "resnet20 depths=1,1,1",
+            photos,
+            recipe,
+            run,
+            options=RunOptions(device="cpu", threads=1, workers=0, stop=stop or Stop()),
+        )
 
     steps, stop = losses(events(tmp_path / "whole")), Stop()
     for event in events(tmp_path / "run", stop):
         if isinstance(event, Step) and event.step == 3:
             stop.signal = 15
-    assert losses(resume(tmp_path / "run", photos, hands=Hands("cpu", workers=3))) == steps[3:]
+    assert losses(resume(tmp_path / "run", data=photos, options=RunOptions(device="cpu", workers=3))) == steps[3:]
     assert digest(tmp_path / "run") == digest(tmp_path / "whole")
 
 
 def _forget(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """Makes `restore` leave one thing as it is in a fresh trainer."""
-    restore = trainer_module.Trainer.restore
+    restore = step_module.Trainer.restore
 
-    def forgetful(self: trainer_module.Trainer, tensors: dict, progress: dict) -> None:  # type: ignore[type-arg]
+    def forgetful(self: step_module.Trainer, tensors: dict, progress: dict) -> None:  # type: ignore[type-arg]
         fresh = {stem: {n: t.clone() for n, t in own.items()} for stem, own in self.tensors().items()}
-        if what in ("model", "average"):
+        if what in ("model", "ema"):
             tensors = {**tensors, what: fresh[what]}
         elif what == "optimiser":
             tensors = {**tensors, "optimiser": {}}
@@ -91,10 +97,10 @@ def _forget(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
             progress = {**progress, what: getattr(self.progress, what)}
         restore(self, tensors, progress)
 
-    monkeypatch.setattr(trainer_module.Trainer, "restore", forgetful)
+    monkeypatch.setattr(step_module.Trainer, "restore", forgetful)
 
 
-@pytest.mark.parametrize("what", ["model", "optimiser", "average", "running_mean", "step", "evaluated", "loss_sum"])
+@pytest.mark.parametrize("what", ["model", "optimiser", "ema", "running_mean", "step", "evaluated", "loss_sum"])
 def test_every_restored_field_matters(
     what: str, undisturbed: tuple[Path, list[tuple[int, float]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,14 +119,14 @@ def test_every_restored_field_matters(
 @pytest.mark.parametrize("forget", [False, True])
 def test_the_best_so_far_is_remembered(forget: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Epoch 1 is the best by decree; a resumed run that forgot it would put epoch 2 into the bundle (timm's defect 4)."""
-    from plusx.training import evaluation, work
+    from plusx.training import loop, model_evaluation
 
-    def decree(network, **keywords):  # type: ignore[no-untyped-def]
-        found = evaluation.judge(network, **keywords)
+    def decree(network, *arguments, **keywords):  # type: ignore[no-untyped-def]
+        found = model_evaluation.evaluate_model(network, *arguments, **keywords)
         first = not (tmp_path / "run" / "bundle").exists()
         return replace(found, top1=0.9 if first else 0.1, nll=1.0)
 
-    monkeypatch.setattr(work, "judge", decree)
+    monkeypatch.setattr(loop, "evaluate_model", decree)
     stopped_after(tmp_path / "run", 8)
     if forget:
         _forget(monkeypatch, "best")
@@ -135,7 +141,7 @@ def test_the_step_seeds_matter(
     """The negative control of dropout and drop path: another folding, other bits."""
     _, steps = undisturbed
     stopped_after(tmp_path / "run", 8)
-    monkeypatch.setattr(trainer_module, "counted", lambda *_: nullcontext())
+    monkeypatch.setattr(step_module, "seeded", lambda *_: nullcontext())
     assert losses(resumed(tmp_path / "run")) != steps[8:]
 
 
@@ -173,7 +179,7 @@ def test_kill_9_loses_nothing(
 ) -> None:
     """Killed at a step, after an evaluation, within a write and between the renames; then resumed to the end.
 
-    The first fsyncs and the first rename make run.json: before them there is no run to go on with.
+    The first fsyncs and the first rename make run.json: before them there is no run to resume.
     """
     run, _ = undisturbed
     assert killed(lambda: started(tmp_path / "run", checkpoint_steps=2), where, kill_at)
@@ -238,7 +244,7 @@ def test_other_threads_are_said(tmp_path: Path) -> None:
     events = resumed(tmp_path / "run", threads=before + 1)
     first = next(events)
     assert isinstance(first, Started)
-    assert any(f"threads was 1, is {before + 1}" in note for note in first.notes)
+    assert any(f"threads was 1 and is now {before + 1}" in note for note in first.notes)
     assert torch.get_num_threads() == first.threads == before + 1
     events.close()  # type: ignore[attr-defined]
     del events
@@ -248,8 +254,8 @@ def test_other_threads_are_said(tmp_path: Path) -> None:
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     stopped_after(tmp_path / "run", 3)
     fewer = replace(splits(), train=splits().train.subset(np.arange(89)))
-    with pytest.raises(BundleError, match=r"train data of .* \(90 images then, 89 now\)"):
-        resume(tmp_path / "run", fewer)
+    with pytest.raises(BundleError, match=r"train data of .*: 90 images then, 89 now\."):
+        resume(tmp_path / "run", data=fewer)
 
 
 def test_a_finished_run_resumes_to_its_result(undisturbed: tuple[Path, list[tuple[int, float]]]) -> None:
@@ -258,7 +264,7 @@ def test_a_finished_run_resumes_to_its_result(undisturbed: tuple[Path, list[tupl
     events: list[Event] = list(resumed(run))
     assert [type(event) for event in events] == [Started, Finished]
     (note,) = [note for note in events[0].notes if "has ended" in note]  # type: ignore[union-attr]
-    assert f"after 2 of 2 epochs; to train for 2 more from its weights: plusx train --weights {run} --data DATA" in note
+    assert f"after 2 of 2 epochs. To train for 2 more from its weights: plusx train --weights {run} --data DATA" in note
     assert digest(run) == before
 
 

@@ -19,10 +19,10 @@ from torch import nn
 
 from plusx.nn import build, small_maps
 from plusx.nn.device import autocast, memory_format
-from plusx.training.plan import Plan
 from plusx.training.recipe import parse_recipe
-from plusx.training.seeds import counted
-from plusx.training.trainer import Trainer
+from plusx.training.schedule import Schedule
+from plusx.training.seeds import seeded
+from plusx.training.step import Trainer
 from training.salting import FILLS, require_glibc, salted
 from waiting import HANG
 
@@ -178,13 +178,13 @@ def _weights_after(network: str, side: int, precision: str, fill: int, steps: in
     """A hash of the state after `steps` train steps of images of `side` pixels, on a heap of `fill`."""
     recipe = parse_recipe(f"default precision={precision} batch=4 lr=0.01 warmup=0")
     with salted(fill):
-        with counted(0, 0):
+        with seeded(0, 0):
             net = build(network)
-        trainer = Trainer(net, recipe, Plan(8, 4, steps), 0, CPU, precision)
+        trainer = Trainer(net, recipe, Schedule(8, 4, steps), 0, CPU, precision)
         draw = np.random.default_rng(1)
         for _ in range(steps):
             images = draw.standard_normal((4, 3, side, side)).astype(np.float32)
-            trainer.learn(images, draw.integers(0, 10, 4), [f"image {i}" for i in range(4)])
+            trainer.train_step(images, draw.integers(0, 10, 4), [f"image {i}" for i in range(4)])
     trainer.require_finite()
     return hashlib.sha256(b"".join(t.numpy().tobytes() for t in net.state_dict().values())).hexdigest()
 

@@ -16,14 +16,14 @@ from plusx.bundles import read_lines
 from plusx.errors import RunError
 from plusx.nn import build
 from plusx.training import Evaluated, Event, Finished, Started, Step
-from plusx.training import trainer as trainer_module
-from plusx.training.feed import Batch
-from plusx.training.fitting import free_path
+from plusx.training import step as step_module
+from plusx.training.loader import Batch
+from plusx.training.naming import free_path
 from plusx.training.optimiser import sgd
-from plusx.training.plan import Plan, learning_rate
 from plusx.training.recipe import parse_recipe
-from plusx.training.seeds import counted
-from plusx.training.trainer import Learnt, Trainer
+from plusx.training.schedule import Schedule, learning_rate
+from plusx.training.seeds import seeded
+from plusx.training.step import StepResult, Trainer
 from training.tinyrun import RECIPE, network, splits, started
 
 CPU = torch.device("cpu")
@@ -31,9 +31,9 @@ CPU = torch.device("cpu")
 
 def _trainer(words: str, text: str = "resnet20 depths=1,1,1 widths=4,8,8 stem_width=4 in_channels=1") -> Trainer:
     recipe = parse_recipe(f"digits precision=fp32 {words}")
-    with counted(0, 0):
+    with seeded(0, 0):
         net = build(text)
-    return Trainer(net, recipe, Plan(40, recipe.batch, recipe.epochs), 0, CPU, "fp32")
+    return Trainer(net, recipe, Schedule(40, recipe.batch, recipe.epochs), 0, CPU, "fp32")
 
 
 def _batch(n: int = 11) -> Batch:
@@ -55,7 +55,7 @@ def test_accumulation_is_the_large_batch(parts: int) -> None:
         trainer.network.double()
         batch = _batch()
         for _ in range(3):
-            trainer.learn(batch.images, batch.labels, batch.names)
+            trainer.train_step(batch.images, batch.labels, batch.names)
         weights.append(torch.cat([p.detach().flatten() for p in trainer.network.parameters()]))
     assert (weights[0] - weights[1]).abs().max() < 1e-12
     assert (weights[0] - weights[0].mean()).abs().max() > 0.01
@@ -64,22 +64,22 @@ def test_accumulation_is_the_large_batch(parts: int) -> None:
 def test_a_step_is_torchs_own() -> None:
     """The same three steps written out with torch alone."""
     trainer, batch = _trainer("lr=0.1 warmup=0 weight_decay=0.01 label_smoothing=0.1"), _batch()
-    with counted(0, 0):
+    with seeded(0, 0):
         net = build("resnet20 depths=1,1,1 widths=4,8,8 stem_width=4 in_channels=1")
     decay = [p for p in net.parameters() if p.ndim > 1]
     rest = [p for p in net.parameters() if p.ndim <= 1]
     optimiser = torch.optim.SGD([{"params": decay, "weight_decay": 0.01}, {"params": rest}], 0.1, 0.9, nesterov=True)
     for step in range(3):
-        learnt = trainer.learn(batch.images, batch.labels, batch.names)
+        result = trainer.train_step(batch.images, batch.labels, batch.names)
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(trainer.recipe, trainer.plan, step)
+            group["lr"] = learning_rate(trainer.recipe, trainer.schedule, step)
         optimiser.zero_grad()
         out = net(torch.from_numpy(batch.images))
         theirs = nn.functional.cross_entropy(out, torch.from_numpy(batch.labels), label_smoothing=0.1)
         theirs.backward()
         optimiser.step()
-        assert learnt.loss == pytest.approx(theirs.item(), rel=1e-5)
-        assert learnt.correct == (out.argmax(1).numpy() == batch.labels).sum()
+        assert result.loss == pytest.approx(theirs.item(), rel=1e-5)
+        assert result.correct == (out.argmax(1).numpy() == batch.labels).sum()
     for ours, other in zip(trainer.network.parameters(), net.parameters(), strict=True):
         assert torch.allclose(ours, other, atol=1e-6)
 
@@ -99,51 +99,51 @@ def test_average_follows_the_weights() -> None:
     trainer, batch = _trainer("ema=0.9 lr=0.1 warmup=0"), _batch()
     mean = trainer.network.fc.weight.detach().clone().double()  # type: ignore[union-attr, operator]
     for step in range(12):
-        trainer.learn(batch.images, batch.labels, batch.names)
+        trainer.train_step(batch.images, batch.labels, batch.names)
         keep = min(0.9, (1 + step) / (10 + step))
         mean = keep * mean + (1 - keep) * trainer.network.fc.weight.detach().double()  # type: ignore[union-attr, operator]
-    judged = trainer.judged()
-    assert torch.allclose(judged.fc.weight.double(), mean, atol=1e-6)  # type: ignore[union-attr, operator]
-    assert not torch.allclose(judged.fc.weight, trainer.network.fc.weight)  # type: ignore[union-attr, arg-type]
+    evaluated = trainer.eval_network()
+    assert torch.allclose(evaluated.fc.weight.double(), mean, atol=1e-6)  # type: ignore[union-attr, operator]
+    assert not torch.allclose(evaluated.fc.weight, trainer.network.fc.weight)  # type: ignore[union-attr, arg-type]
     assert trainer.network.training
 
 
 def test_nan_stops_before_a_weight_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Step, rate, images and the last good checkpoint are named; that checkpoint is there and finite."""
-    learn = trainer_module.Trainer.learn
+    train_step = step_module.Trainer.train_step
 
-    def poisoned(self: Trainer, images: np.ndarray, labels: np.ndarray, names: list[str]) -> Learnt:  # type: ignore[type-arg]
+    def poisoned(self: Trainer, images: np.ndarray, labels: np.ndarray, names: list[str]) -> StepResult:  # type: ignore[type-arg]
         if self.progress.step == 8 and "digits/" in names[0]:
             images = images * np.float32("nan")
-        return learn(self, images, labels, names)
+        return train_step(self, images, labels, names)
 
-    monkeypatch.setattr(trainer_module.Trainer, "learn", poisoned)
-    monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
+    monkeypatch.setattr(step_module.Trainer, "train_step", poisoned)
+    monkeypatch.setattr("plusx.training.run.measure_speed", lambda *_: _no_measure())
     events: list[Event] = []
     with pytest.raises(RunError) as caught:
         events.extend(started(tmp_path / "run", checkpoint_steps=3))
     text = str(caught.value)
-    assert "loss became NaN at step 9 (learning rate 0.0" in text and "digits/" in text
+    assert "The loss became NaN at step 9 (learning rate 0.0" in text and "digits/" in text
     assert "--recipe 'digits " in text and " lr=0.005 " in text and "--precision" not in text  # it was fp32 already
     assert "step-00000006" in text and (tmp_path / "run" / "checkpoints" / "step-00000006").is_dir()
     assert caught.value.exit_code == 3 and "\n" not in text
 
 
 def _no_measure():  # type: ignore[no-untyped-def]
-    from plusx.training.estimate import Speed
+    from plusx.training.estimate import TrainingSpeed
 
-    return Speed(0.01, 0.001)
+    return TrainingSpeed(0.01, 0.001)
 
 
 def test_a_training_that_fails_has_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Written when the sinks are closed: there is no last event then."""
-    learn = trainer_module.Trainer.learn
+    train_step = step_module.Trainer.train_step
 
-    def poisoned(self: Trainer, images: np.ndarray, *rest: object) -> Learnt:  # type: ignore[type-arg]
-        return learn(self, images * np.float32("nan" if self.progress.step == 8 else 1), *rest)  # type: ignore[arg-type]
+    def poisoned(self: Trainer, images: np.ndarray, *rest: object) -> StepResult:  # type: ignore[type-arg]
+        return train_step(self, images * np.float32("nan" if self.progress.step == 8 else 1), *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(trainer_module.Trainer, "learn", poisoned)
-    monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
+    monkeypatch.setattr(step_module.Trainer, "train_step", poisoned)
+    monkeypatch.setattr("plusx.training.run.measure_speed", lambda *_: _no_measure())
     with pytest.raises(RunError):
         list(started(tmp_path / "run", lang="zh"))
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
@@ -157,7 +157,7 @@ def test_the_way_out_can_be_typed(loss: float, precision: str) -> None:
     trainer, batch = _trainer("lr=0.3 epochs=7"), _batch()
     trainer.precision = precision
     with pytest.raises(RunError) as caught:
-        trainer.learn(batch.images * np.float32(loss), batch.labels, batch.names)
+        trainer.train_step(batch.images * np.float32(loss), batch.labels, batch.names)
     text = str(caught.value)
     (words,) = re.findall(r"--recipe '([^']*)'", text)
     assert parse_recipe(words) == trainer.recipe.replace(lr=0.03)
@@ -174,10 +174,10 @@ def test_one_image_at_a_time_is_enough_without_batch_norm(norm: str, parts: int)
     net = copy.deepcopy(trainer.network).train()
     seen: list[int] = []
     trainer.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
-    learnt = trainer.learn(images, labels, names)
+    result = trainer.train_step(images, labels, names)
     theirs = nn.functional.cross_entropy(net(torch.from_numpy(images)), torch.from_numpy(labels), label_smoothing=0.1)
     theirs.backward()
-    assert seen == [1] * len(labels) and learnt.loss == pytest.approx(theirs.item(), rel=1e-5)
+    assert seen == [1] * len(labels) and result.loss == pytest.approx(theirs.item(), rel=1e-5)
     for p, other in zip(trainer.network.parameters(), net.parameters(), strict=True):
         assert torch.allclose(p.grad, other.grad, atol=1e-6)  # type: ignore[arg-type]
 
@@ -197,30 +197,30 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
 
 def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An infinite running variance gives finite answers (all from the biases), so the evaluation alone is no guard."""
-    learn = trainer_module.Trainer.learn
+    train_step = step_module.Trainer.train_step
 
-    def spoil(self: Trainer, *batch: object) -> Learnt:
-        done = learn(self, *batch)  # type: ignore[arg-type]
+    def spoil(self: Trainer, *batch: object) -> StepResult:
+        done = train_step(self, *batch)  # type: ignore[arg-type]
         if self.progress.step == 6:
             self.network.bn1.running_var.fill_(float("inf"))  # type: ignore[union-attr, operator]
         return done
 
-    monkeypatch.setattr(trainer_module.Trainer, "learn", spoil)
-    monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
+    monkeypatch.setattr(step_module.Trainer, "train_step", spoil)
+    monkeypatch.setattr("plusx.training.run.measure_speed", lambda *_: _no_measure())
     with pytest.raises(RunError, match=r"bn1\.running_var"):
         list(started(tmp_path / "run", RECIPE.replace("ema=0.9 ", "")))
     assert not (tmp_path / "run" / "bundle").exists()
 
 
-def test_a_single_readable_image_is_learnt_with_a_twin_that_counts_nothing() -> None:
-    """Its gradient is that of two equal images, halved twice: once because the twin counts nothing, once by n."""
+def test_a_lone_readable_image_is_duplicated_with_weight_zero() -> None:
+    """Its gradient is that of two equal images, halved: the duplicate has weight zero."""
     trainer, one = _trainer("lr=0.1 warmup=0"), _batch(1)
     net = copy.deepcopy(trainer.network).train()
-    learnt = trainer.learn(one.images, one.labels, one.names)
-    assert learnt.n == 1 and trainer.progress.step == 1 and trainer.progress.seen == 1
+    result = trainer.train_step(one.images, one.labels, one.names)
+    assert result.n == 1 and trainer.progress.step == 1 and trainer.progress.seen == 1
     logits = net(torch.from_numpy(np.repeat(one.images, 2, axis=0)))
     theirs = nn.functional.cross_entropy(logits[:1], torch.from_numpy(one.labels), label_smoothing=0.1)
-    assert learnt.loss == pytest.approx(theirs.item(), rel=1e-6)
+    assert result.loss == pytest.approx(theirs.item(), rel=1e-6)
     theirs.backward()
     for p, other in zip(trainer.network.parameters(), net.parameters(), strict=True):
         assert torch.allclose(p.grad, other.grad, atol=1e-6)  # type: ignore[arg-type]
@@ -229,7 +229,7 @@ def test_a_single_readable_image_is_learnt_with_a_twin_that_counts_nothing() -> 
 def test_a_batch_without_a_readable_image_changes_nothing() -> None:
     trainer, batch = _trainer("lr=0.1"), _batch()
     before = [p.clone() for p in trainer.network.state_dict().values()]
-    assert trainer.learn(batch.images[:0], batch.labels[:0], []).n == 0
+    assert trainer.train_step(batch.images[:0], batch.labels[:0], []).n == 0
     assert trainer.progress.step == 1 and trainer.progress.seen == 0
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.network.state_dict().values(), strict=True))
 
@@ -248,12 +248,12 @@ def test_events_come_in_order(tmp_path: Path) -> None:
 
 def test_measuring_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = [event.loss for event in started(tmp_path / "a") if isinstance(event, Step)]
-    monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
+    monkeypatch.setattr("plusx.training.run.measure_speed", lambda *_: _no_measure())
     assert [event.loss for event in started(tmp_path / "b") if isinstance(event, Step)] == measured
 
 
 def test_a_sink_that_raises_never_stops_the_run(tmp_path: Path) -> None:
-    from plusx.training import Hands, fit
+    from plusx.training import RunOptions, fit
 
     heard: list[str] = []
 
@@ -265,9 +265,14 @@ def test_a_sink_that_raises_never_stops_the_run(tmp_path: Path) -> None:
         heard.append("sound")
 
     events = fit(
-        network(), splits(), "digits epochs=1 batch=30", tmp_path / "run", hands=Hands("cpu", 1), sinks=(broken, sound)
+        network(),
+        splits(),
+        "digits epochs=1 batch=30",
+        tmp_path / "run",
+        options=RunOptions(device="cpu", threads=1),
+        sinks=(broken, sound),
     )
-    with pytest.warns(RuntimeWarning, match=r"broken stopped listening \(no room on disk\)"):
+    with pytest.warns(RuntimeWarning, match=r"broken failed and is no longer called: no room on disk"):
         count = len(list(events))
     assert heard.count("Started") == 1 and heard.count("sound") == count
 
@@ -282,21 +287,21 @@ def test_a_run_is_named_after_its_data(data: str, name: str, tmp_path: Path, mon
     assert str(free_path(build("resnet18").spec, data)) == f"runs/resnet18-{name}-002"
 
 
-def test_an_unexpected_error_is_told_in_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_logged_in_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log of the run says what kind of error it was and how to see it; another library's text stays out."""
-    learn = trainer_module.Trainer.learn
+    train_step = step_module.Trainer.train_step
 
-    def breaking(self: Trainer, *batch: object) -> Learnt:
+    def breaking(self: Trainer, *batch: object) -> StepResult:
         if self.progress.step == 3:
             raise RuntimeError("could not create a primitive; \x1b[1mset SOME_FLAG=0\x1b[0m")
-        return learn(self, *batch)  # type: ignore[arg-type]
+        return train_step(self, *batch)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(trainer_module.Trainer, "learn", breaking)
-    monkeypatch.setattr("plusx.training.work.measure", lambda *_: _no_measure())
+    monkeypatch.setattr(step_module.Trainer, "train_step", breaking)
+    monkeypatch.setattr("plusx.training.run.measure_speed", lambda *_: _no_measure())
     with pytest.raises(RuntimeError, match="primitive"):
         list(started(tmp_path / "run"))
     last = list(read_lines(tmp_path / "run" / "metrics.jsonl"))[-1]
     assert (last["event"], last["step"]) == ("failed", 3)
     assert last["reason"] == (
-        f"an unexpected RuntimeError ended the training. To see where, run plusx train --resume {tmp_path / 'run'} --debug."
+        f"An unexpected RuntimeError ended the training. To see where, run plusx train --resume {tmp_path / 'run'} --debug."
     )

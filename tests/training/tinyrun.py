@@ -15,7 +15,7 @@ from PIL import Image
 from plusx.bundles import read_checkpoint_dir
 from plusx.data import Splits, open_data
 from plusx.specs import ResNetSpec, parse
-from plusx.training import Checkpointed, Event, Hands, Step, Stop, fit, resume
+from plusx.training import Checkpointed, Event, RunOptions, Step, Stop, fit, resume
 
 RECIPE = "digits epochs=2 batch=16 lr=0.05 warmup=0.25 ema=0.9 accumulate=2 erase=0.3 flip=yes keep=best precision=fp32"
 STEPS = 12  # 90 images in batches of at most 16: six a epoch
@@ -32,12 +32,12 @@ def network() -> ResNetSpec:
     return parse("resnet20 depths=1,1,1 widths=4,8,8 stem_width=4 drop_path=0.2 head_dropout=0.2")
 
 
-def started(out: Path, recipe: str = RECIPE, *, seed: int = 3, **hands: object) -> Iterator[Event]:
-    return fit(network(), splits(), recipe, out, seed=seed, hands=Hands("cpu", 1, **hands))  # type: ignore[arg-type]
+def started(out: Path, recipe: str = RECIPE, *, seed: int = 3, **options: object) -> Iterator[Event]:
+    return fit(network(), splits(), recipe, out, options=RunOptions(seed=seed, device="cpu", threads=1, **options))  # type: ignore[arg-type]
 
 
-def resumed(run: Path, **hands: object) -> Iterator[Event]:
-    return resume(run, splits(), hands=Hands("cpu", **hands))  # type: ignore[arg-type]
+def resumed(run: Path, **options: object) -> Iterator[Event]:
+    return resume(run, data=splits(), options=RunOptions(device="cpu", **options))  # type: ignore[arg-type]
 
 
 def stopped_after(out: Path, step: int, recipe: str = RECIPE) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, wrong_fields
+from plusx.bundles.bundle import WEIGHTS, Bundle, is_bundle, open_bundle, wrong_fields
 from plusx.bundles.run import newest_checkpoint, read_checkpoint_dir, read_run
 from plusx.bundles.tensors import Tensors, bytes_to_tensors
 from plusx.errors import BundleError, SpecError, unknown
 
 Which = Literal["best", "last", "ema"]
 WHICH: tuple[Which, ...] = ("best", "last", "ema")
-_FILES = {"last": "model.safetensors", "ema": "average.safetensors"}
+_FILES = {"last": "model.safetensors", "ema": "ema.safetensors"}
 
 
 def _nobody(line: str) -> None:
@@ -32,8 +32,9 @@ def open_weights(
     if which not in WHICH:
         raise SpecError(unknown("weights", which, WHICH))
     if which == "best":
-        bundle = open_bundle(source)
-        return bundle, bundle.weights()
+        bundle = open_bundle(source)  # its hashes were checked just now
+        path = bundle.path / WEIGHTS
+        return bundle, bytes_to_tensors(path.read_bytes(), str(path))
     if is_bundle(source):
         raise BundleError(f"{source} is a bundle, it has no {which} weights; name its run, or leave --weights out")
     run = read_run(source)

@@ -126,7 +126,7 @@ class RunRecord:
     device: str | None = None
     precision: str | None = None
     threads: int | None = None
-    world: int | None = None
+    world_size: int | None = None
     """Number of processes."""
     began: datetime | None = None
 
@@ -162,7 +162,7 @@ class RunRecord:
             device=_get(values, "device", str),
             precision=_get(values, "precision", str),
             threads=_get(values, "threads", int),
-            world=_get(values, "world", int),
+            world_size=_get(values, "world_size", int),
             began=None if began is None else datetime.fromisoformat(began),
         )
 

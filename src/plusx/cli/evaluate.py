@@ -14,6 +14,7 @@ from plusx.i18n import Message, _
 from plusx.text.alignment import aligned, fitted, hidden_note, paragraph, terminal_width
 
 if TYPE_CHECKING:
+    from plusx.evaluation.counting import Processes
     from plusx.metrics import Evaluation
 
 FORMATS = ("table", "json")
@@ -44,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=_("decode JPEGs at full size, then resize, as predict --exact-decode"),
     )
+    add(
+        "--engine",
+        default="auto",
+        metavar="openvino|onnxruntime|torch",
+        help=_("what computes the network (default: torch, as in training, where it is installed)"),
+    )
+    add("--precision", default="auto", metavar="fp32|bf16|int8", help=_("number format of the engine (default: fp32)"))
     add("--device", default="auto", metavar="auto|cpu|cuda|mps", help=_("what computes (default: auto)"))
     add("--threads", type=int, metavar="N", help=_("computing threads (default: as in training)"))
     add("--workers", type=int, metavar="N", help=_("image-reading threads (default: one per core)"))
@@ -53,18 +61,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
-    from plusx.bundles import open_weights
     from plusx.cli.progress import IndexingProgress
-    from plusx.evaluation.held_out import open_held_out
+    from plusx.evaluation import evaluate, open_held_out, open_source
+    from plusx.evaluation.evaluating import evaluation_plan
+    from plusx.runtime.engines import EngineOptions
     from plusx.runtime.processor import cores
-    from plusx.training.evaluation import evaluate
-    from plusx.training.world import here
 
-    world = here(args.device)
-    say = note if world.first else _nothing
-    bundle, _damaged = world.together(lambda: open_weights(args.source, args.weights, on_damage=say))
-    indexing = IndexingProgress() if world.first else None
-    data, own = world.first_then_others(
+    options = EngineOptions(args.engine, args.precision, threads=args.threads, device=args.device)
+    group = _processes(args.device)
+    say = note if group.is_rank0 else _nothing
+    bundle = group.run_on_all_ranks(lambda: open_source(args.source, args.weights, on_damage=say))
+    plan = group.run_on_all_ranks(lambda: evaluation_plan(bundle, options))
+    indexing = IndexingProgress() if group.is_rank0 else None
+    data, own = group.rank0_then_others(
         lambda: open_held_out(
             args.data,
             bundle,
@@ -75,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         )
     )
     data = replace(data, exact=args.exact_decode)
-    for row in data.skipped if world.first else ():
+    for row in data.skipped if group.is_rank0 else ():
         report(_("skipped {path}: {reason}", path=row.path, reason=localized(row.reason)))
     for text in data.notes:
         say(text)
@@ -84,24 +93,32 @@ def run(args: argparse.Namespace) -> int:
     step = bundle.provenance.step
     if args.weights != "best":
         say(_("{weights} weights, after step {step}", weights=args.weights, step=step))
-    found = evaluate(
-        args.source,
-        data,
-        weights=args.weights,
-        device=args.device,
-        threads=args.threads,
-        workers=args.workers if args.workers is not None else max(1, cores() // world.local),
-    )
-    if not world.first:
+    if (args.engine, args.precision) != ("auto", "auto"):
+        say(_("computed by {engine} in {precision}", engine=plan.engine, precision=plan.precision))
+    workers = args.workers if args.workers is not None else max(1, cores() // group.local_world_size)
+    found = evaluate(bundle, data, options=options, workers=workers, group=group)
+    if not group.is_rank0:
         return 0
     if form == "table":
         width = screen_width(args.output)
         lines = table(found, len(data.skipped), width) + (confusion_table(found, width) if args.confusion else [])
         return emit("\n".join(lines) + "\n", args.output)
     head = {"schema": "plusx.evaluation/1", "source": args.source, "weights": args.weights, "step": step}
-    head |= {"data": args.data, "held_out": own}
+    head |= {"data": args.data, "held_out": own, "engine": plan.engine, "precision": plan.precision}
     skipped = [{"path": row.path, "reason": row.reason} for row in data.skipped]
     return emit(json.dumps({**head, **found.to_dict(), "skipped": skipped}, ensure_ascii=False) + "\n", args.output)
+
+
+def _processes(device: str) -> Processes:
+    """torchrun's process group; this process alone where torch is not installed."""
+    from plusx.evaluation.counting import OneProcess
+    from plusx.runtime.engines import installed
+
+    if not installed("torch"):
+        return OneProcess()
+    from plusx.training.distributed import process_group
+
+    return process_group(device)
 
 
 def _nothing(line: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from plusx import settings
 from plusx.cli.printing import localized
 from plusx.i18n import Message, _, _n, duration
-from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Started, Step
+from plusx.training.events import Checkpointed, Evaluated, Event, Finished, ImageSkipped, Started, Step
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -40,7 +40,7 @@ class TrainingLog:
                 self.start(event)
             case Step():
                 self.step(event)
-            case Skipped():
+            case ImageSkipped():
                 self.skip(event)
             case Evaluated():
                 self.print(self.epoch_line(event))
@@ -60,7 +60,7 @@ class TrainingLog:
     def step(self, event: Step) -> None:
         self.images += event.n
 
-    def skip(self, event: Skipped) -> None:
+    def skip(self, event: ImageSkipped) -> None:
         self.skipped += 1
         if self.skipped <= MOST_SKIPPED:
             self.print(_("skipped {path}: {reason}", path=event.path, reason=localized(event.reason)))
@@ -167,8 +167,8 @@ class IndexingProgress:
 def start_lines(event: Started) -> list[Message]:
     """What the run is, before time is spent on it."""
     threads = _n("{n} thread", "{n} threads", event.threads)
-    if event.world > 1:
-        threads = _("{n} processes of {threads}", n=event.world, threads=threads)
+    if event.world_size > 1:
+        threads = _("{n} processes of {threads}", n=event.world_size, threads=threads)
     about = _(
         "{network} on {n_train:,} images, {n_val:,} for validation, {classes} classes; {device} {precision}, {threads}",
         network=event.spec, n_train=event.n_train, n_val=event.n_val, classes=len(event.classes), device=event.device,

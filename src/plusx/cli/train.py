@@ -7,6 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,22 +25,10 @@ if TYPE_CHECKING:
     from plusx.training.signals import Stop
 
 
-_RECIPE_KEYS = ("epochs", "lr", "batch", "size")
+_RECIPE_KEYS = ("epochs", "lr", "batch", "size", "precision", "class_weights")
 """Keys of the recipe that are options too, because they are changed most often."""
-_FRESH = (
-    "network",
-    "recipe",
-    *_RECIPE_KEYS,
-    "out",
-    "seed",
-    "weights",
-    "val_split",
-    "minutes",
-    "precision",
-    "class_weights",
-    "path_column",
-    "label_column",
-)
+_RUN_OPTIONS = ("seed", "weights", "val_split", "minutes", "path_column", "label_column")
+_FRESH = ("network", "recipe", *_RECIPE_KEYS, "out", *_RUN_OPTIONS)
 """What a run keeps in run.json: a resumed run takes it from there."""
 
 
@@ -107,51 +96,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.progress import IndexingProgress, training_log
-    from plusx.training.fitting import fit, resume
+    from plusx.training.api import fit, resume
+    from plusx.training.distributed import process_group, restarted
+    from plusx.training.options import RunOptions
     from plusx.training.signals import Stop
-    from plusx.training.work import Hands
-    from plusx.training.world import here, restarted
 
     stop = Stop()
-    hands = Hands(
-        args.device,
-        args.threads,
-        args.workers,
-        stop,
-        args.checkpoint_seconds,
+    options = RunOptions(
+        device=args.device,
+        threads=args.threads,
+        workers=args.workers,
+        stop=stop,
+        checkpoint_seconds=args.checkpoint_seconds,
         lang=args.lang,
-        indexing=IndexingProgress(),
+        on_index=IndexingProgress(),
     )
-    world = here(args.device)
+    group = process_group(args.device)
     screen = training_log()
     warnings.showwarning = _one_line
     if args.resume is not None:
         again = [name for name in _FRESH if getattr(args, name) not in (None, [])]
         if again:
             raise SpecError(_not_beside_resume(args, again))
-        return _work(resume(args.resume, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
-    if restarted() and world.from_first(_begun_by(sys.argv, args.out)):
-        return _work(resume(args.out, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
+        return _work(resume(args.resume, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
+    if restarted() and group.broadcast(_begun_by(sys.argv, args.out)):
+        return _work(resume(args.out, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
     if args.data is None:
         raise SpecError(_("plusx train needs images. Name them, like --data photos/ or --data digits."))
-    events = fit(
-        _network(args.network),
-        args.data,
-        recipe_text(args),
-        args.out,
-        seed=args.seed if args.seed is not None else 0,
-        weights=args.weights,
-        val_split=args.val_split if args.val_split is not None else 0.2,
-        minutes=args.minutes,
-        precision=args.precision,
-        class_weights=args.class_weights,
-        path_column=args.path_column,
-        label_column=args.label_column,
-        hands=hands,
-        sinks=(screen,),
-        command=sys.argv,
-    )
-    return _work(events, stop, screen, world.first)
+    asked = {name: getattr(args, name) for name in _RUN_OPTIONS if getattr(args, name) is not None}
+    options = replace(options, command=sys.argv, **asked)
+    events = fit(_network(args.network), args.data, recipe_text(args), args.out, options, sinks=(screen,))
+    return _work(events, stop, screen, group.is_rank0)
 
 
 def _not_beside_resume(args: argparse.Namespace, names: list[str]) -> Message:
@@ -163,9 +138,9 @@ def _not_beside_resume(args: argparse.Namespace, names: list[str]) -> Message:
             "--resume {run} takes {options} from the run itself. Leave them out.", run=args.resume, options=options
         )
     from plusx.bundles import read_run
-    from plusx.training.work import train_on
+    from plusx.training.naming import new_run_command
 
-    command = train_on(args.resume, args.data or read_run(args.resume).data.path, recipe)
+    command = new_run_command(args.resume, args.data or read_run(args.resume).data.path, recipe)
     return _(
         "--resume {run} takes {options} from the run itself. Leave them out, or train on from its weights: {command}",
         run=args.resume, options=options, command=command,
@@ -173,10 +148,10 @@ def _not_beside_resume(args: argparse.Namespace, names: list[str]) -> Message:
 
 
 def recipe_text(args: argparse.Namespace) -> str | None:
-    """What --recipe says, and --epochs, --lr, --batch and --size behind it. Raises SpecError where both name a key."""
+    """What --recipe says, then the options that are keys of the recipe. Raises SpecError where both name a key."""
     said = {word.partition("=")[0] for word in (args.recipe or "").split()}
     words: list[str] = []
-    for key in (*_RECIPE_KEYS, "precision", "class_weights"):
+    for key in _RECIPE_KEYS:
         value = getattr(args, key)
         if value is None:
             continue
@@ -190,8 +165,7 @@ def recipe_text(args: argparse.Namespace) -> str | None:
                     recipe=args.recipe,
                 )
             )
-        if key in _RECIPE_KEYS:
-            words.append(f"{key}={value}")
+        words.append(f"{key}={value}")
     return " ".join([*([] if args.recipe is None else [args.recipe]), *words]) or None
 
 

@@ -27,7 +27,7 @@ def open_held_out(
     That share is taken when `where` is the folder of the run, or its share has the fingerprint of the run's, because
     accuracy on training images says nothing. Raises DataError.
     """
-    own = _same_place(where, bundle)
+    own = _is_run_data(where, bundle)
     columns = ListColumns(path_column=path_column, label_column=label_column)
     if own and path_column is None and label_column is None:
         columns = columns_of(bundle)
@@ -53,7 +53,7 @@ def columns_of(bundle: Bundle) -> ListColumns:
     return ListColumns(path_column=data.path_column, label_column=data.label_column)
 
 
-def _same_place(where: str | Path, bundle: Bundle) -> bool:
+def _is_run_data(where: str | Path, bundle: Bundle) -> bool:
     run = bundle.path.parent
     if where in BUILT_IN or not (run / "run.json").is_file():
         return False

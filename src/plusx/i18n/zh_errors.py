@@ -24,7 +24,6 @@ TEXTS = {
     "{} is no key of a network. It stands in the preset's name, like resnet50, or in depths=3,4,6,3.": "{0} 不是网络的键。它写在预设的名字里，如 resnet50，或写作 depths=3,4,6,3。",
     "{} is no key of a network. Give the input's size as --size 224, or as plusx.analyse(network, 224).": "{0} 不是网络的键。输入尺寸请写 --size 224，或 plusx.analyse(network, 224)。",
     "{} is no key of a network. The name of a preset is the first word, like resnet50 stem=deep.": "{0} 不是网络的键。预设的名字是第一个词，如 resnet50 stem=deep。",
-    "The recipe {} has no name ({}). Write {}.": "配方 {0} 没有名字（{1}）。请写 {2}。",
     "{} cuts {} into parts of fewer than 2 images. Write {} or less.": "{0} 把 {1} 分成了不足 2 张图像的部分。请写 {2} 或更小。",
     "{} is no key of a recipe. Write it beside the recipe: --seed 1.": "{0} 不是配方的键。请写在配方之外：--seed 1。",
     "{} is written warmup in plusx, as a share of all steps. Write warmup=0.05.": "{0} 在 plusx 中写作 warmup，是占全部步数的比例。请写 warmup=0.05。",

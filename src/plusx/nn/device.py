@@ -44,7 +44,7 @@ def pick_precision(name: str, device: torch.device) -> str:
 
 @contextmanager
 def autocast(device: torch.device, precision: str) -> Iterator[None]:
-    """Inside, a network computes in `precision`; on a CPU without the layers that torch's bf16 kernels get wrong."""
+    """torch's autocast for bf16, on a CPU without the convolutions that its bf16 kernels get wrong; nothing for fp32."""
     if precision != "bf16":
         yield
         return

@@ -1,4 +1,7 @@
-"""Training: recipes, the loop, checkpoints. Importing this room loads no torch; its names do, on first use."""
+"""Training: `fit` and `resume`, recipes, run options, events. Importing this room loads no torch; its names do, on use.
+
+`api` calls `run.TrainingRun`, which decides everything; `loop.TrainingLoop` makes the steps with `step.Trainer`.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,16 @@ from importlib import import_module
 from typing import Any
 
 LAZY = {
-    "fit": "plusx.training.fitting",
-    "resume": "plusx.training.fitting",
-    "Hands": "plusx.training.work",
-    "evaluate": "plusx.training.evaluation",
-    "load_network": "plusx.training.evaluation",
+    "fit": "plusx.training.api",
+    "resume": "plusx.training.api",
+    "RunOptions": "plusx.training.options",
+    "TrainingRun": "plusx.training.run",
     "Recipe": "plusx.training.recipe",
     "parse_recipe": "plusx.training.recipe",
     "Stop": "plusx.training.signals",
     "stop_on_signals": "plusx.training.signals",
     **dict.fromkeys(
-        ("Started", "Step", "Evaluated", "Skipped", "Checkpointed", "Finished", "Event"), "plusx.training.events"
+        ("Started", "Step", "Evaluated", "ImageSkipped", "Checkpointed", "Finished", "Event"), "plusx.training.events"
     ),
 }
 

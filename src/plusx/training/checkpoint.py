@@ -22,15 +22,16 @@ from plusx.bundles import (
     write_checkpoint_dir,
 )
 from plusx.errors import BundleError
-from plusx.training.trainer import Trainer
+from plusx.i18n import _
+from plusx.training.step import Trainer
 
 KEEP = 2
-"""Checkpoints kept beside the best one: if the newest is damaged, the one before still stands."""
+"""Checkpoints kept besides the best one. If the newest is damaged, the one before remains."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A trainer's state at one moment, in memory of its own: the training may go on while it is written."""
+    """A trainer's state at one moment, copied, so training can continue while it is written."""
 
     step: int
     best: int
@@ -39,21 +40,21 @@ class Snapshot:
 
 
 def snapshot(trainer: Trainer) -> Snapshot:
-    """The state now. Raises RunError when a weight is not finite: that must never become a checkpoint."""
+    """The state now. Raises RunError when a weight is not finite, so that no such state becomes a checkpoint."""
     trainer.require_finite()
     progress = trainer.progress
     return Snapshot(
         progress.step,
         progress.best["step"] if progress.best else progress.step,
         {stem: arrays(tensors) for stem, tensors in trainer.tensors().items()},
-        {"progress": trainer.progress_dict(), **circumstances(trainer)},
+        {"progress": trainer.progress_dict(), **environment(trainer)},
     )
 
 
 def write(parent: Path, shot: Snapshot) -> Path:
     """Writes `parent`/step-00001234 durably and removes older ones; returns the new one.
 
-    Raises RunError when the disk refuses; the checkpoints that were there still stand.
+    Raises RunError when the disk is full or refuses; the earlier checkpoints are then untouched.
     """
     files = {f"{stem}.safetensors": tensors_to_bytes(tensors) for stem, tensors in shot.arrays.items()}
     files["state.json"] = json.dumps(shot.state, allow_nan=False).encode()
@@ -62,15 +63,15 @@ def write(parent: Path, shot: Snapshot) -> Path:
     return path
 
 
-def restore(parent: Path, trainer: Trainer, say: Callable[[str], None]) -> Path | None:
-    """Puts the newest whole checkpoint into `trainer`; None when there is none yet.
+def restore(parent: Path, trainer: Trainer, on_note: Callable[[str], None]) -> Path | None:
+    """Loads the newest complete checkpoint into `trainer` and returns its path; None when there is none yet.
 
-    The first process reads, the others hear of it: they need not see its disk. `say` gets a line for every damaged
-    one passed over, and for what may keep the rest from being bit for bit the same. Raises BundleError when the
-    checkpoint is another network's.
+    Rank 0 reads and broadcasts, so the others need not see its disk. `on_note` gets a line for every damaged checkpoint
+    skipped, and for every difference that may change the last bits of what follows. Raises BundleError when the
+    checkpoint belongs to another network.
     """
-    world = trainer.world
-    found = world.from_first(world.together(lambda: _read(parent, say) if world.first else None))
+    group = trainer.group
+    found = group.broadcast(group.run_on_rank0(lambda: _read(parent, on_note)))
     if found is None:
         return None
     path, tensors, state = found
@@ -80,28 +81,31 @@ def restore(parent: Path, trainer: Trainer, say: Callable[[str], None]) -> Path 
             state["progress"],
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise _garbled(path, error) from error
-    for what, now in circumstances(trainer).items():
+        raise _corrupt(path, error) from error
+    for what, now in environment(trainer).items():
         if state.get(what) != now:
-            say(
-                f"{_CIRCUMSTANCES[what]} was {state.get(what)}, is {now}: every image is still seen once an epoch, "
-                f"but sums may round otherwise"
-            )
+            on_note(
+                _(
+                    "{what} was {then} and is now {now}: every image is still used once an epoch, but the last bits of the "
+                    "weights may differ",
+                    what=_ENVIRONMENT[what], then=state.get(what), now=now,
+                )
+            )  # fmt: skip
     return path
 
 
-_CIRCUMSTANCES = {"threads": "number of threads", "world": "number of processes", "torch": "torch"}
+_ENVIRONMENT = {"threads": _("the number of threads"), "world_size": _("the number of processes"), "torch": _("torch")}
 
 
-def circumstances(trainer: Trainer) -> dict[str, Any]:
-    """What the last bits of a training depend on beside its arguments."""
-    return {"threads": torch.get_num_threads(), "world": trainer.world.size, "torch": torch.__version__}
+def environment(trainer: Trainer) -> dict[str, Any]:
+    """What the last bits of a training depend on besides its arguments."""
+    return {"threads": torch.get_num_threads(), "world_size": trainer.group.world_size, "torch": torch.__version__}
 
 
 def _read(
-    parent: Path, say: Callable[[str], None]
+    parent: Path, on_note: Callable[[str], None]
 ) -> tuple[Path, dict[str, dict[str, NDArray[np.generic]]], dict[str, Any]] | None:
-    path = newest_whole(parent, say)
+    path = newest_whole(parent, on_note)
     if path is None:
         return None
     files = read_checkpoint_dir(path)
@@ -113,17 +117,29 @@ def _read(
             if file.endswith(".safetensors")
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise _garbled(path, error) from error
+        raise _corrupt(path, error) from error
     return path, tensors, state
 
 
-def _garbled(path: Path, error: Exception) -> BundleError:
-    what = f"lacks {error.args[0]!r}" if isinstance(error, KeyError) and error.args else "holds what no checkpoint does"
-    return BundleError(f"{path} {what}. Remove it to resume from the one before.")
+def _corrupt(path: Path, error: Exception) -> BundleError:
+    if isinstance(error, KeyError) and error.args:
+        return BundleError(
+            _(
+                "{path} lacks {key!r}. Remove it to resume from the checkpoint before.",
+                path=path,
+                key=str(error.args[0]),
+            )
+        )
+    return BundleError(
+        _(
+            "{path} holds fields of another kind than plusx writes. Remove it to resume from the checkpoint before.",
+            path=path,
+        )
+    )
 
 
 def arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.generic]]:
-    """Copies: what happens to the tensors afterwards does not reach them."""
+    """Copies as numpy arrays, independent of later changes to the tensors."""
     return {name: np.array(t.detach().cpu().numpy()) for name, t in tensors.items()}
 
 

@@ -1,66 +1,64 @@
-"""How long a training will take, from its first batches, without leaving a trace in it."""
+"""How long a training will take, measured on its first batches with a copy of its network."""
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from plusx.data import Data
-from plusx.training.evaluation import BATCH, judge
-from plusx.training.feed import Feed
-from plusx.training.plan import Plan
-from plusx.training.trainer import Progress, Trainer
+from plusx.training.loader import BatchLoader
+from plusx.training.model_evaluation import BATCH, evaluate_model
+from plusx.training.schedule import Schedule
+from plusx.training.signals import Stop
+from plusx.training.step import Trainer
 
 STEPS = 10
 MOST_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class TrainingSpeed:
     """Seconds a training step and an evaluated image take."""
 
     step: float
     image: float
 
-    def epoch(self, plan: Plan, n_val: int) -> float:
-        return plan.steps_per_epoch * self.step + n_val * self.image
+    def epoch(self, schedule: Schedule, n_val: int) -> float:
+        return schedule.steps_per_epoch * self.step + n_val * self.image
 
-    def rest(self, plan: Plan, n_val: int, step: int) -> float:
-        """Seconds from step `step` to the end of the plan."""
-        return (plan.steps - step) / plan.steps_per_epoch * self.epoch(plan, n_val)
+    def remaining(self, schedule: Schedule, n_val: int, step: int) -> float:
+        """Seconds from step `step` to the end of the schedule."""
+        return (schedule.steps - step) / schedule.steps_per_epoch * self.epoch(schedule, n_val)
 
 
-def measure(trainer: Trainer, feed: Feed, val: Data, stopped: Callable[[], bool]) -> Speed | None:
-    """The speed of up to ten batches, fewer if they are slow; None when stopped.
+def measure_speed(probe: Trainer, loader: BatchLoader, val: Data, stop: Stop) -> TrainingSpeed | None:
+    """The speed over up to ten batches, fewer if they are slow; None when stopped. `probe` is trained and of no more use.
 
-    A copy of the network is trained, so the run itself begins untouched. All processes do this together, and `stopped`
-    is what they agree on. The first batch does not count: kernels are
-    chosen and pages are fetched in it.
+    All ranks call this together. The first batch does not count, because kernels are chosen and memory pages are
+    fetched in it.
     """
-    world = trainer.world
-    probe = replace(trainer, network=copy.deepcopy(trainer.network), progress=Progress())
+    group = probe.group
     times = [time.monotonic()]
-    for batch in feed.batches(0, min(STEPS, feed.plan.steps)):
-        if stopped():
+    for batch in loader.batches(0, min(STEPS, loader.schedule.steps)):
+        if stop.on_any_rank(group):
             return None
-        probe.learn(batch.images, batch.labels, batch.names)
+        probe.train_step(batch.images, batch.labels, batch.names)
         times.append(time.monotonic())
-        if world.any(times[-1] - times[0] > MOST_SECONDS):
+        if group.any_rank(times[-1] - times[0] > MOST_SECONDS):
             break
     step = (times[-1] - times[1]) / (len(times) - 2) if len(times) > 2 else times[-1] - times[0]
-    few = val if len(val) <= BATCH else val.subset(torch.arange(BATCH).numpy())
-    look = partial(judge, probe.judged(), few, feed.pre, trainer.device, feed.workers, world=world)
-    look()
-    begun = time.monotonic()
-    look()
-    return world.from_first(Speed(step, (time.monotonic() - begun) / len(few)))
+    few = val if len(val) <= BATCH else val.subset(np.arange(BATCH))
+    network = probe.eval_network()
+    seconds = 0.0
+    for _warm_up in (True, False):
+        begun = time.monotonic()
+        evaluate_model(network, few, loader.pre, probe.device, loader.workers, group=group)
+        seconds = time.monotonic() - begun
+    return group.broadcast(TrainingSpeed(step, seconds / len(few)))
 
 
-def fitting_epochs(speed: Speed, plan: Plan, n_val: int, minutes: float) -> int:
-    """As many whole epochs as `minutes` hold, at least one and at most the plan's."""
-    return max(1, min(plan.epochs, int(minutes * 60 / speed.epoch(plan, n_val))))
+def epochs_within(speed: TrainingSpeed, schedule: Schedule, n_val: int, minutes: float) -> int:
+    """As many whole epochs as fit into `minutes`, at least one and at most the schedule's."""
+    return max(1, min(schedule.epochs, int(minutes * 60 / speed.epoch(schedule, n_val))))

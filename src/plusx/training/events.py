@@ -1,4 +1,4 @@
-"""What `fit` tells while it works: six frozen events. Progress bars, logs and tests all read these and nothing else."""
+"""The six frozen events of `fit`. Progress bars, logs and tests read these and nothing else."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Started:
     steps: int
     step: int
     evaluated: int
-    """Epochs that need no evaluation any more (0 unless resumed)."""
+    """Epochs already evaluated (0 unless resumed)."""
     device: str
     precision: str
     threads: int
-    world: int
+    world_size: int
     """Processes that train together."""
     seconds: float | None
-    """What the rest will take, from ten measured batches; None: not measured."""
+    """Estimate for the rest, from ten measured batches; None: not measured."""
     notes: tuple[str, ...]
-    """One line each: what a user should know before the time is spent."""
+    """One line each: what a user should know before the training starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """An image that could not be used and was left out."""
+class ImageSkipped:
+    """An image that could not be used."""
 
     step: int
     path: str
@@ -75,19 +75,19 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Checkpointed:
-    """The state after `step` is on disk, whole and flushed. It was written beside the training."""
+    """The state after `step` is on disk, complete and flushed. It was written while training continued."""
 
     step: int
     path: Path
     seconds: float
-    """What the writing took."""
+    """Time spent writing."""
     stall: float
-    """How long the training stood still for it."""
+    """How long training waited for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Nothing more will come. `reason` is "done", "early stop", or the name of the signal that asked to stop."""
+    """The last event. `reason` is "done", "early stop", or the name of the signal that asked to stop."""
 
     step: int
     epoch: int
@@ -99,4 +99,4 @@ class Finished:
     """epoch, n, top1, nll … of the weights in the bundle; None: stopped before the first evaluation."""
 
 
-Event: TypeAlias = Started | Step | Evaluated | Skipped | Checkpointed | Finished
+Event: TypeAlias = Started | Step | Evaluated | ImageSkipped | Checkpointed | Finished

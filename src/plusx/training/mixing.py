@@ -1,4 +1,4 @@
-"""mixup (Zhang et al. 2018, arXiv 1710.09412) and CutMix (Yun et al. 2019, arXiv 1905.04899), counted like all else."""
+"""mixup (Zhang et al. 2018, arXiv 1710.09412) and CutMix (Yun et al. 2019, arXiv 1905.04899), seeded by (seed, step, rank)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Mixed:
 
     @property
     def main(self) -> NDArray[np.int64]:
-        """The label with the larger share: what an answer is compared with when right ones are counted."""
+        """The label with the larger share: what a prediction is compared with to count correct ones."""
         return self.labels if self.share >= 0.5 else self.others
 
 
@@ -32,7 +32,7 @@ def mix(
 ) -> Mixed:
     """The batch, each image mixed with the one before it. What is drawn depends on (seed, step, rank) alone.
 
-    The share is drawn once a batch from Beta(alpha, alpha). With both keys set, every step tosses a coin for one of them.
+    The share is drawn once a batch from Beta(alpha, alpha). With both keys set, every step chooses one of them at random.
     """
     if not (recipe.mixup or recipe.cutmix) or len(labels) < 2:
         return Mixed(images, labels, labels, 1.0)

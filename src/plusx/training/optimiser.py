@@ -1,4 +1,4 @@
-"""SGD with momentum, weight decay where it belongs, and the averaged weights."""
+"""SGD with momentum and selective weight decay, and the EMA of the weights."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def sgd(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     )
 
 
-def momenta(network: nn.Module, optimiser: torch.optim.SGD) -> dict[str, Tensor]:
+def momentum_buffers(network: nn.Module, optimiser: torch.optim.SGD) -> dict[str, Tensor]:
     """The momentum of every parameter that has one, under the parameter's name."""
     found = {name: optimiser.state.get(p, {}).get("momentum_buffer") for name, p in network.named_parameters()}
     return {name: buffer for name, buffer in found.items() if buffer is not None}
 
 
-def restore_momenta(network: nn.Module, optimiser: torch.optim.SGD, saved: Mapping[str, Tensor]) -> None:
+def restore_momentum(network: nn.Module, optimiser: torch.optim.SGD, saved: Mapping[str, Tensor]) -> None:
     for name, p in network.named_parameters():
         if name in saved:
             optimiser.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(saved[name])
 
 
-class Average:
+class EMA:
     """Exponential moving average of a network's parameters and running statistics.
 
-    The decay rises from 0.1 as (1 + t) / (10 + t), so that early evaluations do not show the random beginning.
+    The decay rises from 0.1 as (1 + t) / (10 + t), so that early averages do not keep the random first weights.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

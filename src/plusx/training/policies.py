@@ -1,4 +1,4 @@
-"""torchvision's augmentation policies, with their randomness counted: the same sample, the same look."""
+"""torchvision's augmentation policies, seeded for each sample by (seed, epoch, position)."""
 
 from __future__ import annotations
 
@@ -13,32 +13,35 @@ from numpy.typing import ArrayLike, NDArray
 from plusx.data import K_FREE
 from plusx.data.order import hashed
 from plusx.errors import MissingExtra
+from plusx.i18n import _
 from plusx.training.recipe import Policy
-from plusx.training.seeds import counted
+from plusx.training.seeds import seeded
 
 K_POLICY = K_FREE + 1
-"""Of the hashes; the one before is mixing's."""
+"""Stream of the hashes; the one before is mixing's."""
 POLICIES: tuple[str, ...] = tuple(word for word in get_args(Policy) if word != "none")
 
 
-def apply_policy(name: str, images: NDArray[np.uint8], seed: int, epoch: int, places: ArrayLike) -> NDArray[np.uint8]:
-    """uint8 (n, h, w, c), each changed by the policy as (seed, epoch, place) has it.
+def apply_policy(
+    name: str, images: NDArray[np.uint8], seed: int, epoch: int, positions: ArrayLike
+) -> NDArray[np.uint8]:
+    """uint8 (n, h, w, c), each augmented by the policy, seeded by (seed, epoch, position).
 
-    transforms.v2 draws from torch's global generator, so the trainer's thread calls this, not the workers; the
-    generator is given back as it was. Raises MissingExtra where no torchvision is.
+    transforms.v2 draws from torch's global generator, so the training thread calls this, not the workers. The generator's
+    state is restored. Raises MissingExtra without torchvision.
     """
     change = _policy(name)
-    counters = hashed(seed, epoch, places, K_POLICY)
+    counters = hashed(seed, epoch, positions, K_POLICY)
     out = np.empty_like(images)
     for i, image in enumerate(images):
-        with counted(seed, int(counters[i])):
+        with seeded(seed, int(counters[i])):
             changed = change(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))))
         out[i] = changed.numpy().transpose(1, 2, 0)
     return out
 
 
 def require_policy(name: str) -> None:
-    """Raises MissingExtra when the recipe's policy cannot be had here."""
+    """Raises MissingExtra when the recipe's policy is not installed."""
     if name != "none":
         _policy(name)
 
@@ -48,5 +51,7 @@ def _policy(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     try:
         from torchvision.transforms import v2
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision of another torch
-        raise MissingExtra(f"policy={name} needs torchvision; pip install 'plusx[train]'") from error
+        raise MissingExtra(
+            _("policy={name} needs torchvision. Install it with pip install 'plusx[train]'.", name=name)
+        ) from error
     return {"trivialaugment": v2.TrivialAugmentWide, "randaugment": v2.RandAugment, "augmix": v2.AugMix}[name]()

@@ -1,4 +1,4 @@
-"""What is decided about a training before it starts: one frozen `Recipe`, made by a function, changed by words.
+"""The recipe of a training: one frozen `Recipe`, made by a function, changed by words.
 
 default lr=0.2 epochs=20        the language of networks: a name, then key=value words
 """
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from plusx.errors import SpecError, unknown
-from plusx.training.recipe_keys import RECIPE, ClassWeights, Crop, Interpolation, Keep, Policy, Precision
-from plusx.training.recipes import NAMES
+from plusx.i18n import _
+from plusx.training.recipe_keys import NAMES, RECIPE, ClassWeights, Crop, Interpolation, Keep, Policy, Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,11 @@ class Recipe:
             object.__setattr__(self, key, value)
         if self.accumulate > self.batch:
             raise SpecError(
-                f"accumulate={self.accumulate} cuts batch={self.batch} into more parts than it has images. "
-                f"Write accumulate={self.batch} or less."
-            )
+                _(
+                    "accumulate={parts} cuts batch={batch} into more parts than it has images. Write accumulate={batch} or less.",
+                    parts=self.accumulate, batch=self.batch,
+                )
+            )  # fmt: skip
 
     def __str__(self) -> str:
         """The shortest words that give the same recipe.
@@ -88,7 +90,7 @@ class Recipe:
 def preset(name: str) -> Recipe:
     """The shipped recipe of that name. Raises SpecError with the nearest name."""
     if name not in NAMES:
-        raise SpecError(unknown("recipe", name, NAMES))
+        raise SpecError(unknown(_("recipe"), name, NAMES))
     return getattr(importlib.import_module(f"plusx.training.recipes.{name}"), name)()
 
 
@@ -103,6 +105,14 @@ def parse_recipe(text: str, default: str | None = None) -> Recipe:
     words = text.split()
     named = bool(words) and "=" not in words[0]
     if not named and default is None:
-        raise SpecError(f"The recipe {text!r} has no name ({', '.join(NAMES)}). Write {f'default {text}'.strip()!r}.")
+        fixed = f"default {text}".strip()
+        raise SpecError(
+            _(
+                "The recipe {text!r} has no name ({names}). Write {fixed!r}.",
+                text=text,
+                names=", ".join(NAMES),
+                fixed=fixed,
+            )
+        )
     recipe = preset(words.pop(0) if named else str(default))
     return recipe.replace(**RECIPE.read(words))

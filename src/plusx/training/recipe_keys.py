@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from plusx.i18n import _
+from plusx.i18n import Message, _
 from plusx.specs.language import (
     Key,
     Language,
@@ -18,6 +18,9 @@ from plusx.specs.language import (
     yes_no,
 )
 
+NAMES: tuple[str, ...] = ("default", "digits")
+"""The shipped recipes; each is a function in its own module of `recipes`."""
+
 MANY = 1_000_000
 Precision = Literal["auto", "fp32", "bf16"]
 Policy = Literal["none", "trivialaugment", "randaugment", "augmix"]
@@ -27,7 +30,7 @@ Interpolation = Literal["bilinear", "bicubic"]
 Keep = Literal["best", "last"]
 
 
-def _one_of(words: Any, meaning: str) -> Key:
+def _one_of(words: Any, meaning: Message) -> Key:
     return Key(choice(*get_args(words)), ", ".join(get_args(words)), meaning)
 
 
@@ -44,7 +47,9 @@ KEYS: dict[str, Key] = {
     "nesterov": Key(yes_no, "yes, no", _("Nesterov's momentum")),
     "weight_decay": Key(not_negative(), "0.0005", _("on weights of convolutions and of fc, never on norms and biases")),
     "label_smoothing": Key(below_one(), "0", _("share of the target spread over all classes")),
-    "ema": Key(below_one(), "0", _("decay a step of averaged weights, which are then evaluated and kept; 0: none")),
+    "ema": Key(
+        below_one(), "0", _("decay per step of the EMA of the weights, which is then evaluated and kept; 0: none")
+    ),
     "size": Key(
         whole(1, MANY, none="auto"),
         "auto",
@@ -61,8 +66,8 @@ KEYS: dict[str, Key] = {
     "crop": _one_of(
         Crop,
         _(
-            "area: a random box, resized; shift: moved by up to shift pixels; none: the centre; "
-            "auto: shift for sets that lie in memory, area for photos"
+            "area: a random box, resized; shift: moved by up to shift pixels; none: the centre; auto: shift for data in "
+            "memory, area for photos"
         ),
     ),
     "area": Key(share(), "0.35", _("smallest share of the image's area that crop=area draws")),

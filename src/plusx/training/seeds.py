@@ -1,4 +1,4 @@
-"""torch's global generator as a function of (seed, step), borrowed and given back."""
+"""torch's global generator, seeded by (seed, step) and restored afterwards."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def fold(seed: int, counter: int) -> int:
 
 
 @contextmanager
-def counted(seed: int, counter: int, device: torch.device | None = None) -> Iterator[None]:
+def seeded(seed: int, counter: int, device: torch.device | None = None) -> Iterator[None]:
     """Inside, what torch draws (initial values, dropout, drop path) depends on (seed, counter) alone; the caller's
-    own generator is as before afterwards."""
+    generator state is restored."""
     if device is not None and device.type != "cpu":
         with torch.random.fork_rng(devices=[device], device_type=device.type):
             torch.manual_seed(fold(seed, counter))

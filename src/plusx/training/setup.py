@@ -1,4 +1,4 @@
-"""From what a user wrote to what a run needs: the spec completed by the data, sizes, first weights."""
+"""From what a user wrote to concrete values: the spec completed by the data, sizes, preprocessing, first weights."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ from typing import Any
 import numpy as np
 import torch
 
-from plusx.bundles import open_bundle
+from plusx.analysis import analyse
+from plusx.bundles import Bundle, open_bundle
 from plusx.data.dataset import Data, Splits
 from plusx.errors import DataError, SpecError, WeightsError
 from plusx.graph import Graph
+from plusx.i18n import Message, _, _n
 from plusx.images import Preprocessing
 from plusx.nn import ResNet, build
 from plusx.specs import ResNetSpec, parse
 from plusx.training.policies import require_policy
 from plusx.training.recipe import Recipe
-from plusx.training.seeds import INITIALISATION, counted
+from plusx.training.seeds import INITIALISATION, seeded
 
 PHOTO_PX = 224
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and deviation of ImageNet's pixels, the convention since torchvision's first weights."""
+"""Mean and standard deviation of ImageNet's pixels, as in torchvision's weights."""
 GREY = (0.449,), (0.226,)
 """The means of the two triples above."""
+SHARED_MACS = 500_000_000
+"""Multiply-adds of one batch, forward, from which on several threads compute it."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A run, decided: every field is concrete. `notes` are lines that a user should read before the time is spent."""
+    """What a run trains, with concrete values. `notes` are lines that a user should read before the training starts."""
 
     spec: ResNetSpec
     recipe: Recipe
@@ -39,8 +43,8 @@ class Setup:
     notes: tuple[str, ...]
 
     def network(self, seed: int) -> ResNet:
-        """The network with its first weights: from a bundle, or drawn from `seed` alone."""
-        with counted(seed, INITIALISATION):
+        """The network with its first weights: those of a bundle, or random ones that depend on `seed` alone."""
+        with seeded(seed, INITIALISATION):
             network = (
                 build(self.spec)
                 if self.weights is None or not _has_head(self.weights)
@@ -57,7 +61,7 @@ class Setup:
 def prepare(
     network: str | ResNetSpec | Graph | None, splits: Splits, recipe: Recipe, weights: str | Path | None
 ) -> Setup:
-    """Decides all that the data, the recipe and a bundle of first weights leave open.
+    """The Setup of network, data, recipe and a bundle of first weights, with every auto resolved.
 
     Raises SpecError, DataError or WeightsError where they contradict each other.
     """
@@ -65,28 +69,34 @@ def prepare(
     first = open_bundle(weights) if weights is not None else None
     if network is None:
         if first is None:
-            raise SpecError("no network is named; write one, e.g. plusx train resnet18 --data photos/")
+            raise SpecError(_("No network is named. Write one, e.g. plusx train resnet18 --data photos/."))
         network = first.spec.replace(classes=len(splits.train.classes))
     spec = complete(network, splits.train)
-    array = None
-    if first is not None:
-        array = _first_weights(first.weights(), first.spec, spec)
-        if first.classes != splits.train.classes:
-            array = {name: a for name, a in array.items() if not name.startswith("fc.")}
-            notes.append(
-                f"the classifier starts anew: {weights} knows {_few(first.classes)}, the data has {_few(splits.train.classes)}"
-            )
+    array, weight_notes = (
+        _first_weights(first, spec, splits.train.classes, weights) if first is not None else (None, [])
+    )
+    notes += weight_notes
     require_policy(recipe.policy)
-    recipe, size_notes = settle(recipe, splits)
+    recipe, size_notes = resolve_auto(recipe, splits)
     notes += size_notes
     size = recipe.size or PHOTO_PX
     if size < 64 and spec.stem != "3x3":
-        notes.append(f"images of {size} pixels lose most of their detail in stem={spec.stem}; stem=3x3 fits better")
+        notes.append(
+            _(
+                "images of {size} pixels lose most of their detail in stem={stem}; stem=3x3 fits better",
+                size=size,
+                stem=spec.stem,
+            )
+        )
     notes += splits.notes
     if splits.skipped:
-        count = len(splits.skipped)
-        what = "1 image cannot be used and is" if count == 1 else f"{count} images cannot be used and are"
-        notes.append(f"{what} skipped; skipped.csv says why")
+        notes.append(
+            _n(
+                "{n} image cannot be used and is skipped; skipped.csv says why",
+                "{n} images cannot be used and are skipped; skipped.csv says why",
+                len(splits.skipped),
+            )
+        )
     return Setup(spec, recipe, preprocessing(recipe, splits.train), array, tuple(notes))
 
 
@@ -94,18 +104,21 @@ def complete(network: str | ResNetSpec | Graph, data: Data) -> ResNetSpec:
     """The spec with classes and channels of the data, unless the text says otherwise, which raises SpecError."""
     spec = parse(network) if isinstance(network, str) else network.spec if isinstance(network, Graph) else network
     if spec.until is not None:
-        raise SpecError(f"until={spec.until}, leaves no classifier to train; leave the word out")
+        raise SpecError(_("until={until} leaves no classifier to train. Leave it out.", until=spec.until))
     words = network if isinstance(network, str) else str(spec)
     for key, has in {"classes": len(data.classes), "in_channels": data.channels}.items():
         if re.search(rf"(^|\s){key}=", words) and getattr(spec, key) != has:
             raise SpecError(
-                f"{key}={getattr(spec, key)} in the text, the data has {has}; leave the word out or write {key}={has}"
-            )
+                _(
+                    "The network says {key}={asked}, but the data has {has}. Leave it out or write {key}={has}.",
+                    key=key, asked=getattr(spec, key), has=has,
+                )
+            )  # fmt: skip
     return spec.replace(classes=len(data.classes), in_channels=data.channels)
 
 
-def settle(recipe: Recipe, splits: Splits) -> tuple[Recipe, list[str]]:
-    """The recipe with size, crop and shift decided by the data where it says auto."""
+def resolve_auto(recipe: Recipe, splits: Splits) -> tuple[Recipe, list[str]]:
+    """The recipe with size, crop and shift chosen by the data where it says auto, and notes on those choices."""
     notes: list[str] = []
     data, small = splits.train, splits.train.images is not None
     size = recipe.size
@@ -115,19 +128,35 @@ def settle(recipe: Recipe, splits: Splits) -> tuple[Recipe, list[str]]:
             size = splits.size_px
             if not small:
                 notes.append(
-                    f"half of the images are at most {size} pixels: training at size={size}; write --recipe '{recipe.name} size={PHOTO_PX}' to enlarge them"
-                )
+                    _(
+                        "half of the images are at most {size} pixels, so training uses size={size}; write "
+                        "--recipe '{name} size={larger}' to enlarge them",
+                        size=size, name=recipe.name, larger=PHOTO_PX,
+                    )
+                )  # fmt: skip
     crop = recipe.crop if recipe.crop != "auto" else ("shift" if small else "area")
     shift = recipe.shift if recipe.shift is not None else max(1, size // 8)
     if recipe.size_from is not None and recipe.size_from > size:
-        raise SpecError(f"recipe {recipe.name}: size_from={recipe.size_from}, must be at most size={size}")
+        raise SpecError(
+            _(
+                "size_from={size_from} is larger than size={size}. Write a smaller one.",
+                size_from=recipe.size_from,
+                size=size,
+            )
+        )
     if len(data) < 2:
-        raise DataError(f"{len(data)} training images, must be at least 2; add some or lower --val-split")
+        raise DataError(
+            _n(
+                "There is {n} training image, but training needs at least 2. Add images or lower --val-split.",
+                "There are {n} training images, but training needs at least 2. Add images or lower --val-split.",
+                len(data),
+            )
+        )
     return recipe.replace(size=size, crop=crop, shift=shift), notes
 
 
 def preprocessing(recipe: Recipe, data: Data) -> Preprocessing:
-    """What an evaluated image goes through. Sets in memory have their own mean and deviation, photos ImageNet's."""
+    """The preprocessing of evaluation. Data in memory is normalised by its own mean and deviation, photos by ImageNet's."""
     size = recipe.size or PHOTO_PX
     mean, std = IMAGENET if data.channels == 3 else GREY
     resize = round(size / recipe.eval_crop)
@@ -139,17 +168,41 @@ def preprocessing(recipe: Recipe, data: Data) -> Preprocessing:
     return Preprocessing(data.mode, resize, size, recipe.interpolation, 1 / 255, mean, std)
 
 
-def _first_weights(weights: dict[str, Any], theirs: ResNetSpec, ours: ResNetSpec) -> dict[str, Any]:
-    if theirs.replace(classes=ours.classes) != ours:
+def _first_weights(
+    first: Bundle, spec: ResNetSpec, classes: tuple[str, ...], name: str | Path | None
+) -> tuple[dict[str, Any], list[str]]:
+    """The bundle's tensors, without its classifier where the classes differ, and a note on that. Raises WeightsError."""
+    theirs = first.spec.replace(classes=spec.classes)
+    if theirs != spec:
         raise WeightsError(
-            f"weights of {theirs.replace(classes=ours.classes)}, cannot start {ours}; leave the network out to take theirs"
-        )
-    return weights
+            _(
+                "The weights are those of {theirs} and do not fit {ours}. Leave the network out to take theirs.",
+                theirs=theirs, ours=spec,
+            )
+        )  # fmt: skip
+    if first.classes == classes:
+        return dict(first.weights()), []
+    note = _(
+        "the classifier starts from random weights: {weights} has {had}, the data has {has}",
+        weights=name, had=_few(first.classes), has=_few(classes),
+    )  # fmt: skip
+    return {key: array for key, array in first.weights().items() if not key.startswith("fc.")}, [note]
 
 
 def _has_head(weights: dict[str, Any]) -> bool:
     return any(name.startswith("fc.") for name in weights)
 
 
-def _few(classes: tuple[str, ...]) -> str:
-    return f"{len(classes)} classes ({', '.join(classes[:3])}{', …' if len(classes) > 3 else ''})"
+def _few(classes: tuple[str, ...]) -> Message:
+    shown = ", ".join([*classes[:3], *(["…"] if len(classes) > 3 else [])])
+    return _n("{n} class ({names})", "{n} classes ({names})", len(classes), names=shown)
+
+
+def default_threads(setup: Setup) -> int | None:
+    """1 where a batch is too little work to be split, None (all cores) elsewhere.
+
+    With batches of 8x8 digits two threads wait for each other at every layer, and on a busy machine they take several
+    times as long as one.
+    """
+    macs = analyse(setup.spec, setup.recipe.size).totals.macs
+    return 1 if macs is not None and macs * setup.recipe.batch < SHARED_MACS else None

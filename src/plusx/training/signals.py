@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the loop grants between two steps, so that no step is ever half made."""
+"""Ctrl-C and SIGTERM as a request that the loop checks between two steps, so that no step is interrupted."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from plusx.training.world import World
+from plusx.training.distributed import ProcessGroup
 
 
 @dataclass
 class Stop:
-    """Says whether the run should end after this step, and why: `signal` is the number, None = go on."""
+    """Says whether the run should end after this step, and why: `signal` is the number, None: continue."""
 
     signal: int | None = None
 
     def __call__(self) -> bool:
         return self.signal is not None
 
-    def agreed(self, world: World) -> bool:
-        """Whether any process of a training was told to stop; then all of them are."""
-        told = world.any(self())
-        if told and self.signal is None:
+    def on_any_rank(self, group: ProcessGroup) -> bool:
+        """Whether any rank was asked to stop; then all of them stop."""
+        asked = group.any_rank(self())
+        if asked and self.signal is None:
             self.signal = signal.SIGTERM
-        return told
+        return asked
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""What listens to a run's events: files here, the progress bar in cli/. A sink that fails is dropped, the run goes on."""
+"""Sinks of a run's events: files here, the progress bar in cli/. A sink that fails is dropped, and training continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from plusx.bundles import append_line, read_lines, write_skipped
 from plusx.bundles.durable import write_file
 from plusx.bundles.run import RUN_FILE
 from plusx.errors import PlusxError
-from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Started, Step
+from plusx.i18n import _
+from plusx.training.events import Checkpointed, Evaluated, Event, Finished, ImageSkipped, Started, Step
 
 Sink: TypeAlias = Callable[[Event], None]
 
@@ -24,41 +25,42 @@ MOST_REASON = 1000
 
 
 def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
-    """The same events, each shown to every sink first. A sink that raises is named in a warning and hears no more.
+    """The same events, each passed to every sink first. A sink that raises is named in a warning and called no more.
 
-    A sink's `close`, if it has one, is called at the end, also at that of a training that failed. Before it, when an
+    A sink's `close`, if it has one, is called at the end, also after a training that failed. Before it, when an
     error ends the training, `failed` is called with that error.
     """
-    listening = list(sinks)
+    active = list(sinks)
 
-    def tell(sink: Sink, call: Callable[[], None]) -> None:
+    def invoke(sink: Sink, call: Callable[[], None]) -> None:
         try:
             call()
         except Exception as error:  # whatever it is, a log must not cost a training
-            listening.remove(sink)
-            who = getattr(sink, "__name__", type(sink).__name__)
-            warnings.warn(f"{who} stopped listening ({error}); the training goes on", RuntimeWarning, stacklevel=3)
+            active.remove(sink)
+            name = getattr(sink, "__name__", type(sink).__name__)
+            text = _("{sink} failed and is no longer called: {error}. Training continues.", sink=name, error=error)
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
 
     try:
         for event in events:
-            for sink in list(listening):
-                tell(sink, partial(sink, event))
+            for sink in list(active):
+                invoke(sink, partial(sink, event))
             yield event
     except Exception as error:
-        for sink in list(listening):
+        for sink in list(active):
             if (failed := getattr(sink, "failed", None)) is not None:
-                tell(sink, partial(failed, error))
+                invoke(sink, partial(failed, error))
         raise
     finally:
-        for sink in list(listening):
+        for sink in list(active):
             if (close := getattr(sink, "close", None)) is not None:
-                tell(sink, close)
+                invoke(sink, close)
 
 
 class MetricsFile:
     """metrics.jsonl: one line for the start, every evaluation, the end or the failure, and about twenty steps an epoch.
 
-    After a resume the lines that the lost steps had written are taken out, so that no step stands twice.
+    After a resume the lines of lost steps are removed, so that no step appears twice.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,11 +72,11 @@ class MetricsFile:
         """The last line of a training that an error ended: after which step, and why."""
         if (self.path.parent / RUN_FILE).is_file():
             why = " ".join(str(error).split())[:MOST_REASON]
-            if not isinstance(error, PlusxError):  # the words are another library's
-                why = (
-                    f"an unexpected {type(error).__name__} ended the training. To see where, run "
-                    f"plusx train --resume {shlex.quote(str(self.path.parent))} --debug."
-                )
+            if not isinstance(error, PlusxError):  # the text is another library's
+                why = _(
+                    "An unexpected {kind} ended the training. To see where, run plusx train --resume {run} --debug.",
+                    kind=type(error).__name__, run=shlex.quote(str(self.path.parent)),
+                )  # fmt: skip
             append_line(self.path, {"event": "failed", "step": self.step, "reason": why})
 
     def __call__(self, event: Event) -> None:
@@ -82,9 +84,11 @@ class MetricsFile:
         if isinstance(event, Started):
             self.every = max(1, event.steps // event.epochs // 20)
             if self.path.exists():
-                kept = [row for row in read_lines(self.path) if stands(row, event)]
+                kept = [row for row in read_lines(self.path) if is_kept(row, event)]
                 write_file(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept).encode())
-        if (row := self.row(event)) is not None and (self.path.parent / RUN_FILE).is_file():  # else it never began
+        if (row := self.row(event)) is not None and (
+            self.path.parent / RUN_FILE
+        ).is_file():  # without it the run never began
             append_line(self.path, row)
 
     def row(self, event: Event) -> dict[str, Any] | None:
@@ -111,17 +115,17 @@ class MetricsFile:
         return {"event": type(event).__name__.lower(), "step": event.step, **values}
 
 
-def stands(row: dict[str, Any], started: Started) -> bool:
-    """Whether a line is of a step or an evaluation that the checkpoint being resumed from knows of."""
+def is_kept(row: dict[str, Any], started: Started) -> bool:
+    """Whether a line belongs to a step or an evaluation that the resumed checkpoint includes."""
     if row.get("event") == "failed":
-        return False  # what made it fail was mended, or it will fail again
+        return False  # the resumed run succeeds, or writes a new line when it fails again
     if row.get("event") == "evaluated":
         return row.get("epoch", 0) <= started.evaluated
     return row.get("step", 0) <= started.step
 
 
 class SkippedFile:
-    """skipped.csv: path and reason of every image left out, each once. `rows` were known before the run began."""
+    """skipped.csv: path and reason of every skipped image, each once. `rows` were known before the run began."""
 
     def __init__(self, path: Path, rows: Iterable[tuple[str, str]]) -> None:
         self.path = path
@@ -132,7 +136,7 @@ class SkippedFile:
         if isinstance(event, Started) and self.path.exists():
             with self.path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
                 self.rows.update((row[0], row[1]) for row in list(csv.reader(file))[1:] if len(row) == 2)
-        if isinstance(event, Skipped):
+        if isinstance(event, ImageSkipped):
             self.rows.setdefault(event.path, event.reason)
         if len(self.rows) > before or (isinstance(event, Started) and self.rows):
             write_skipped(self.path, self.rows.items())

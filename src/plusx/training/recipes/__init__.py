@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-NAMES: tuple[str, ...] = ("default", "digits")
+from plusx.training.recipe_keys import NAMES
+
+__all__ = ["NAMES"]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plusx.training import Hands, Started, resume
-from plusx.training.trainer import Trainer
+from plusx.training import RunOptions, Started, resume
+from plusx.training.step import Trainer
 from training.tinyrun import digest, splits
 from waiting import HANG
 
@@ -30,11 +30,11 @@ def torchrun(processes: int, *words: object, env: dict[str, str] | None = None) 
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Answers, Path]]:
-    """World size → what the worker answered, and where its runs lie."""
+    """ProcessGroup size → what the worker answered, and where its runs lie."""
     out: dict[int, tuple[Answers, Path]] = {}
     for size in (1, 2, 3):
         folder = tmp_path_factory.mktemp(f"world{size}")
-        words = [HERE / "world_worker.py", folder]
+        words = [HERE / "distributed_worker.py", folder]
         command = torchrun(size, *words) if size > 1 else [sys.executable, *map(str, words)]
         path = os.pathsep.join([str(HERE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
         done = subprocess.run(
@@ -111,21 +111,21 @@ def test_resumed_is_undisturbed(size: int, worlds: dict[int, tuple[Answers, Path
 def test_another_number_of_processes_is_said_and_loses_no_image(
     size: int, worlds: dict[int, tuple[Answers, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Left by `size` processes in the second epoch, gone on with by one: both epochs show each of 90 images once."""
+    """Left by `size` processes in the second epoch, resumed by one: both epochs use each of 90 images once."""
     answers, folder = worlds[size]
     seen: list[list[str]] = answers["left"]
     assert len(seen) == 8
-    learn = Trainer.learn
+    train_step = Trainer.train_step
 
     def watching(self: Trainer, images: Any, labels: Any, names: list[str]) -> Any:
         seen.append(list(names))
-        return learn(self, images, labels, names)
+        return train_step(self, images, labels, names)
 
-    monkeypatch.setattr(Trainer, "learn", watching)
-    first, *_ = resume(folder / "left", splits(), hands=Hands("cpu", 1))
+    monkeypatch.setattr(Trainer, "train_step", watching)
+    first, *_ = resume(folder / "left", data=splits(), options=RunOptions(device="cpu", threads=1))
     assert isinstance(first, Started) and first.step == 8
     said = [note for note in first.notes if "number of processes" in note]
-    assert len(said) == (size > 1) and all(f"was {size}, is 1" in note for note in said)
+    assert len(said) == (size > 1) and all(f"was {size} and is now 1" in note for note in said)
     assert len(seen) == 12
     for epoch in (seen[:6], seen[6:]):
         assert sorted(name for step in epoch for name in step) == sorted(splits().train.path(i) for i in range(90))

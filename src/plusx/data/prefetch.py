@@ -1,4 +1,4 @@
-"""Work done ahead by threads, given back in order."""
+"""Prefetching by threads, with results in order."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 DEPTH = 3
-"""Groups that may be in work at once: enough to hide one slow image, few enough to hold little memory."""
+"""Groups in work at once: enough to hide one slow image, few enough to need little memory."""
 
 
-def ahead(
+def prefetch(
     groups: Iterable[tuple[Key, list[Item]]], work: Callable[[Item], Result], workers: int
 ) -> Iterator[tuple[Key, list[Result]]]:
-    """(key, [work(item) for item in items]) of each group, in order; by `workers` threads, or here when 0.
+    """(key, [work(item) for item in items]) of each group, in order; by `workers` threads, or by the caller's when 0.
 
     Threads, not processes: decoding and resizing run outside Python's lock, nothing is copied, and a kill leaves
-    nobody behind.
+    no process behind.
 
-    >>> list(ahead([("a", [1, 2]), ("b", [3])], abs, workers=2))
+    >>> list(prefetch([("a", [1, 2]), ("b", [3])], abs, workers=2))
     [('a', [1, 2]), ('b', [3])]
     """
     if not workers:

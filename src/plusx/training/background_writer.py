@@ -1,4 +1,4 @@
-"""One thread that puts bundles and checkpoints on disk, in the order given, while the training goes on."""
+"""A thread that writes bundles and checkpoints in the order submitted, while training continues."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from plusx.training.events import Checkpointed
 Job = Callable[[], Checkpointed | None]
 
 
-class Writer:
-    """Jobs run one after another. After one that failed no other does: a checkpoint must not know of a bundle that
-    was never written."""
+class BackgroundWriter:
+    """Jobs run one after another, and none after one that failed: no checkpoint may record a bundle that was never written."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="plusx-writer")
@@ -24,17 +23,17 @@ class Writer:
         self._waiting.append(self._pool.submit(self._run, job))
 
     def finished(self) -> Iterator[Checkpointed]:
-        """What has come to disk since it was last asked. Raises RunError of a job that failed."""
+        """The checkpoints completed since the last call. Raises the RunError of a job that failed."""
         while self._waiting and self._waiting[0].done():
             yield from self._take()
 
     def wait(self) -> Iterator[Checkpointed]:
-        """As `finished`, once everything is on disk."""
+        """As `finished`, after waiting for all jobs."""
         while self._waiting:
             yield from self._take()
 
     def close(self) -> None:
-        """Lets the job at work end, and forgets the others."""
+        """Waits for the running job and drops the others."""
         self._pool.shutdown(cancel_futures=True)
 
     def _take(self) -> Iterator[Checkpointed]:

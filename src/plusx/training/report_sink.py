@@ -1,4 +1,4 @@
-"""report.html, kept up to date while a run goes on."""
+"""report.html, updated while a run trains."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ SECONDS = 60.0
 class ReportFile:
     """Writes RUN/report.html at the end, and at most once a minute after an evaluation: a run that dies has one too.
 
-    It reads the run's other files, so it listens after the sinks that write them. `lang` None: PLUSX_LANG.
+    It reads the run's other files, so it comes after the sinks that write them. `lang` None: PLUSX_LANG.
     """
 
     def __init__(self, run: Path, lang: str | None = None, seconds: float = SECONDS) -> None:
         self.run, self.lang, self.seconds = run, lang or settings.language(), seconds
         self.written = time.monotonic()
-        self.news = False
+        self.outdated = False
 
     def __call__(self, event: Event) -> None:
-        self.news = True
+        self.outdated = True
         if isinstance(event, Evaluated) and time.monotonic() - self.written >= self.seconds:
             self._write()
         elif isinstance(event, Finished):
@@ -33,9 +33,9 @@ class ReportFile:
 
     def close(self) -> None:
         """The end, also that of a training that failed."""
-        if self.news and (self.run / RUN_FILE).is_file():  # stopped before it began: no run
+        if self.outdated and (self.run / RUN_FILE).is_file():  # stopped before it began: no run
             self._write()
 
     def _write(self) -> None:
         write_report(self.run, self.lang)
-        self.written, self.news = time.monotonic(), False
+        self.written, self.outdated = time.monotonic(), False

@@ -1,4 +1,4 @@
-"""Batches by number: batch `step` is the same whoever asks, whenever, with however many workers."""
+"""Training batches: batch `step` is always the same, with any number of workers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.data import Data, Skipped, crop_boxes, erase, erase_boxes, flip, flips, order, shift, shifts
+from plusx.data.prefetch import prefetch
 from plusx.errors import DataError
 from plusx.images import Preprocessing, normalise, resize_box, resize_crop
-from plusx.training.ahead import ahead
-from plusx.training.plan import Plan, training_size
+from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
 from plusx.training.policies import apply_policy
 from plusx.training.recipe import Recipe
-from plusx.training.world import ALONE, World
+from plusx.training.schedule import Schedule, training_size
 
 _ASPECT = 3 / 4
 """Narrowest box of data.crop_boxes."""
@@ -33,63 +33,65 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A sample: the image that stands at a place of an epoch's order."""
+class _Position:
+    """A sample: the image at one position of an epoch's permutation."""
 
     epoch: int
-    place: int
+    position: int
     index: int
 
 
 @dataclass(frozen=True, eq=False)
-class Feed:
-    """Training batches: order is a permutation of (seed, epoch), looks a hash of (seed, epoch, place in the order).
+class BatchLoader:
+    """Batches in a permutation of (seed, epoch), each image augmented by a hash of (seed, epoch, position).
 
-    Of several processes each has its share of every batch, so together they see what one would.
+    Each rank gets its share of every batch, so together they use the images that one process would.
     """
 
     data: Data
-    plan: Plan
+    schedule: Schedule
     recipe: Recipe
     pre: Preprocessing
     seed: int
     workers: int = 0
-    world: World = ALONE
+    group: ProcessGroup = SINGLE_PROCESS
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """Batches `start` to `stop` - 1, prepared ahead by the workers if there are any."""
+        """Batches `start` to `stop` - 1, prefetched by the workers if there are any."""
         workers = 0 if self.data.images is not None else self.workers
-        for places, found in ahead(self._places(start, stop), self._image, workers):
-            yield self._finish(places, found)
+        for positions, found in prefetch(self._positions(start, stop), self._image, workers):
+            yield self._finish(positions, found)
 
-    def _places(self, start: int, stop: int) -> Iterator[tuple[list[_Place], list[_Place]]]:
+    def _positions(self, start: int, stop: int) -> Iterator[tuple[list[_Position], list[_Position]]]:
         known, chosen = -1, np.empty(0, np.int64)
         for step in range(start, stop):
-            epoch, low, high = self.plan.span(step)
+            epoch, low, high = self.schedule.span(step)
             if epoch != known:
-                known, chosen = epoch, order(self.plan.n, self.seed, epoch)
-            places = [_Place(epoch, place, int(chosen[place])) for place in range(*self.world.share(low, high))]
-            yield places, places
+                known, chosen = epoch, order(self.schedule.n, self.seed, epoch)
+            positions = [
+                _Position(epoch, position, int(chosen[position])) for position in range(*self.group.share(low, high))
+            ]
+            yield positions, positions
 
-    def _image(self, at: _Place) -> NDArray[np.uint8] | Skipped:
-        """uint8 (size, size, c); what can be done to a whole batch at once waits for `_finish`."""
+    def _image(self, at: _Position) -> NDArray[np.uint8] | Skipped:
+        """uint8 (size, size, c). What can be done to a whole batch at once is left to `_finish`."""
         pre = self._pre(at.epoch)
         size = pre.crop_px
         try:
             if self.recipe.crop != "area" or size is None:
                 return resize_crop(self.data.read(at.index, pre.mode, pre.decode_px), pre)
-            # the smallest box that may be drawn still has `size` pixels a side, so no pixels are made up
+            # decoded so large that even the smallest box has `size` pixels a side and is not enlarged
             at_least = math.ceil(size / math.sqrt(self.recipe.area * _ASPECT))
             image = self.data.read(at.index, pre.mode, at_least)
             h, w = image.shape[:2]
-            box = crop_boxes(self.seed, at.epoch, at.place, h, w, scale=(self.recipe.area, 1.0))[0]
+            box = crop_boxes(self.seed, at.epoch, at.position, h, w, scale=(self.recipe.area, 1.0))[0]
             left, top, right, bottom = (float(side) for side in box)
             return resize_box(image, (left, top, right, bottom), (size, size), pre.interpolation)
         except DataError as error:
             return Skipped(self.data.path(at.index), str(error))
 
     def _pre(self, epoch: int) -> Preprocessing:
-        """What an image of this epoch goes through: the evaluation's, at the epoch's size."""
+        """The preprocessing of this epoch: the evaluation's, at the epoch's size."""
         pre, full = self.pre, self.pre.crop_px
         if self.recipe.size_from is None or full is None:
             return pre
@@ -98,17 +100,17 @@ class Feed:
             pre, crop_px=size, resize_px=None if pre.resize_px is None else round(pre.resize_px * size / full)
         )
 
-    def _finish(self, places: Sequence[_Place], found: Sequence[NDArray[np.uint8] | Skipped]) -> Batch:
-        """Those that could be read, shifted, flipped, erased and normalised."""
+    def _finish(self, positions: Sequence[_Position], found: Sequence[NDArray[np.uint8] | Skipped]) -> Batch:
+        """The batch of the images that could be read: shifted, flipped, erased and normalised."""
         skipped = tuple(item for item in found if isinstance(item, Skipped))
         arrays = [item for item in found if not isinstance(item, Skipped)]
-        places = [place for place, item in zip(places, found, strict=True) if not isinstance(item, Skipped)]
-        names = [self.data.path(place.index) for place in places]
-        labels = self.data.labels[[place.index for place in places]]
+        positions = [position for position, item in zip(positions, found, strict=True) if not isinstance(item, Skipped)]
+        names = [self.data.path(position.index) for position in positions]
+        labels = self.data.labels[[position.index for position in positions]]
         if not arrays:
             return Batch(np.empty((0, self.pre.channels, 1, 1), np.float32), labels, names, skipped)
         images, recipe = np.stack(arrays), self.recipe
-        at = self.seed, places[0].epoch, np.array([place.place for place in places])
+        at = self.seed, positions[0].epoch, np.array([position.position for position in positions])
         if recipe.crop == "shift" and recipe.shift:
             images = shift(images, shifts(*at, recipe.shift), recipe.shift)
         if recipe.flip:

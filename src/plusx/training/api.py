@@ -1,0 +1,58 @@
+"""`fit` and `resume`: a training run as an iterator of events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from plusx.data import Splits
+from plusx.graph import Graph
+from plusx.specs import ResNetSpec
+from plusx.training.events import Event
+from plusx.training.options import RunOptions
+from plusx.training.recipe import Recipe
+from plusx.training.run import TrainingRun
+from plusx.training.sinks import Sink, tee
+
+
+def fit(
+    network: str | ResNetSpec | Graph | None,
+    data: str | Path | Splits,
+    recipe: str | Recipe | None = None,
+    out: str | Path | None = None,
+    options: RunOptions | None = None,
+    *,
+    sinks: Sequence[Sink] = (),
+) -> Iterator[Event]:
+    """Trains `network` on `data`: an iterator of frozen events that makes one step each time it is asked.
+
+    Wrong arguments raise now (SpecError, DataError, WeightsError, BundleError), and nothing is written before the first
+    event is asked for. Later failures raise RunError and keep the progress. `network` None: the one of
+    `options.weights`. `recipe` None, or key=value words without a name: the data's own recipe. `out` None:
+    runs/NETWORK-DATA-001, 002, ….
+    The same arguments give the same weights, bit for bit, on the same machine with the same torch, threads and world
+    size; with any number of workers, and however often the run is interrupted and resumed. Under torchrun every process
+    calls this with the same arguments. Only rank 0 writes files and calls the sinks.
+    """
+    return _stream(TrainingRun.create(network, data, recipe, out, options), sinks)
+
+
+def resume(
+    run: str | Path,
+    options: RunOptions | None = None,
+    *,
+    data: str | Path | Splits | None = None,
+    sinks: Sequence[Sink] = (),
+) -> Iterator[Event]:
+    """Continues an interrupted run from its newest complete checkpoint; the events are `fit`'s.
+
+    The number of threads is the run's own unless `options` names another, which `Started.notes` then says. `data` is
+    needed where `fit` was given Splits, or the folder was moved. Raises BundleError when the data are not the run's any
+    more; it says what differs.
+    """
+    return _stream(TrainingRun.load(run, options, data), sinks)
+
+
+def _stream(run: TrainingRun, sinks: Sequence[Sink]) -> Iterator[Event]:
+    more = sinks if run.compute.group.is_rank0 else ()
+    return tee(run.events(), [*run.sinks(), *more])

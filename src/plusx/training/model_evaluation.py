@@ -1,0 +1,39 @@
+"""Evaluation of a torch network in memory: the training loop's own, with the numbers that `plusx evaluate` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from plusx.data import Data
+from plusx.evaluation.counting import BATCH, evaluate_logits, never
+from plusx.images import Preprocessing, normalise
+from plusx.metrics import Evaluation
+from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
+
+__all__ = ["BATCH", "evaluate_model", "logits"]
+
+
+def evaluate_model(
+    network: nn.Module,
+    data: Data,
+    pre: Preprocessing,
+    device: torch.device,
+    workers: int = 0,
+    stopped: Callable[[], bool] = never,
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> Evaluation | None:
+    """The Evaluation of `network`, which is in eval mode, on every image of `data`; see `evaluate_logits`."""
+    return evaluate_logits(lambda images: logits(network, images, pre, device), data, pre, workers, stopped, group)
+
+
+def logits(
+    network: nn.Module, images: NDArray[np.uint8], pre: Preprocessing, device: torch.device
+) -> NDArray[np.float32]:
+    """float32 (n, classes) for uint8 (n, h, w, c) of the network's size."""
+    with torch.inference_mode():
+        return network(torch.from_numpy(normalise(images, pre)).to(device)).float().cpu().numpy()

@@ -1,0 +1,279 @@
+"""A training run: decided by `create` or `load`, trained by `events`."""
+
+from __future__ import annotations
+
+import copy
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from plusx.bundles import DataRecord, Provenance, check_out, read_run, start_run
+from plusx.data import Splits
+from plusx.errors import BundleError
+from plusx.graph import Graph
+from plusx.i18n import _, _n
+from plusx.nn import ResNet
+from plusx.specs import ResNetSpec
+from plusx.training import checkpoint
+from plusx.training.bundle_writer import BundleWriter
+from plusx.training.distributed import process_group
+from plusx.training.estimate import TrainingSpeed, epochs_within, measure_speed
+from plusx.training.events import Event, Finished, ImageSkipped, Started
+from plusx.training.loader import BatchLoader
+from plusx.training.loop import TrainingLoop
+from plusx.training.machine import Compute, deterministic, require_disk_space, using_threads
+from plusx.training.naming import default_recipe, free_path, new_run_command
+from plusx.training.options import RunOptions
+from plusx.training.recipe import Recipe, parse_recipe
+from plusx.training.report_sink import ReportFile
+from plusx.training.run_data import DataOrigin, part_record, require_same_data, resolved_path
+from plusx.training.schedule import Schedule, require_batch_sizes
+from plusx.training.setup import Setup, default_threads, prepare
+from plusx.training.sinks import MetricsFile, Sink, SkippedFile
+from plusx.training.step import Trainer, balanced_weights, smallest_batch
+from plusx.version import __version__
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRun:
+    """A run in which everything is decided, except how many epochs fit into `options.minutes`. Nothing is written yet.
+
+    `setup` holds network, recipe and preprocessing with concrete values; `network` has its first weights.
+    """
+
+    path: Path
+    setup: Setup
+    splits: Splits
+    origin: DataOrigin
+    seed: int
+    options: RunOptions
+    compute: Compute
+    network: ResNet
+    resumes: bool = False
+    """Whether `events` continues from the newest checkpoint of `path`."""
+
+    @classmethod
+    def create(
+        cls,
+        network: str | ResNetSpec | Graph | None,
+        data: str | Path | Splits,
+        recipe: str | Recipe | None = None,
+        out: str | Path | None = None,
+        options: RunOptions | None = None,
+    ) -> TrainingRun:
+        """A new run; the arguments are those of `fit`. Raises SpecError, DataError, WeightsError, BundleError, RunError."""
+        options = options or RunOptions()
+        group = process_group(options.device)
+
+        def decide() -> TrainingRun:
+            origin = DataOrigin(resolved_path(data), options.val_split, options.columns)
+            splits = origin.open(data, options.seed, group, options.on_index)
+            chosen = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe or "", default_recipe(splits))
+            setup = prepare(network, splits, chosen, options.weights)
+            named = splits.train.kind if isinstance(data, Splits) else data
+            path = group.broadcast(Path(out) if out is not None else free_path(setup.spec, named))
+            if group.is_rank0:
+                check_out(path)
+            compute = Compute.choose(options, group, setup.recipe.precision, default_threads(setup))
+            model = setup.network(options.seed)
+            return cls(path, setup, splits, origin, options.seed, options, compute, model)._checked()
+
+        return group.run_on_all_ranks(decide)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, options: RunOptions | None = None, data: str | Path | Splits | None = None
+    ) -> TrainingRun:
+        """The run at `path`, to be continued; `data` in place of the recorded path. Raises BundleError, DataError, SpecError."""
+        options = options or RunOptions()
+        options.require_resumable()
+        group = process_group(options.device)
+
+        def decide() -> TrainingRun:
+            found = group.broadcast(group.run_on_rank0(partial(read_run, path)))
+            if found is None:
+                raise RuntimeError("rank 0 read no run and raised nothing")
+            origin = DataOrigin.from_record(found.data, found.path)
+            where = data if data is not None else origin.path
+            if where is None:
+                raise BundleError(
+                    _(
+                        "The run {run} was made from data in memory. Pass them again: resume(run, data=splits).",
+                        run=path,
+                    )
+                )
+            splits = origin.open(where, found.seed, group, options.on_index)
+            require_same_data(found, splits)
+            if found.preprocessing is None or found.precision is None:
+                raise BundleError(
+                    _("{run} does not say how its images were prepared or computed. Use another copy.", run=found.path)
+                )
+            recipe = Recipe.from_dict(dict(found.recipe)).replace(precision=found.precision)
+            setup = Setup(found.spec, recipe, found.preprocessing, None, ())
+            compute = Compute.choose(options, group, recipe.precision, found.threads or default_threads(setup))
+            model = setup.network(found.seed)
+            return cls(found.path, setup, splits, origin, found.seed, options, compute, model, resumes=True)._checked()
+
+        return group.run_on_all_ranks(decide)
+
+    def _checked(self) -> TrainingRun:
+        """This run, if its batches are large enough. Raises SpecError."""
+        require_batch_sizes(self.schedule, self.compute.group.world_size, self.setup.recipe.accumulate)
+        return self
+
+    @property
+    def schedule(self) -> Schedule:
+        recipe = self.setup.recipe
+        return Schedule(len(self.splits.train), recipe.batch, recipe.epochs, smallest_batch(self.network))
+
+    def events(self) -> Iterator[Event]:
+        """Trains, one step each time the next event is asked for. Raises RunError, BundleError."""
+        with using_threads(self.compute.threads), deterministic(self.compute.device):
+            yield from self._resume() if self.resumes else self._start()
+
+    def sinks(self) -> list[Sink]:
+        """The run's own files, on rank 0. The report reads the others, so it comes last."""
+        if not self.compute.group.is_rank0:
+            return []
+        skipped = ((row.path, row.reason) for row in self.splits.skipped)
+        return [
+            MetricsFile(self.path / "metrics.jsonl"),
+            SkippedFile(self.path / "skipped.csv", skipped),
+            ReportFile(self.path, self.options.lang),
+        ]
+
+    def _start(self) -> Iterator[Event]:
+        self.compute.group.run_on_rank0(partial(require_disk_space, self.path, self._disk_bytes()))
+        self.compute.group.broadcast_tensors(list(self.network.state_dict().values()))
+        # the speed is measured on a copy, so the run's own weights and state are untouched
+        probe = self._trainer(copy.deepcopy(self.network))
+        speed = measure_speed(probe, self._loader(), self.splits.val, self.options.stop)
+        del probe
+        if speed is None:
+            yield Finished(0, 0, self.options.stop.name, 0.0, self.path, None, None)
+            return
+        run = self._shortened(speed)
+        trainer = run._trainer(run.network)
+        self.compute.group.run_on_rank0(partial(run._write_start, trainer))
+        yield run._started(trainer, run.setup.notes, speed.remaining(run.schedule, len(run.splits.val), 0))
+        yield from (ImageSkipped(0, row.path, row.reason) for row in run.splits.skipped)
+        yield from run._loop(trainer).events()
+
+    def _resume(self) -> Iterator[Event]:
+        notes: list[str] = list(self.setup.notes)
+        trainer = self._trainer(self.network)
+        path = checkpoint.restore(self.path / "checkpoints", trainer, notes.append)
+        progress, schedule = trainer.progress, self.schedule
+        if path is None:
+            notes.append(_("No checkpoint was written yet, so the run starts from its first step."))
+        loop = self._loop(trainer)
+        if loop.is_over():
+            command = new_run_command(self.path, self.origin.path, str(self.setup.recipe))
+            notes.append(
+                _n(
+                    "This training has ended after {done} of {n} epoch. To train for another from its weights: {command}",
+                    "This training has ended after {done} of {n} epochs. To train for {n} more from its weights: {command}",
+                    schedule.epochs, done=progress.evaluated, command=command,
+                )
+            )  # fmt: skip
+        seconds = progress.seconds / progress.step * (schedule.steps - progress.step) if progress.step else None
+        yield self._started(trainer, notes, seconds)
+        yield from loop.events()
+
+    def _shortened(self, speed: TrainingSpeed) -> TrainingRun:
+        """The run with as many epochs as fit into `options.minutes`: from here on everything is decided."""
+        minutes, schedule = self.options.minutes, self.schedule
+        epochs = schedule.epochs if minutes is None else epochs_within(speed, schedule, len(self.splits.val), minutes)
+        if epochs == schedule.epochs:
+            return self
+        note = _(
+            "{epochs} of {all} epochs fit into {minutes:g} minutes", epochs=epochs, all=schedule.epochs, minutes=minutes
+        )
+        recipe = self.setup.recipe.replace(epochs=epochs)
+        return replace(self, setup=replace(self.setup, recipe=recipe, notes=(*self.setup.notes, note)))
+
+    def _trainer(self, network: ResNet) -> Trainer:
+        recipe = self.setup.recipe
+        weights = balanced_weights(self.splits.train.counts()) if recipe.class_weights == "balanced" else None
+        return Trainer(
+            network,
+            recipe,
+            self.schedule,
+            self.seed,
+            self.compute.device,
+            self.compute.precision,
+            weights,
+            self.compute.group,
+        )
+
+    def _loader(self) -> BatchLoader:
+        return BatchLoader(
+            self.splits.train,
+            self.schedule,
+            self.setup.recipe,
+            self.setup.preprocessing,
+            self.seed,
+            self.compute.workers,
+            self.compute.group,
+        )
+
+    def _loop(self, trainer: Trainer) -> TrainingLoop:
+        setup = self.setup
+        bundle = BundleWriter(
+            self.path / "bundle", setup.spec, self.splits.train.classes, setup.preprocessing, self.provenance()
+        )
+        return TrainingLoop(self.path, trainer, self._loader(), self.splits.val, bundle, self.options)
+
+    def _write_start(self, trainer: Trainer) -> None:
+        """The run's directory, and the first weights where a resume could not compute them again."""
+        start_run(self.path, self.record())
+        if self.setup.weights is not None:
+            checkpoint.write(self.path / "checkpoints", checkpoint.snapshot(trainer))
+
+    def _started(self, trainer: Trainer, notes: Sequence[str], seconds: float | None) -> Started:
+        progress, schedule = trainer.progress, self.schedule
+        return Started(
+            run=self.path, spec=str(self.setup.spec), recipe=str(self.setup.recipe), classes=self.splits.train.classes,
+            n_train=len(self.splits.train), n_val=len(self.splits.val), epochs=schedule.epochs, steps=schedule.steps,
+            step=progress.step, evaluated=progress.evaluated, device=str(self.compute.device), precision=self.compute.precision,
+            threads=self.compute.threads, world_size=self.compute.group.world_size, seconds=seconds, notes=tuple(notes),
+        )  # fmt: skip
+
+    def record(self) -> dict[str, Any]:
+        """The content of run.json: what `load` needs, and what a reader wants to know."""
+        train = self.splits.train
+        return {
+            "command": list(self.options.command),
+            "spec": self.setup.spec.to_dict(),
+            "preprocessing": self.setup.preprocessing.to_dict(),
+            **self.provenance().to_dict(),
+            "data": {
+                "kind": train.kind, "fingerprint": train.fingerprint, "classes": list(train.classes), "n": len(train),
+                "train": part_record(train).to_dict(), "val": part_record(self.splits.val).to_dict(), **self.origin.to_dict(),
+            },
+            "world_size": self.compute.group.world_size,
+        }  # fmt: skip
+
+    def provenance(self) -> Provenance:
+        """What a bundle says about where its weights come from, beside the step."""
+        train, val = self.splits.train, self.splits.val
+        return Provenance(
+            network=str(self.setup.spec), recipe=self.setup.recipe.to_dict(), seed=self.seed,
+            data=DataRecord(train.kind, train=part_record(train), val=part_record(val), val_split=self.origin.val_split),
+            device=str(self.compute.device), precision=self.compute.precision, threads=self.compute.threads, versions=_versions(),
+        )  # fmt: skip
+
+    def _disk_bytes(self) -> int:
+        """What a run takes at most: the checkpoints kept, the best one, one being written, and two bundles."""
+        weights = sum(t.nbytes for t in self.network.state_dict().values())
+        copies = 3 if self.setup.recipe.ema else 2
+        return weights * (copies * (checkpoint.KEEP + 2) + 2) + (1 << 22)
+
+
+def _versions() -> dict[str, str]:
+    return {"plusx": __version__, "torch": torch.__version__, "python": platform.python_version()}
