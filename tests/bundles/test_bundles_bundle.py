@@ -17,8 +17,8 @@ from plusx.bundles import (
     DataRecord,
     PartRecord,
     Provenance,
+    atomic,
     bytes_to_tensors,
-    durable,
     is_bundle,
     open_bundle,
     save_bundle,
@@ -103,7 +103,7 @@ def rewritten(path: Path, **changes: object) -> Path:
     """bundle.json with other fields and a hash that fits: what another writer, or an attacker, would make."""
     found = json.loads((path / "bundle.json").read_text(encoding="utf-8"))
     found.update(changes)
-    found[durable._DIGEST] = durable._digest(found)
+    found[atomic._DIGEST] = atomic._digest(found)
     (path / "bundle.json").write_text(json.dumps(found), encoding="utf-8")
     return path
 
@@ -178,7 +178,7 @@ def kill_at(monkeypatch, nth: int, before: bool) -> None:
         return call
 
     for name in ("_fsync", "_rename", "_remove"):
-        monkeypatch.setattr(durable, name, stopping(getattr(durable, name)))
+        monkeypatch.setattr(atomic, name, stopping(getattr(atomic, name)))
 
 
 def test_killed_at_any_step_the_old_or_the_new_one_stands(tmp_path, monkeypatch):
@@ -217,7 +217,7 @@ def test_a_disk_that_refuses_keeps_the_old(tmp_path, monkeypatch, code):
             def refuse(*_):
                 raise OSError(code, os.strerror(code))
 
-            patch.setattr(durable, name, refuse)
+            patch.setattr(atomic, name, refuse)
             with pytest.raises(RunError, match="no room on disk" if code in (28, 122) else "cannot write") as caught:
                 save(path, 2.0)
             assert caught.value.exit_code == 3 and "\n" not in str(caught.value)

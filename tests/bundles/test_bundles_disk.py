@@ -15,8 +15,8 @@ import pytest
 
 from bundles.tmpfs import PAGE, fill, small_disk
 from plusx.bundles import (
-    check_out,
-    durable,
+    atomic,
+    check_output_dir,
     newest_whole,
     prune_checkpoints,
     read_checkpoint_dir,
@@ -98,7 +98,7 @@ def test_the_full_disk_is_felt(tmp_path, monkeypatch):
             except OSError:
                 return
 
-    monkeypatch.setattr(durable, "_write_file", careless)
+    monkeypatch.setattr(atomic, "_write_file", careless)
     with small_disk(tmp_path / "disk", 4 * pages_of(files(1)) + 8) as disk:
         save(disk / "run", 1)
         fill(disk, 6)
@@ -208,8 +208,8 @@ def test_without_hashes_flips_are_not_caught(tmp_path, monkeypatch):
     """Negative control: it is the hashes that catch them; sizes and JSON catch cuts alone."""
     save(tmp_path, 1)
     victim = save(tmp_path, 2)
-    monkeypatch.setattr(run, "check_files", durable.check_sizes)
-    monkeypatch.setattr(durable, "_digest", lambda manifest: manifest.get(durable._DIGEST))
+    monkeypatch.setattr(run, "check_files", atomic.check_sizes)
+    monkeypatch.setattr(atomic, "_digest", lambda manifest: manifest.get(atomic._DIGEST))
     missed: dict[str, int] = {}
     for name in ("model.safetensors", "state.json", "manifest.json"):
         raw = (victim / name).read_bytes()
@@ -236,10 +236,10 @@ def test_a_folder_with_nothing_but_a_killed_writers_leftover_takes_a_run(tmp_pat
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(durable, "_rename", kill)
+        patch.setattr(atomic, "_rename", kill)
         start_run(tmp_path / "run", FIELDS)
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".run.json.new"]
-    check_out(tmp_path / "run")
+    check_output_dir(tmp_path / "run")
     assert read_run(start_run(tmp_path / "run", FIELDS)).seed == 0
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "run.json"]
 
@@ -249,7 +249,7 @@ def test_anything_else_is_content(tmp_path, name):
     """Negative control: only the writer's own file is nothing."""
     (tmp_path / name).touch()
     with pytest.raises(BundleError, match="not empty"):
-        check_out(tmp_path)
+        check_output_dir(tmp_path)
 
 
 def test_half_checkpoints_of_killed_writers_are_swept(tmp_path):

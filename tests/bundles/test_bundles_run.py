@@ -11,9 +11,9 @@ import pytest
 
 from plusx.bundles import (
     append_line,
-    check_out,
+    atomic,
+    check_output_dir,
     checkpoint_names,
-    durable,
     newest_checkpoint,
     newest_whole,
     prune_checkpoints,
@@ -46,8 +46,8 @@ def test_a_run_comes_back(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(BundleError, match="not empty"):
-        check_out(tmp_path / "full")
-    check_out(tmp_path / "new")
+        check_output_dir(tmp_path / "full")
+    check_output_dir(tmp_path / "new")
 
 
 def test_runs_that_cannot_be_read(tmp_path):
@@ -139,7 +139,7 @@ def test_killed_at_any_step_no_checkpoint_is_half(tmp_path, monkeypatch):
                     return call
 
                 for name in ("_fsync", "_rename", "_remove"):
-                    patch.setattr(durable, name, stopping(getattr(durable, name)))
+                    patch.setattr(atomic, name, stopping(getattr(atomic, name)))
                 try:
                     checkpoint(parent, 2)
                     finished = True

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from plusx.bundles import durable, start_run, write_checkpoint_dir
-from plusx.bundles.runs import find_runs, look
+from plusx.bundles import atomic, start_run, write_checkpoint_dir
+from plusx.bundles.runs import find_runs, read_run_row
 from plusx.cli.main import main
 from plusx.errors import RunError
 from plusx.training.estimate import Speed
@@ -79,7 +79,7 @@ def test_a_real_training_interrupted_and_done(here: Path, capsys: pytest.Capture
     assert (half["state"], half["step"], half["epochs"]) == ("interrupted", 8, {"done": 1, "planned": 2})
     assert half["resume"] == "plusx train --resume runs/deep/half" and half["data"]["n"] == 90
     assert whole["bytes"] == sum(p.stat().st_size for p in Path("runs/whole").rglob("*") if p.is_file())
-    assert 0 <= time.time() - look(Path("runs/whole")).began.timestamp() < 600  # type: ignore[union-attr]
+    assert 0 <= time.time() - read_run_row(Path("runs/whole")).began.timestamp() < 600  # type: ignore[union-attr]
     assert main(["runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["run", "network", "data", "recipe", "epochs", "top-1", "began", "time", "size", "state"]
@@ -315,7 +315,7 @@ def test_a_thousand_runs_take_seconds_and_no_torch(here: Path, capsys: pytest.Ca
     manifest = weights.parent / "manifest.json"
     found = json.loads(manifest.read_text())
     found["files"]["model.safetensors"]["bytes"] = 1 << 30
-    found[durable._DIGEST] = durable._digest(found)
+    found[atomic._DIGEST] = atomic._digest(found)
     manifest.write_text(json.dumps(found))
     log = (here / "many/0000/metrics.jsonl").read_text()
     (here / "many/0000/metrics.jsonl").write_text('{"event": "step"}\n' * 200_000 + log)

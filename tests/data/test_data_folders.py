@@ -208,7 +208,7 @@ def test_an_index_of_another_decoder_is_made_again(tmp_path, monkeypatch):
     root = fill(tmp_path / "photos")
     open_data(root)
     seen = decodes(monkeypatch)
-    monkeypatch.setattr("plusx.data.indexing.rules", lambda: "pillow 99")
+    monkeypatch.setattr("plusx.data.indexing.index_version", lambda: "pillow 99")
     open_data(root)
     assert len(seen) == 15
 

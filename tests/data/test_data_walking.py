@@ -13,8 +13,8 @@ from PIL import Image
 
 from plusx.data import open_data
 from plusx.errors import DataError
-from plusx.images import Tally, Walk, decode
-from plusx.images.magic import FORMATS, format_of, verdict
+from plusx.images import NonImages, Walk, decode
+from plusx.images.magic import FORMATS, format_of, head_status
 from plusx.runtime.inputs import find
 
 
@@ -54,8 +54,8 @@ def test_other_heads(head, kind):
 
 
 def test_a_raw_is_not_taken_for_the_tiff_it_begins_as():
-    assert verdict(encoded("TIFF")[:160], ".tif") == "" == verdict(encoded("TIFF")[:160], "")
-    assert "DNG is a format plusx does not read" in (verdict(encoded("TIFF")[:160], ".dng") or "")
+    assert head_status(encoded("TIFF")[:160], ".tif") == "" == head_status(encoded("TIFF")[:160], "")
+    assert "DNG is a format plusx does not read" in (head_status(encoded("TIFF")[:160], ".dng") or "")
 
 
 def odd_folder(root: Path) -> tuple[Path, set[str]]:
@@ -87,7 +87,7 @@ def test_training_and_predicting_choose_the_same_files(tmp_path):
     root, good = odd_folder(tmp_path / "photos")
     splits = open_data(root)
     assert {*splits.train.names, *splits.val.names} == good
-    tally = Tally()
+    tally = NonImages()
     items = list(find([str(root)], tally))
     assert {str(Path(item.name).relative_to(root)) for item in items if item.error is None} - {"bee/inside.jpg"} == good
     assert tally.words() == f"2 files are no images and were skipped (the first: {root}/bee/more.csv)"

@@ -151,10 +151,10 @@ def test_the_change_is_felt(what: str, half: Path, undisturbed: dict[str, str], 
 
 def test_a_kill_before_run_json_stands_leaves_the_folder_free(undisturbed: dict[str, str], tmp_path: Path) -> None:
     """SIGKILL between writing run.json aside and renaming it; the same training then begins in that folder."""
-    from plusx.bundles import durable
+    from plusx.bundles import atomic
 
     def work() -> None:
-        durable._rename = lambda *_: os.kill(os.getpid(), 9)
+        atomic._rename = lambda *_: os.kill(os.getpid(), 9)
         list(started(tmp_path / "run"))
 
     assert abroad(work, {}) == -9

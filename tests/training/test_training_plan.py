@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plusx.data import Skipped, crop_boxes, erase, erase_boxes, flip, flips, open_data, order
+from plusx.data import Skipped, crop_boxes, erase, erase_boxes, flip, flips, open_data, permutation
 from plusx.errors import DataError
 from plusx.images import normalise, resize_box
 from plusx.runtime import processor
@@ -98,7 +98,7 @@ def test_a_batch_is_the_order_and_the_looks_of_its_places(photos) -> None:  # ty
     train, seed, epoch = photos.train, 6, 1
     pre, plan = preprocessing(recipe, train), Plan(len(train), 4, 2)
     batches = list(Feed(train, plan, recipe, pre, seed).batches(plan.steps_per_epoch, plan.steps))
-    places, chosen = np.arange(len(train)), order(len(train), seed, epoch)
+    places, chosen = np.arange(len(train)), permutation(len(train), seed, epoch)
     read = [train.read(int(i), "RGB", 32) for i in chosen]
     heights, widths = ([image.shape[axis] for image in read] for axis in (0, 1))
     boxes = crop_boxes(seed, epoch, places, heights, widths, scale=(0.35, 1.0))

@@ -1,11 +1,10 @@
 """A trained network on disk, and a run on disk. numpy and safetensors alone; everything is whole or absent."""
 
 from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, save_bundle
-from plusx.bundles.choosing import open_weights
 from plusx.bundles.records import DataRecord, PartRecord, Provenance, RunRecord
 from plusx.bundles.run import (
     append_line,
-    check_out,
+    check_output_dir,
     checkpoint_names,
     newest_checkpoint,
     newest_whole,
@@ -17,6 +16,7 @@ from plusx.bundles.run import (
     write_checkpoint_dir,
     write_skipped,
 )
+from plusx.bundles.run_weights import open_weights
 from plusx.bundles.tensors import bytes_to_tensors, tensors_to_bytes
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "RunRecord",
     "append_line",
     "bytes_to_tensors",
-    "check_out",
+    "check_output_dir",
     "checkpoint_names",
     "is_bundle",
     "newest_checkpoint",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.bundles.durable import Json, check_files, read_manifest, standing, write_dir
+from plusx.bundles.atomic import Json, check_files, current_location, read_manifest, write_dir
 from plusx.bundles.records import Provenance
 from plusx.bundles.tensors import Tensors, bytes_to_tensors, tensors_to_bytes
 from plusx.errors import BundleError, PlusxError
@@ -80,7 +80,7 @@ def open_bundle(path: str | Path) -> Bundle:
     asked = Path(path)
     run_bundle = asked / "bundle"
     path = run_bundle if (asked / "run.json").is_file() and not is_bundle(asked) else asked
-    path = standing(path)
+    path = current_location(path)
     if not path.is_dir():
         if path is not asked and path.parent == asked:
             raise BundleError(f"the run {asked} has no bundle yet; train it further with --resume {asked}")

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plusx.bundles.atomic import _DIGEST, _digest, read_manifest, write_dir, write_file
 from plusx.bundles.bundle import MANIFEST, SCHEMA
-from plusx.bundles.durable import _DIGEST, _digest, read_manifest, write_dir, write_file
 
 ENGINE_FILE = "engine.json"
 ENGINE_SCHEMA = "plusx.engine/1"

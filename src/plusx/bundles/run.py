@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from plusx.bundles.durable import (
+from plusx.bundles.atomic import (
     Json,
     check_files,
     disk_error,
@@ -20,8 +20,8 @@ from plusx.bundles.durable import (
     read_json,
     read_manifest,
     remove_dir,
-    settle,
-    sweep,
+    remove_leftovers,
+    restore_old,
     write_dir,
     write_file,
 )
@@ -42,7 +42,7 @@ def start_run(path: str | Path, fields: Mapping[str, Any]) -> Path:
     holds a run or anything else already, or the disk refuses. "began", the time in UTC, is added.
     """
     path = Path(path)
-    check_out(path)
+    check_output_dir(path)
     content = {"schema": RUN_SCHEMA, "began": datetime.now(UTC).isoformat(timespec="seconds"), **fields}
     write_file(path / RUN_FILE, (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
     try:
@@ -52,7 +52,7 @@ def start_run(path: str | Path, fields: Mapping[str, Any]) -> Path:
     return path
 
 
-def check_out(path: str | Path) -> None:
+def check_output_dir(path: str | Path) -> None:
     """Raise BundleError when a new run cannot go to `path`, because something is there.
 
     What a run that was killed while it wrote run.json leaves is nothing: it had not begun.
@@ -169,7 +169,7 @@ def newest_whole(parent: str | Path, on_damage: Callable[[str], None] | None = N
     """
     parent = Path(parent)
     for aside in parent.glob(".step-*.old") if parent.is_dir() else ():
-        settle(parent / aside.name[1 : -len(".old")])
+        restore_old(parent / aside.name[1 : -len(".old")])
     for name in reversed(checkpoint_names(parent)):
         path = parent / name
         try:
@@ -202,5 +202,5 @@ def prune_checkpoints(parent: str | Path, keep: int, spare: Container[str] = ())
     gone = [name for name in checkpoint_names(parent)[:-keep] if name not in spare]
     for name in gone:
         remove_dir(parent / name)
-    sweep(parent, "step-*")
+    remove_leftovers(parent, "step-*")
     return gone

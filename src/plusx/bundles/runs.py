@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from plusx.bundles.atomic import Json, check_sizes, current_location, is_leftover, read_json, read_manifest
 from plusx.bundles.bundle import MANIFEST, SCHEMA
-from plusx.bundles.durable import Json, check_sizes, is_leftover, read_json, read_manifest, standing
 from plusx.bundles.records import RunRecord
 from plusx.bundles.run import (
     CHECKPOINT_MANIFEST,
@@ -34,7 +34,7 @@ State = Literal["done", "running", "interrupted", "failed", "damaged"]
 
 
 @dataclass(frozen=True)
-class Best:
+class BestEvaluation:
     """The best evaluation of a run: `correct` of `n` images after `epoch`."""
 
     top1: float
@@ -65,7 +65,7 @@ class RunRow:
     epochs_done: int | None = None
     epochs: int | None = None
     step: int | None = None
-    best: Best | None = None
+    best: BestEvaluation | None = None
     began: datetime | None = None
     seconds: float | None = None
     """Time spent in training, interruptions not counted."""
@@ -102,7 +102,7 @@ def _below(folder: Path) -> Iterator[Path]:
     try:
         entries = list(os.scandir(folder))
     except OSError:
-        yield folder  # `look` says what is wrong with it
+        yield folder  # `read_run_row` says what is wrong with it
         return
     names = {entry.name for entry in entries}
     if RUN_FILE in names or f".{RUN_FILE}.new" in names or {CHECKPOINTS, "metrics.jsonl"} <= names:
@@ -115,7 +115,7 @@ def _below(folder: Path) -> Iterator[Path]:
             yield from _below(path)
 
 
-def look(path: Path) -> RunRow:
+def read_run_row(path: Path) -> RunRow:
     """The row of the run at `path`; whatever is wrong with it stands in the row."""
     row = RunRow(path, "damaged", began=_written(path / RUN_FILE) or _written(path), size_bytes=_size(path))
     try:
@@ -167,9 +167,9 @@ def _progress(run: RunRecord, row: RunRow) -> dict[str, Any]:
         "epochs_done": done,
         "step": int(progress["step"]),
         "seconds": float(progress["seconds"]),
-        "best": best and Best(float(best["top1"]), run.data.val.n if run.data.val else 0, int(best["epoch"])),
+        "best": best and BestEvaluation(float(best["top1"]), run.data.val.n if run.data.val else 0, int(best["epoch"])),
     }
-    bundle = standing(run.bundle)
+    bundle = current_location(run.bundle)
     try:
         if bundle.is_dir():
             check_sizes(bundle, read_json(bundle / MANIFEST, SCHEMA)["files"])

@@ -11,7 +11,7 @@ from plusx.cli.output import add_output, choose, choose_format, emit
 from plusx.errors import SpecError, unknown
 
 if TYPE_CHECKING:
-    from plusx.data.check import Report
+    from plusx.data.check import DataReport
 
 SUMMARY = "check images before training: unreadable, duplicate, leaking, odd, uneven"
 
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if found and ("any" in fatal or found & set(fatal)) else 0
 
 
-def table(report: Report, most: int | None) -> list[str]:
+def table(report: DataReport, most: int | None) -> list[str]:
     """The lines of the human form: a line a kind with its first findings, then the classes."""
     from plusx.data.check import KINDS
 
@@ -93,7 +93,7 @@ def table(report: Report, most: int | None) -> list[str]:
     return [*lines, "", *_balance(report, None if most is None else MOST_CLASSES)]
 
 
-def _balance(report: Report, most: int | None) -> list[str]:
+def _balance(report: DataReport, most: int | None) -> list[str]:
     rows = report.classes if most is None else report.classes[:most]
     width = max(len("class"), *(len(row.name) for row in rows))
     lines = [f"{'class':<{width}}  {'train':>7}  {'val':>7}"]

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.predict import shard
     from plusx.cli.working import Meter, peeked
-    from plusx.images import Tally
+    from plusx.images import NonImages
     from plusx.runtime.embedding import embedder
     from plusx.runtime.inputs import find
     from plusx.runtime.vectors import Npy, Parquet
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         raise SpecError(
             f"-o {args.output} does not end in .npy or .parquet, the two kinds that are written. Name it so."
         )
-    tally = Tally()
+    tally = NonImages()
     items = peeked(shard(find(args.paths, tally), args.shard))
     made = embedder(
         args.source, args.at, precision=args.precision, threads=args.threads, exact_decode=args.exact_decode

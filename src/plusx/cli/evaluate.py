@@ -132,20 +132,20 @@ def table(found: Evaluation, skipped: int) -> list[str]:
 
 def confusion_table(found: Evaluation) -> list[str]:
     """Rows are true classes, columns answers; of many classes only those with mistakes. Then the worst pairs."""
-    from plusx.metrics import confused, erring
+    from plusx.metrics import confused_pairs, most_confused
     from plusx.text.alignment import aligned
 
     names = [row.name for row in found.per_class]
-    pairs = confused(found.confusion, names, MOST_PAIRS)
+    pairs = confused_pairs(found.confusion, names, MOST_PAIRS)
     if not pairs:
         return ["", "no mistakes"]
     shown, head = [*range(len(names))], "true \\ answer"
     if len(names) > MOST_CLASSES:
-        shown = erring(found.confusion, MOST_CLASSES).tolist()
+        shown = most_confused(found.confusion, MOST_CLASSES).tolist()
         head += f", {len(shown)} of {len(names)} classes: those with most mistakes"
     rows = [[names[i], *(str(found.confusion[i, j] or "·") for j in shown)] for i in shown]
     lines = aligned(["", *(_cut(names[j]) for j in shown)], rows, [False, *(True for _ in shown)])
-    worst = [f"{pair.true} as {pair.answer}: {pair.times:,} ({pair.share:.1%} of {pair.true})" for pair in pairs]
+    worst = [f"{pair.true} as {pair.predicted}: {pair.n:,} ({pair.share:.1%} of {pair.true})" for pair in pairs]
     return ["", head, *lines, "", "most mistaken", *worst]
 
 

@@ -62,7 +62,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.rowfile import RowFile
     from plusx.cli.working import Meter, peeked
-    from plusx.images import Tally
+    from plusx.images import NonImages
     from plusx.runtime.inputs import find, is_countable
     from plusx.runtime.rows import same
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = is_countable(args.paths) and (form == "table" or sys.stderr.isatty())
     total, width = measured(shard(find(args.paths), args.shard)) if wanted else (None, 0)
     predictor = open_predictor(args, total)
-    tally = Tally()
+    tally = NonImages()
     items = peeked(shard(find(args.paths, tally), args.shard))
     sorter = make_sorter(args)
     meter = Meter(total)

@@ -40,9 +40,9 @@ def run(args: argparse.Namespace) -> int:
         choose("order", args.sort, SORTS),
         language(args.lang),
     )
-    from plusx.bundles.runs import find_runs, look
+    from plusx.bundles.runs import find_runs, read_run_row
 
-    rows = ordered([look(path) for path in find_runs(args.where)], order)
+    rows = ordered([read_run_row(path) for path in find_runs(args.where)], order)
     if args.report:
         _write_reports(rows, lang)
     if form == "json":

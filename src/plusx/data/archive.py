@@ -30,7 +30,7 @@ _OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
 }
 
 
-class Stream:
+class ArchiveStream:
     """Bytes read forward, and from anywhere where `total`, their number, is known. Its errors are DataErrors."""
 
     def __init__(self, file: IO[bytes], total: int | None) -> None:
@@ -55,7 +55,7 @@ class Stream:
                 raise DataError(f"cut short: it ends at byte {self.at}, before {end}")
         return b"".join(pieces)
 
-    def go(self, at: int) -> None:
+    def seek_to(self, at: int) -> None:
         """Stand at byte `at`; forward only where the total is unknown."""
         if self.total is None:
             while self.at < at:
@@ -69,7 +69,7 @@ class Stream:
 
 
 @contextlib.contextmanager
-def open_stream(path: Path) -> Iterator[Stream]:
+def open_stream(path: Path) -> Iterator[ArchiveStream]:
     """A file, unpacked while it is read if it is gzip, bzip2 or xz; pipes too. Raises DataError."""
     try:
         file = path.open("rb")
@@ -77,29 +77,29 @@ def open_stream(path: Path) -> Iterator[Stream]:
         raise DataError(f"cannot be read ({error.strerror})") from error
     with file:
         about = os.fstat(file.fileno())
-        kind = packing(file.peek(8))
+        kind = compression(file.peek(8))
         if kind is None:
-            yield Stream(file, about.st_size if stat.S_ISREG(about.st_mode) else None)
+            yield ArchiveStream(file, about.st_size if stat.S_ISREG(about.st_mode) else None)
         elif kind in _OPENERS:
             with _OPENERS[kind](file) as unpacked:
-                yield Stream(unpacked, None)
+                yield ArchiveStream(unpacked, None)
         else:
             raise DataError(f"packed with {kind}, which is not read; unpack it first")
 
 
-def packing(head: bytes) -> str | None:
+def compression(head: bytes) -> str | None:
     """What a file that begins so is packed with: gzip, bzip2, xz, zstd; None for anything else."""
     return next((kind for magic, kind in _PACKINGS.items() if head.startswith(magic)), None)
 
 
-def members(stream: Stream) -> Iterator[tuple[str, int, int]]:
+def members(stream: ArchiveStream) -> Iterator[tuple[str, int, int]]:
     """(name, offset, size) of the regular files. Links, devices and folders are passed over.
 
     The bytes may be read from the stream before the next is asked for. Raises DataError where the archive is not whole.
     """
     at, long_name, long_size = 0, None, None
     while True:
-        stream.go(at)
+        stream.seek_to(at)
         head = stream.read(_BLOCK)
         if len(head) < _BLOCK:
             raise DataError(f"cut short: no end mark at byte {at}")

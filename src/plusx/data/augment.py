@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plusx.data.order import uniform
+from plusx.data.permutation import uniform
 
 K_FLIP = 0
 K_SHIFT = 1  # and 2

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from plusx.data.dataset import Data, with_mode
-from plusx.data.indexing import Progress, each
+from plusx.data.indexing import ProgressCallback, map_threaded
 from plusx.data.opening import open_data
 from plusx.errors import DataError
 from plusx.images import decode, traits
@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Balance:
+class ClassCounts:
     """How many images a class has in each part."""
 
     name: str
@@ -52,14 +52,14 @@ class Balance:
 
 
 @dataclass(frozen=True)
-class Report:
+class DataReport:
     """What `check` found; `counts` has every kind, 0 included."""
 
     kind: str
     n_train: int
     n_val: int
     findings: tuple[Finding, ...]
-    classes: tuple[Balance, ...]
+    classes: tuple[ClassCounts, ...]
     tiny_px: float
     notes: tuple[str, ...] = ()
 
@@ -76,7 +76,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _CheckedImage:
     """An image: where it belongs, a hash of its upright pixels, its shorter side, how it is stored."""
 
     side: Side
@@ -94,10 +94,10 @@ def check(
     seed: int = 0,
     tiny_px: int | None = None,
     cache: bool = True,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
-) -> Report:
+) -> DataReport:
     """Decodes every image of both parts once, and compares. `tiny_px` None: a quarter of the median shorter side.
 
     duplicates: equal pixels in one class and part; conflicts: in two classes; leaks: in train and val (each group of equal
@@ -106,11 +106,11 @@ def check(
     splits = open_data(
         where, val_split=val_split, seed=seed, cache=cache, progress=progress, path_column=path_column, label_column=label_column
     )  # fmt: skip
-    looks: list[_Look] = []
+    looks: list[_CheckedImage] = []
     findings = [Finding("unreadable", (row.path,), row.reason) for row in splits.skipped]
     sides: tuple[tuple[Side, Data], ...] = (("train", splits.train), ("val", splits.val))
     for side, data in sides:
-        for seen in each(lambda i, side=side, data=data: _look(side, data, i), range(len(data)), progress):
+        for seen in map_threaded(lambda i, side=side, data=data: _look(side, data, i), range(len(data)), progress):
             if isinstance(seen, Finding):
                 findings.append(seen)
             else:
@@ -125,14 +125,16 @@ def check(
     ]
     findings += [Finding(kind, (look.path,), KINDS[kind]) for look in looks for kind in look.odd]
     counts = zip(classes, splits.train.counts().tolist(), splits.val.counts().tolist(), strict=True)
-    balance = tuple(Balance(*row) for row in counts)
+    balance = tuple(ClassCounts(*row) for row in counts)
     findings += _uneven(balance)
     rank = {kind: i for i, kind in enumerate(KINDS)}
     findings.sort(key=lambda finding: rank[finding.kind])
-    return Report(splits.train.kind, len(splits.train), len(splits.val), tuple(findings), balance, limit, splits.notes)
+    return DataReport(
+        splits.train.kind, len(splits.train), len(splits.val), tuple(findings), balance, limit, splits.notes
+    )
 
 
-def _look(side: Side, data: Data, i: int) -> _Look | Finding:
+def _look(side: Side, data: Data, i: int) -> _CheckedImage | Finding:
     path = data.path(i)
     try:
         if data.images is not None:
@@ -144,11 +146,11 @@ def _look(side: Side, data: Data, i: int) -> _Look | Finding:
         return Finding("unreadable", (path,), str(error))
     shape = "x".join(map(str, image.shape)).encode()
     digest = hashlib.blake2b(shape + b"\0" + image.tobytes(), digest_size=16).digest()
-    return _Look(side, path, int(data.labels[i]), digest, min(image.shape[:2]), odd)
+    return _CheckedImage(side, path, int(data.labels[i]), digest, min(image.shape[:2]), odd)
 
 
-def _equal(looks: Sequence[_Look], classes: Sequence[str]) -> list[Finding]:
-    groups: dict[bytes, list[_Look]] = {}
+def _equal(looks: Sequence[_CheckedImage], classes: Sequence[str]) -> list[Finding]:
+    groups: dict[bytes, list[_CheckedImage]] = {}
     for look in looks:
         groups.setdefault(look.pixels, []).append(look)
     found: list[Finding] = []
@@ -169,7 +171,7 @@ def _equal(looks: Sequence[_Look], classes: Sequence[str]) -> list[Finding]:
     return found
 
 
-def _uneven(balance: Sequence[Balance]) -> list[Finding]:
+def _uneven(balance: Sequence[ClassCounts]) -> list[Finding]:
     most = max(row.train for row in balance)
     return [
         Finding("imbalance", (), f"class {row.name} has {row.train} training images, the largest {most}")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.data.idx import read_bounded
-from plusx.data.parts import Part, Parts, Source, class_names, in_range, memory_part
+from plusx.data.parts import DataParts, LabelledPart, UnreadPart, class_names, in_range, memory_part
 from plusx.data.unpickle import unpickle
 from plusx.errors import DataError
 
@@ -35,7 +35,7 @@ def cifar_folder(root: Path) -> Path | None:
     return None
 
 
-def open_cifar(folder: Path) -> Parts:
+def open_cifar(folder: Path) -> DataParts:
     """Training and test part, in memory (180 MB). Raises DataError."""
     name = _layout(folder)
     if name is None:
@@ -48,16 +48,16 @@ def open_cifar(folder: Path) -> Parts:
     read = _read_pickle if name.endswith("python") else _read_binary
     classes = _class_names(folder / meta, count)
 
-    def source(files: list[str], which: str) -> Source | None:
-        def part() -> Part:
+    def source(files: list[str], which: str) -> UnreadPart | None:
+        def part() -> LabelledPart:
             found = [read(folder / file, count) for file in files]
             labels = [label for _, some in found for label in some]
             images = np.concatenate([pixels for pixels, _ in found])
             return memory_part(name.split()[0], str(folder), which, images, labels, classes)
 
-        return Source(str(folder), classes, part) if (folder / files[0]).is_file() else None
+        return UnreadPart(str(folder), classes, part) if (folder / files[0]).is_file() else None
 
-    return Parts(str(folder), source(train, "train"), source([test], "test"))
+    return DataParts(str(folder), source(train, "train"), source([test], "test"))
 
 
 def _layout(folder: Path) -> str | None:

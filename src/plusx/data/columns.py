@@ -44,7 +44,7 @@ class ListColumns(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnNames:
     """Names of the columns that a user chose; None: to be found out."""
 
     path: str | None = None
@@ -55,7 +55,7 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class RowLayout:
     """Where the image stands in a row, and where its class: one column, or one of several columns of 0 and 1."""
 
     path: int
@@ -67,10 +67,10 @@ class Chosen:
     split: int | None = None
 
 
-def choose(header: list[str], sample: list[str] | None, path: Path, wanted: Columns) -> Chosen:
+def choose(header: list[str], sample: list[str] | None, path: Path, wanted: ColumnNames) -> RowLayout:
     """The columns of a list, by its first line and the first row after it (None: there is none). Raises DataError."""
     if not wanted and len(header) == 2 and os.path.splitext(header[0].strip())[1].lower() in SUFFIXES:
-        return Chosen(0, 1, (), has_header=False)
+        return RowLayout(0, 1, (), has_header=False)
     words = [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in header[:_MOST_COLUMNS]]
     at = _wanted(header, wanted.path, path) if wanted.path else _by_name(words, _PATH_NAMES, header, path, "path")
     if at is None and sample is not None:
@@ -86,7 +86,7 @@ def choose(header: list[str], sample: list[str] | None, path: Path, wanted: Colu
     if label is None:
         marks = tuple((i, header[i].strip()) for i in others)
         said = f"{path.name}: images from column {_name(header, at)}, the class is the one of {len(marks)} columns that is 1"
-        return Chosen(at, None, marks, has_header=True, said=said)
+        return RowLayout(at, None, marks, has_header=True, said=said)
     said = None
     if (words[at], words[label]) != ("path", "label"):
         said = f"{path.name}: images from column {_name(header, at)}, classes from column {_name(header, label)}"
@@ -94,7 +94,7 @@ def choose(header: list[str], sample: list[str] | None, path: Path, wanted: Colu
     if split is not None and not (sample and split < len(sample) and part_word(sample[split])):
         said = (said or path.name) + f"; column {_name(header, split)} names no parts and is not used"
         split = None
-    return Chosen(at, label, (), has_header=True, said=said, promises_several=words[label] in _SEVERAL, split=split)
+    return RowLayout(at, label, (), has_header=True, said=said, promises_several=words[label] in _SEVERAL, split=split)
 
 
 def part_word(cell: str) -> str | None:
@@ -106,7 +106,7 @@ def part_word(cell: str) -> str | None:
     return PART_NAMES.get(cell.strip().lower())
 
 
-def take(cells: list[str], chosen: Chosen, where: str) -> tuple[str, str] | str:
+def take(cells: list[str], chosen: RowLayout, where: str) -> tuple[str, str] | str:
     """Path and label of a row, or why it has none. Raises DataError for a row that marks no class or several."""
     last = max(chosen.path, chosen.label or 0, *(i for i, _ in chosen.marks)) if chosen.marks else max(
         chosen.path, chosen.label or 0
@@ -127,7 +127,7 @@ def take(cells: list[str], chosen: Chosen, where: str) -> tuple[str, str] | str:
 _ONE_CLASS = "plusx trains on one class an image, so keep the rows that have one"
 
 
-def _marked(cells: list[str], chosen: Chosen, where: str) -> str:
+def _marked(cells: list[str], chosen: RowLayout, where: str) -> str:
     """The name of the one column that is 1."""
     ones: list[str] = []
     for i, name in chosen.marks:
@@ -143,7 +143,7 @@ def _marked(cells: list[str], chosen: Chosen, where: str) -> str:
     return ones[0]
 
 
-def require_single(labels: Set[str], chosen: Chosen, path: Path) -> None:
+def require_single(labels: Set[str], chosen: RowLayout, path: Path) -> None:
     """Raises DataError where labels are lists of classes: words that are classes of their own in other rows."""
     for label in sorted(labels):
         words = [word for word in _SEPARATORS.split(label) if word]

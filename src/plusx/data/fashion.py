@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from plusx import settings
 from plusx.data.idx import read_idx
-from plusx.data.indexing import Progress
-from plusx.data.parts import Part, Parts, Source, in_range, memory_part
+from plusx.data.indexing import ProgressCallback
+from plusx.data.parts import DataParts, LabelledPart, UnreadPart, in_range, memory_part
 from plusx.errors import DataError
 
 # Zalando's class names, in the order of their labels (github.com/zalandoresearch/fashion-mnist, README)
@@ -41,7 +41,7 @@ def is_idx_folder(folder: Path) -> bool:
     return any(_find(folder, name, "images") is not None for name in _PARTS)
 
 
-def open_idx(folder: Path) -> Parts:
+def open_idx(folder: Path) -> DataParts:
     """The training and the test part of a folder of IDX files. Labels are read now, they are small. Raises DataError."""
     labels = {name: _labels(folder, name) for name in _PARTS if _find(folder, name, "images") is not None}
     known = labels.get("train", labels.get("t10k"))
@@ -50,15 +50,17 @@ def open_idx(folder: Path) -> Parts:
     is_fashion = hashlib.sha256(known.tobytes()).hexdigest() == FASHION_TRAIN_LABELS
     classes = FASHION_CLASSES if is_fashion else tuple(map(str, range(int(known.max()) + 1)))
 
-    def source(name: str) -> Source | None:
+    def source(name: str) -> UnreadPart | None:
         return (
-            Source(str(folder), classes, lambda: _part(folder, name, labels[name], classes)) if name in labels else None
+            UnreadPart(str(folder), classes, lambda: _part(folder, name, labels[name], classes))
+            if name in labels
+            else None
         )
 
-    return Parts(str(folder), source("train"), source("t10k"))
+    return DataParts(str(folder), source("train"), source("t10k"))
 
 
-def fashion_folder(cache: Path, base_url: str = BASE_URL, progress: Progress | None = None) -> Path:
+def fashion_folder(cache: Path, base_url: str = BASE_URL, progress: ProgressCallback | None = None) -> Path:
     """Where Fashion-MNIST lies: Debian's package, else the cache, else downloaded into it. Raises DataError."""
     if is_idx_folder(DEBIAN):
         return DEBIAN
@@ -120,7 +122,7 @@ def _paired(folder: Path, part: str, what: str) -> Path:
     return path
 
 
-def _part(folder: Path, name: str, labels: NDArray[np.uint8], classes: tuple[str, ...]) -> Part:
+def _part(folder: Path, name: str, labels: NDArray[np.uint8], classes: tuple[str, ...]) -> LabelledPart:
     images = read_idx(_paired(folder, name, "images"))
     if images.ndim == 3:
         images = images[..., None]

@@ -10,23 +10,23 @@ from pathlib import Path
 import numpy as np
 
 from plusx.data.dataset import Skipped
-from plusx.data.indexing import Progress, Seen, each, keep, place, recall
+from plusx.data.indexing import ImageIndex, ProgressCallback, index_path, load_index, map_threaded, save_index
 from plusx.data.layout import class_folders, find_layout, loose_images
-from plusx.data.parts import Part, Parts, Source, deep_note, some
+from plusx.data.parts import DataParts, LabelledPart, UnreadPart, deep_note, some
 from plusx.errors import DataError
 from plusx.images import FORMATS, Walk, probe
 
 
-def folder_parts(root: Path, where: str, cache: Path | None, progress: Progress | None) -> Parts:
+def folder_parts(root: Path, where: str, cache: Path | None, progress: ProgressCallback | None) -> DataParts:
     """The parts that the folders of `root` are by their names, else all of it as training part. Raises DataError."""
 
-    def source(folder: Path | None) -> Source | None:
+    def source(folder: Path | None) -> UnreadPart | None:
         if folder is None:
             return None
-        return Source(str(folder), class_folders(folder), lambda: _class_part(folder, cache, progress))
+        return UnreadPart(str(folder), class_folders(folder), lambda: _class_part(folder, cache, progress))
 
     layout = find_layout(root)
-    return Parts(where, source(layout.train), source(layout.val), layout.notes)
+    return DataParts(where, source(layout.train), source(layout.val), layout.notes)
 
 
 def files_part(
@@ -37,12 +37,12 @@ def files_part(
     classes: tuple[str, ...] | None,
     skipped: Sequence[Skipped],
     index: Path | None,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
     notes: Sequence[str] = (),
-) -> Part:
+) -> LabelledPart:
     """The readable of `rows` (label by name, relative to `root`), each looked at once unless `index` knows it unchanged."""
     entries, bad = _index(root, list(rows), index, progress)
-    return Part(
+    return LabelledPart(
         kind, where, tuple(entry.name for entry in entries), tuple(rows[entry.name] for entry in entries),
         np.array([min(entry.width, entry.height) for entry in entries], np.int64),
         np.array([entry.size for entry in entries], np.int64),
@@ -51,7 +51,7 @@ def files_part(
     )  # fmt: skip
 
 
-def _class_part(root: Path, cache: Path | None, progress: Progress | None) -> Part:
+def _class_part(root: Path, cache: Path | None, progress: ProgressCallback | None) -> LabelledPart:
     """The images under the class folders of `root`, sorted by name.
 
     Raises DataError: no class folders, no images, a class folder without images or without a readable one.
@@ -77,7 +77,7 @@ def _class_part(root: Path, cache: Path | None, progress: Progress | None) -> Pa
     rows = dict(sorted((name, label) for label in classes for name in found[label]))
     words = walk.tally.words()
     part = files_part(
-        "folder", str(root), root, rows, classes, skipped, cache and place(cache, "index", root), progress,
+        "folder", str(root), root, rows, classes, skipped, cache and index_path(cache, "index", root), progress,
         (words,) if words else (),
     )  # fmt: skip
     readable = set(part.labels)
@@ -112,7 +112,7 @@ def _no_folders(root: Path, loose: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _IndexedFile:
     """One indexed image: name relative to its root, and what the disk and the decoder said of it."""
 
     name: str
@@ -124,29 +124,29 @@ class _Entry:
     top: int | None
 
 
-_COLUMNS = tuple(field.name for field in fields(_Entry))
+_COLUMNS = tuple(field.name for field in fields(_IndexedFile))
 
 
 def _index(
-    root: Path, names: Sequence[str], at: Path | None, progress: Progress | None
-) -> tuple[list[_Entry], list[Skipped]]:
+    root: Path, names: Sequence[str], at: Path | None, progress: ProgressCallback | None
+) -> tuple[list[_IndexedFile], list[Skipped]]:
     """Each name, decoded once or known from the index kept `at` a place: what can be used, and what cannot."""
-    known = {} if at is None else _known(recall(at))
-    answers = each(lambda name: _examine(root, name, known.get(name)), names, progress)
-    entries = [answer for answer in answers if isinstance(answer, _Entry)]
+    known = {} if at is None else _known(load_index(at))
+    answers = map_threaded(lambda name: _examine(root, name, known.get(name)), names, progress)
+    entries = [answer for answer in answers if isinstance(answer, _IndexedFile)]
     if at is not None and entries != list(known.values()):
         rows = [astuple(entry) for entry in entries]
-        keep(at, Seen({name: [row[i] for row in rows] for i, name in enumerate(_COLUMNS)}, {}))
+        save_index(at, ImageIndex({name: [row[i] for row in rows] for i, name in enumerate(_COLUMNS)}, {}))
     return entries, [answer for answer in answers if isinstance(answer, Skipped)]
 
 
-def _known(seen: Seen | None) -> dict[str, _Entry]:
+def _known(seen: ImageIndex | None) -> dict[str, _IndexedFile]:
     if seen is None or set(seen.columns) != set(_COLUMNS):
         return {}
-    return {row[0]: _Entry(*row) for row in zip(*(seen.columns[name] for name in _COLUMNS), strict=True)}
+    return {row[0]: _IndexedFile(*row) for row in zip(*(seen.columns[name] for name in _COLUMNS), strict=True)}
 
 
-def _examine(root: Path, name: str, known: _Entry | None) -> _Entry | Skipped:
+def _examine(root: Path, name: str, known: _IndexedFile | None) -> _IndexedFile | Skipped:
     path = root / name
     try:
         about = os.stat(path)
@@ -157,4 +157,4 @@ def _examine(root: Path, name: str, known: _Entry | None) -> _Entry | Skipped:
         return Skipped(str(path), str(error).removeprefix(f"{path}: "))
     except (OSError, ValueError) as error:  # a name with a null in it is a ValueError
         return Skipped(str(path), f"cannot be read ({getattr(error, 'strerror', None) or error})")
-    return _Entry(name, about.st_size, about.st_mtime_ns, seen.width, seen.height, seen.grey, seen.top)
+    return _IndexedFile(name, about.st_size, about.st_mtime_ns, seen.width, seen.height, seen.grey, seen.top)

@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 
 from plusx import settings
 
-Progress = Callable[[int, int], None]  # done, of how many
+ProgressCallback = Callable[[int, int], None]  # done, of how many
 A = TypeVar("A")
 B = TypeVar("B")
 
 
-def each(look: Callable[[A], B], items: Sequence[A], progress: Progress | None = None) -> list[B]:
+def map_threaded(look: Callable[[A], B], items: Sequence[A], progress: ProgressCallback | None = None) -> list[B]:
     """[look(item) …] in the order of items, worked on by PLUSX_THREADS threads (else one a core, at most 16)."""
     done = 0
     lock = threading.Lock()
@@ -40,41 +40,41 @@ def each(look: Callable[[A], B], items: Sequence[A], progress: Progress | None =
         return list(pool.map(one, items))
 
 
-def rules() -> str:
-    """What a kept verdict depends on beside the file: another decoder may judge otherwise."""
+def index_version() -> str:
+    """What a kept head_status depends on beside the file: another decoder may file_status otherwise."""
     from importlib.metadata import version
 
     return f"plusx.index/3 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
 
 
-def place(cache: Path, kind: str, *paths: Path) -> Path:
+def index_path(cache: Path, kind: str, *paths: Path) -> Path:
     """Where what was seen of a file, a folder or several is kept."""
     key = b"\0".join(os.fsencode(path.absolute()) for path in paths)
     return cache / kind / f"{hashlib.sha256(key).hexdigest()[:24]}.json"
 
 
 @dataclass(frozen=True)
-class Seen:
+class ImageIndex:
     """What was seen: columns as long as there are images, and what holds for all of them. Plain values."""
 
     columns: dict[str, list[Any]]
     about: dict[str, Any]
 
 
-def recall(at: Path) -> Seen | None:
+def load_index(at: Path) -> ImageIndex | None:
     """What was kept there, or None: a cache that is missing, damaged or of other rules costs time, nothing else."""
     try:
         found = json.loads(at.read_bytes())
         columns, about = found["columns"], found["about"]
         whole = isinstance(about, dict) and len({len(column) for column in columns.values()}) == 1
-        return Seen(columns, about) if whole and found["rules"] == rules() else None
+        return ImageIndex(columns, about) if whole and found["rules"] == index_version() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def keep(at: Path, seen: Seen) -> None:
+def save_index(at: Path, seen: ImageIndex) -> None:
     """Keep what was seen. A full or read-only cache must not stop a run: the next start is slow, that is all."""
-    found = {"rules": rules(), "columns": seen.columns, "about": seen.about}
+    found = {"rules": index_version(), "columns": seen.columns, "about": seen.about}
     aside = at.with_name(f"{at.name}.{os.getpid()}")
     try:
         at.parent.mkdir(parents=True, exist_ok=True)

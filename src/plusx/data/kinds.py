@@ -9,29 +9,31 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
-from plusx.data.archive import is_header, packing
+from plusx.data.archive import compression, is_header
 from plusx.data.cifar import cifar_folder, open_cifar
-from plusx.data.columns import Columns
+from plusx.data.columns import ColumnNames
 from plusx.data.fashion import is_idx_folder, open_idx
 from plusx.data.folders import folder_parts
-from plusx.data.indexing import Progress
+from plusx.data.indexing import ProgressCallback
 from plusx.data.layout import class_folders, has_labels
 from plusx.data.lists import finds_images, is_list, list_part, require_list, split_parts
 from plusx.data.parquet import list_parquet
-from plusx.data.parts import PART_NAMES, Parts, Source
-from plusx.data.shards import Lister, shard_part
+from plusx.data.parts import PART_NAMES, DataParts, UnreadPart
+from plusx.data.shards import ShardLister, shard_part
 from plusx.data.tar import list_tar
 from plusx.errors import DataError
-from plusx.images import holds_images, is_litter
+from plusx.images import holds_images, is_ignored
 from plusx.images.walking import kind_of_entry
 
 BUILT_IN = ("digits", "fashion-mnist")
-_LISTERS: dict[str, Lister] = {"parquet": list_parquet, "tar": list_tar}
+_LISTERS: dict[str, ShardLister] = {"parquet": list_parquet, "tar": list_tar}
 _SUFFIXES = {".parquet": "parquet", ".tar": "tar", ".csv": "csv", ".tsv": "csv"}
 _WORDS = {"parquet": "Parquet", "tar": "tar", "csv": "CSV"}
 
 
-def find_parts(where: str | Path, cache: Path | None, progress: Progress | None, columns: Columns) -> Parts:
+def find_parts(
+    where: str | Path, cache: Path | None, progress: ProgressCallback | None, columns: ColumnNames
+) -> DataParts:
     """The parts of a folder, a file or a pattern, not read yet. Raises DataError."""
     parts, kind = _find(where, cache, progress, columns)
     if columns and kind != "csv":
@@ -42,8 +44,8 @@ def find_parts(where: str | Path, cache: Path | None, progress: Progress | None,
 
 
 def _find(
-    where: str | Path, cache: Path | None, progress: Progress | None, columns: Columns
-) -> tuple[Parts, str | None]:
+    where: str | Path, cache: Path | None, progress: ProgressCallback | None, columns: ColumnNames
+) -> tuple[DataParts, str | None]:
     """The parts, and the kind of the files that hold them (None: another than Parquet, tar and CSV)."""
     path = Path(where).expanduser()
     if path.is_dir():
@@ -76,9 +78,9 @@ def _parts(
     where: str,
     groups: Mapping[str, Sequence[Path]],
     cache: Path | None,
-    progress: Progress | None,
-    columns: Columns,
-) -> tuple[Parts, str]:
+    progress: ProgressCallback | None,
+    columns: ColumnNames,
+) -> tuple[DataParts, str]:
     kinds = {file: kind_of(file) for file in files}
     kind = kinds[files[0]]
     if other := next((file for file in files if kinds[file] != kind), None):
@@ -89,13 +91,13 @@ def _parts(
     if kind == "csv" and set(groups) == {"train"} and (named := split_parts(groups["train"], columns)) > {"train"}:
         return _parts_by_column(groups["train"], where, named, cache, progress, columns), kind
 
-    def source(which: str) -> Source | None:
+    def source(which: str) -> UnreadPart | None:
         if (some := groups.get(which)) is None:
             return None
         words = str(some[0]) if len(some) == 1 else f"{where} ({some[0].name} and {len(some) - 1} more)"
         if kind == "csv":
-            return Source(words, None, lambda: list_part(some, columns, cache, progress))
-        return Source(words, None, lambda: shard_part(kind, some, _LISTERS[kind], cache, progress, words))
+            return UnreadPart(words, None, lambda: list_part(some, columns, cache, progress))
+        return UnreadPart(words, None, lambda: shard_part(kind, some, _LISTERS[kind], cache, progress, words))
 
     notes: tuple[str, ...] = ()
     val = source("val")
@@ -105,21 +107,26 @@ def _parts(
         else:
             val = source("test")
             notes = (f"{tests[0].name} is taken as the validation part, since no file is named val",)
-    return Parts(where, source("train"), val, notes), kind
+    return DataParts(where, source("train"), val, notes), kind
 
 
 def _parts_by_column(
-    files: Sequence[Path], where: str, named: Set[str], cache: Path | None, progress: Progress | None, columns: Columns
-) -> Parts:
+    files: Sequence[Path],
+    where: str,
+    named: Set[str],
+    cache: Path | None,
+    progress: ProgressCallback | None,
+    columns: ColumnNames,
+) -> DataParts:
     """The parts that a column of a list names: val to validate on, or test where there is no val."""
 
-    def source(part: str) -> Source:
-        return Source(f"{where}, {part}", None, lambda: list_part(files, columns, cache, progress, part))
+    def source(part: str) -> UnreadPart:
+        return UnreadPart(f"{where}, {part}", None, lambda: list_part(files, columns, cache, progress, part))
 
     held = "val" if "val" in named else "test"
     left = ", and its test rows are skipped" if held == "val" and "test" in named else ""
     note = f"{files[0].name} says itself which rows are train and which {held}{left}"
-    return Parts(where, source("train"), source(held), (note,))
+    return DataParts(where, source("train"), source(held), (note,))
 
 
 def kind_of(path: Path) -> str:
@@ -134,7 +141,7 @@ def kind_of(path: Path) -> str:
         return "parquet"
     if is_header(head) or (said == "tar" and len(head) == 512 and not head.strip(b"\0")):
         return "tar"
-    if (packed := packing(head)) is not None:
+    if (packed := compression(head)) is not None:
         raise DataError(f"{path} is packed ({packed}), and cannot be read from the middle so; unpack it first")
     if said in ("parquet", "tar"):
         raise DataError(
@@ -161,7 +168,7 @@ def _lists_in(root: Path) -> list[Path]:
     return []
 
 
-def _list_beside(root: Path, columns: Columns) -> Path | None:
+def _list_beside(root: Path, columns: ColumnNames) -> Path | None:
     """The one CSV list in a folder whose folders give no classes, whatever its name. Raises DataError where two could be it."""
     files = [
         file for file in _files(root, 0)
@@ -191,7 +198,7 @@ def _files(root: Path, depth: int = 1) -> Iterator[Path]:
             items = [
                 e
                 for e in listing
-                if not is_litter(e.name) and (_is_data(e.name) or (depth and kind_of_entry(e) == "folder"))
+                if not is_ignored(e.name) and (_is_data(e.name) or (depth and kind_of_entry(e) == "folder"))
             ]
     except OSError:
         return

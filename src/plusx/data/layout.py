@@ -9,7 +9,7 @@ from pathlib import Path
 
 from plusx.data.parts import PART_NAMES, some
 from plusx.errors import DataError
-from plusx.images import holds_images, is_litter
+from plusx.images import holds_images, is_ignored
 from plusx.images.walking import is_image, kind_of_entry
 
 _NEUTRAL = frozenset(
@@ -24,7 +24,7 @@ _MOST_WRAPPERS = 8
 
 
 @dataclass(frozen=True)
-class Layout:
+class FolderLayout:
     """The folders whose folders are classes, of each part (None: not there), and what was decided on the way."""
 
     train: Path | None
@@ -33,7 +33,7 @@ class Layout:
 
 
 @dataclass
-class _Group:
+class _PartGroup:
     """Folders whose names say parts and otherwise the same: seg_train and seg_test are one group."""
 
     names: dict[str, list[str]] = field(default_factory=dict)
@@ -42,13 +42,13 @@ class _Group:
         return [name for names in self.names.values() for name in names]
 
 
-def find_layout(root: Path) -> Layout:
+def find_layout(root: Path) -> FolderLayout:
     """Where the class folders of each part lie. Raises DataError where names and contents leave it open."""
     notes: list[str] = []
     at = root
     for _ in range(_MOST_WRAPPERS):
         if (found := _parts_in(at)) is not None:
-            return Layout(found.train, found.val, (*_wrapped(root, at), *found.notes))
+            return FolderLayout(found.train, found.val, (*_wrapped(root, at), *found.notes))
         inner = _only_container(at)
         if inner is None:
             break
@@ -57,14 +57,14 @@ def find_layout(root: Path) -> Layout:
         at = root  # nothing was gained: let the message be about what was given
     _refuse_parts_inside(at)
     notes += _wrapped(root, at)
-    return Layout(at, None, tuple(notes))
+    return FolderLayout(at, None, tuple(notes))
 
 
 def class_folders(root: Path) -> tuple[str, ...]:
     """Names of the class folders in `root`, sorted; hidden ones and litter are none. Raises DataError."""
     try:
         with os.scandir(root) as items:
-            found = [e.name for e in items if not is_litter(e.name) and kind_of_entry(e) == "folder"]
+            found = [e.name for e in items if not is_ignored(e.name) and kind_of_entry(e) == "folder"]
     except OSError as error:
         raise DataError(f"cannot read {root} ({error.strerror}); check its permissions") from error
     return tuple(sorted(found))
@@ -120,7 +120,7 @@ def _says_images(name: str) -> bool:
     return part_of(name) is not None or bool(words & _IMAGE_WORDS)
 
 
-def _parts_in(at: Path) -> Layout | None:
+def _parts_in(at: Path) -> FolderLayout | None:
     """The parts that the folders in `at` are; None: they are none. Raises DataError where it cannot be told."""
     names = class_folders(at)
     group = _group(at, names)
@@ -132,7 +132,7 @@ def _parts_in(at: Path) -> Layout | None:
         held = val or test
         if others or held is None or not class_folders(held):
             return None
-        return Layout(None, held, (*_unwrapped_note(at, held),))
+        return FolderLayout(None, held, (*_unwrapped_note(at, held),))
     alone = len(group.names) == 1
     if not _filled(train):
         if (alone and others) or not holds_images(train):
@@ -146,7 +146,7 @@ def _parts_in(at: Path) -> Layout | None:
     val, notes = _held_out_part(at, train, val, test)
     if others:
         notes.append(f"{some(others)} of {at} belong to no part and are skipped")
-    return Layout(train, val, (*_unwrapped_note(at, train), *(_unwrapped_note(at, val) if val else ()), *notes))
+    return FolderLayout(train, val, (*_unwrapped_note(at, train), *(_unwrapped_note(at, val) if val else ()), *notes))
 
 
 def _held_out_part(at: Path, train: Path, val: Path | None, test: Path | None) -> tuple[Path | None, list[str]]:
@@ -169,12 +169,12 @@ def _held_out_part(at: Path, train: Path, val: Path | None, test: Path | None) -
     return None, [f"{test} has no labels and is skipped ({n} images); a share of {train} is held out instead"]
 
 
-def _group(at: Path, names: tuple[str, ...]) -> _Group | None:
+def _group(at: Path, names: tuple[str, ...]) -> _PartGroup | None:
     """The folders that are parts by name: those that say nothing else, or a family such as seg_train and seg_test."""
-    groups: dict[tuple[str, ...], _Group] = {}
+    groups: dict[tuple[str, ...], _PartGroup] = {}
     for name in names:
         if (said := part_of(name)) is not None:
-            groups.setdefault(said[1], _Group()).names.setdefault(said[0], []).append(name)
+            groups.setdefault(said[1], _PartGroup()).names.setdefault(said[0], []).append(name)
     if () in groups and ("train" in groups[()].names or len(groups) == 1):
         return groups[()]
     families = [group for group in groups.values() if len(group.names) > 1]

@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from plusx.data.columns import Chosen, Columns, choose, part_word, require_single, take
+from plusx.data.columns import ColumnNames, RowLayout, choose, part_word, require_single, take
 from plusx.data.dataset import Skipped
 from plusx.data.folders import files_part
-from plusx.data.indexing import Progress, place
-from plusx.data.parts import Part
+from plusx.data.indexing import ProgressCallback, index_path
+from plusx.data.parts import LabelledPart
 from plusx.data.resolving import resolved
 from plusx.errors import DataError
 
@@ -23,8 +23,12 @@ _MAX_LINES = 50_000_000
 
 
 def list_part(
-    paths: Sequence[Path], wanted: Columns, cache: Path | None, progress: Progress | None, part: str | None = None
-) -> Part:
+    paths: Sequence[Path],
+    wanted: ColumnNames,
+    cache: Path | None,
+    progress: ProgressCallback | None,
+    part: str | None = None,
+) -> LabelledPart:
     """The images of one or several lists, or of one part that a column of theirs names. Raises DataError.
 
     Paths are relative to the first list's folder.
@@ -46,11 +50,11 @@ def list_part(
                 skipped.append(Skipped(str(path), _twice(name, rows[name], label)))
             else:
                 rows[name] = label
-    index = cache and place(cache, "list" if part is None else f"list-{part}", *paths)
+    index = cache and index_path(cache, "list" if part is None else f"list-{part}", *paths)
     return files_part("csv", ", ".join(map(str, paths)), root, rows, None, skipped, index, progress, notes)
 
 
-def is_list(path: Path, wanted: Columns) -> bool:
+def is_list(path: Path, wanted: ColumnNames) -> bool:
     """Whether a file is a list whose columns can be told. Only its first lines are read."""
     try:
         require_list(path, wanted)
@@ -59,12 +63,12 @@ def is_list(path: Path, wanted: Columns) -> bool:
     return True
 
 
-def require_list(path: Path, wanted: Columns) -> None:
+def require_list(path: Path, wanted: ColumnNames) -> None:
     """Raises DataError for a file whose columns cannot be told. Only its first lines are read."""
     next(_rows(path, wanted), None)
 
 
-def finds_images(path: Path, wanted: Columns) -> bool:
+def finds_images(path: Path, wanted: ColumnNames) -> bool:
     """Whether an image of the first rows of a list lies where the list says, or in a folder beside it."""
     some: dict[str, str] = {}
     for _, cells, chosen in islice(_rows(path, wanted), _SAMPLE):
@@ -74,7 +78,7 @@ def finds_images(path: Path, wanted: Columns) -> bool:
     return any(name.isprintable() and (path.parent / name).is_file() for name in found)
 
 
-def split_parts(paths: Sequence[Path], wanted: Columns) -> set[str]:
+def split_parts(paths: Sequence[Path], wanted: ColumnNames) -> set[str]:
     """The parts that a column of lists names; none where there is no such column. Raises DataError."""
     found: set[str] = set()
     for path in paths:
@@ -89,7 +93,7 @@ def split_parts(paths: Sequence[Path], wanted: Columns) -> set[str]:
     return found
 
 
-def _part(cells: list[str], chosen: Chosen) -> str | None:
+def _part(cells: list[str], chosen: RowLayout) -> str | None:
     at = chosen.split
     return None if at is None or at >= len(cells) else part_word(cells[at])
 
@@ -98,7 +102,9 @@ def _twice(name: str, had: str, label: str) -> str:
     return f"{name} is listed before" + (f", as {had}" if had != label else "")
 
 
-def _read(path: Path, wanted: Columns, skipped: list[Skipped], part: str | None) -> tuple[str | None, dict[str, str]]:
+def _read(
+    path: Path, wanted: ColumnNames, skipped: list[Skipped], part: str | None
+) -> tuple[str | None, dict[str, str]]:
     """What to say of the columns, and the label of each path in a list; lines left out go to `skipped`. Raises DataError."""
     rows: dict[str, str] = {}
     said, chosen = None, None
@@ -119,14 +125,14 @@ def _read(path: Path, wanted: Columns, skipped: list[Skipped], part: str | None)
     return said, rows
 
 
-def _rows(path: Path, wanted: Columns) -> Iterator[tuple[int, list[str], Chosen]]:
+def _rows(path: Path, wanted: ColumnNames) -> Iterator[tuple[int, list[str], RowLayout]]:
     """Line number and cells of each row that is no header, with what its columns are. Raises DataError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(_lines(file, path), delimiter=_delimiter(file, path))
             header: list[str] | None = None
             first = 0
-            chosen: Chosen | None = None
+            chosen: RowLayout | None = None
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
                     continue

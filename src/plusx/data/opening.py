@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from plusx.data.columns import Columns
+from plusx.data.columns import ColumnNames
 from plusx.data.dataset import Data, Splits
 from plusx.data.digits import digits
 from plusx.data.fashion import BASE_URL, fashion_folder, open_idx
-from plusx.data.indexing import Progress
+from plusx.data.indexing import ProgressCallback
 from plusx.data.kinds import find_parts
-from plusx.data.parts import Parts
+from plusx.data.parts import DataParts
 from plusx.errors import DataError
 from plusx.settings import cache_dir
 
@@ -25,7 +25,7 @@ def open_data(
     val_split: float = 0.2,
     seed: int = 0,
     cache: bool = True,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     base_url: str = BASE_URL,
     path_column: str | None = None,
     label_column: str | None = None,
@@ -42,9 +42,9 @@ def open_data(
     if not 0 < val_split < 1:
         raise DataError(f"val_split={val_split}; a share between 0 and 1, so that both parts hold images")
     if where == "digits":
-        _require_none(Columns(path_column, label_column), where)
+        _require_none(ColumnNames(path_column, label_column), where)
         return digits()
-    return _parts(where, cache, progress, base_url, Columns(path_column, label_column)).splits(val_split, seed)
+    return _parts(where, cache, progress, base_url, ColumnNames(path_column, label_column)).splits(val_split, seed)
 
 
 def open_eval(
@@ -55,7 +55,7 @@ def open_eval(
     val_split: float | None = None,
     seed: int = 0,
     cache: bool = True,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     base_url: str = BASE_URL,
     path_column: str | None = None,
     label_column: str | None = None,
@@ -67,24 +67,26 @@ def open_eval(
     a row in `.skipped`. A class that the network lacks is an error; one that the data lack is not. Raises DataError.
     """
     if where == "digits":
-        _require_none(Columns(path_column, label_column), where)
+        _require_none(ColumnNames(path_column, label_column), where)
         data = digits().val
     else:
         data = _whole(
-            _parts(where, cache, progress, base_url, Columns(path_column, label_column)).evaluated(val_split, seed),
+            _parts(where, cache, progress, base_url, ColumnNames(path_column, label_column)).evaluated(val_split, seed),
             skip_bad,
         )
     return _relabelled(data, tuple(classes), str(where))
 
 
-def _parts(where: str | Path, cache: bool, progress: Progress | None, base_url: str, columns: Columns) -> Parts:
+def _parts(
+    where: str | Path, cache: bool, progress: ProgressCallback | None, base_url: str, columns: ColumnNames
+) -> DataParts:
     if where == "fashion-mnist":
         _require_none(columns, where)
         return open_idx(fashion_folder(cache_dir(), base_url, progress))
     return find_parts(where, cache_dir() if cache else None, progress, columns)
 
 
-def _require_none(columns: Columns, where: str | Path) -> None:
+def _require_none(columns: ColumnNames, where: str | Path) -> None:
     if columns:
         raise DataError(
             f"{where} is no CSV list, so it has no columns to name; leave --path-column and --label-column out"

@@ -15,14 +15,14 @@ MAX_IMAGE_BYTES = 1 << 29  # as for a file of its own, see images.decode
 
 
 @dataclass(frozen=True)
-class Stamp:
+class FileStamp:
     """What tells that a file is still the one that was indexed."""
 
     size: int
     mtime_ns: int
 
     @classmethod
-    def of(cls, about: os.stat_result) -> Stamp:
+    def of(cls, about: os.stat_result) -> FileStamp:
         return cls(about.st_size, about.st_mtime_ns)
 
 
@@ -31,7 +31,7 @@ class Packed:
     """Image i is bytes start[i] to start[i] + size[i] of files[file[i]]. All arrays int64 (n,)."""
 
     files: tuple[Path, ...]
-    stamps: tuple[Stamp, ...]
+    stamps: tuple[FileStamp, ...]
     file: NDArray[np.int64]
     start: NDArray[np.int64]
     size: NDArray[np.int64]
@@ -50,7 +50,7 @@ class Packed:
             raise DataError(f"{size} bytes, more than the cap of {MAX_IMAGE_BYTES}")
         try:
             with path.open("rb") as file:
-                if Stamp.of(os.fstat(file.fileno())) != self.stamps[at]:
+                if FileStamp.of(os.fstat(file.fileno())) != self.stamps[at]:
                     raise DataError(f"{path} has changed since it was indexed; start again")
                 file.seek(start)
                 raw = file.read(size)
@@ -61,7 +61,7 @@ class Packed:
         return raw
 
 
-def joined(parts: list[Packed]) -> Packed:
+def concatenated(parts: list[Packed]) -> Packed:
     """One Packed over the images of several, in their order."""
     shift = np.cumsum([0, *(len(part.files) for part in parts[:-1])])
     return Packed(

@@ -20,7 +20,7 @@ from typing import Any, Self
 from plusx.data.dataset import Skipped
 from plusx.data.packed import MAX_IMAGE_BYTES
 from plusx.data.parts import class_names, in_range, is_label, one_line, some
-from plusx.data.shards import Listing, stamp_of
+from plusx.data.shards import ShardListing, stamp_of
 from plusx.errors import DataError, MissingExtra
 
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "cls", "category", "target", "class_name")
@@ -28,12 +28,12 @@ _IMAGE_NAMES = ("image", "img", "picture", "jpg", "jpeg", "png", "bytes")
 _MAX_GROUP = 1 << 33  # bytes of one row group, unpacked, as its footer says
 
 
-def list_parquet(path: Path, cache: Path | None = None) -> Listing:
+def list_parquet(path: Path, cache: Path | None = None) -> ShardListing:
     """The labelled images of a Parquet file, packed into the cache (cache None: a folder that goes with the process).
 
     Raises DataError, and MissingExtra without pyarrow.
     """
-    with _Table(path) as table:
+    with _ParquetTable(path) as table:
         image = table.image_column()
         label = table.label_column(image)
         names = table.features.get(label, {}).get("names")
@@ -43,12 +43,12 @@ def list_parquet(path: Path, cache: Path | None = None) -> Listing:
 
 def encoded_images(path: Path) -> Iterator[bytes | None]:
     """The images of a Parquet file, row by row; None where a row has none. Raises DataError and MissingExtra."""
-    with _Table(path) as table:
+    with _ParquetTable(path) as table:
         for (value,) in table.rows(table.image_column()):
             yield _raw(value)
 
 
-class _Table:
+class _ParquetTable:
     """A Parquet file, open, and Hugging Face's description of its columns (empty when there is none)."""
 
     def __init__(self, path: Path) -> None:
@@ -162,8 +162,8 @@ def _pack_path(path: Path, cache: Path | None) -> Path:
     return folder / f"{hashlib.sha256(key).hexdigest()[:24]}.pack"
 
 
-def _packed(table: _Table, pack: Path, image: str, label: str, classes: tuple[str, ...] | None) -> Listing:
-    out = Listing(pack, [], [], [], [], [], classes)
+def _packed(table: _ParquetTable, pack: Path, image: str, label: str, classes: tuple[str, ...] | None) -> ShardListing:
+    out = ShardListing(pack, [], [], [], [], [], classes)
     aside = pack.with_name(f"{pack.name}.{os.getpid()}")
     at = 0
     try:

@@ -28,7 +28,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,18}")
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class LabelledPart:
     """One set as its files tell it: a label (text) for each name; `classes` where the format declares them.
 
     `sides` int64 (n,): shorter sides in pixels; `sizes` int64 (n,): bytes. `where` names the files in messages.
@@ -48,7 +48,7 @@ class Part:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def filled(self) -> Part:
+    def filled(self) -> LabelledPart:
         """This part, which has images. Raises DataError."""
         if self.names:
             return self
@@ -74,21 +74,21 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Source:
+class UnreadPart:
     """A part not read yet: where it lies, the classes that can be told without reading it (None: they cannot)."""
 
     where: str
     classes: tuple[str, ...] | None
-    read: Callable[[], Part]
+    read: Callable[[], LabelledPart]
 
 
 @dataclass(frozen=True)
-class Parts:
+class DataParts:
     """What lies at one place: `train`, and `val` where the format or the names of its files set one apart."""
 
     where: str
-    train: Source | None
-    val: Source | None
+    train: UnreadPart | None
+    val: UnreadPart | None
     notes: tuple[str, ...] = ()
 
     def splits(self, val_split: float, seed: int) -> Splits:
@@ -132,7 +132,7 @@ class Parts:
         data = part.data(part.known_classes(), part.channels)
         return replace(data, skipped=part.skipped, notes=self._notes(part))
 
-    def _held_out(self, whole: Data, part: Part, val_split: float, seed: int) -> Splits:
+    def _held_out(self, whole: Data, part: LabelledPart, val_split: float, seed: int) -> Splits:
         out = held_out(whole.names, whole.labels, val_split, seed)
         if not out.any():
             raise DataError(
@@ -141,7 +141,7 @@ class Parts:
         train, val = (whole.subset(np.flatnonzero(side)) for side in (~out, out))
         return Splits(train, val, part.skipped, int(np.median(part.sides)), self._notes(part))
 
-    def _notes(self, *parts: Part) -> tuple[str, ...]:
+    def _notes(self, *parts: LabelledPart) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.notes, *(note for part in parts for note in part.notes))))
 
     def _agree(self, train: Sequence[str], val: Sequence[str]) -> None:
@@ -175,10 +175,10 @@ def deep_note(tops: Sequence[int | None]) -> list[str]:
 
 def memory_part(
     kind: str, where: str, which: str, images: NDArray[np.uint8], labels: Sequence[int], classes: tuple[str, ...]
-) -> Part:
+) -> LabelledPart:
     """A part whose images, uint8 (n, h, w, c), lie in memory; they are named by number. Labels index `classes`."""
     n, sides = len(labels), min(images.shape[1:3])
-    return Part(
+    return LabelledPart(
         kind, where, tuple(f"{which}/{i:05d}" for i in range(n)), [classes[label] for label in labels],
         np.full(n, sides, np.int64), np.zeros(n, np.int64), images.shape[3], classes, images,
     )  # fmt: skip

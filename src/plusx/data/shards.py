@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from plusx.data.dataset import Skipped
-from plusx.data.indexing import Progress, Seen, each, keep, place, recall
-from plusx.data.packed import Packed, Stamp, joined
-from plusx.data.parts import Part
+from plusx.data.indexing import ImageIndex, ProgressCallback, index_path, load_index, map_threaded, save_index
+from plusx.data.packed import FileStamp, Packed, concatenated
+from plusx.data.parts import LabelledPart
 from plusx.errors import DataError
 from plusx.images import Probe, probe
 
 
 @dataclass(frozen=True)
-class Listing:
+class ShardListing:
     """What a shard says of its images before they are looked at. Bytes lie in `file`, the shard or its pack."""
 
     file: Path
@@ -37,20 +37,25 @@ class Listing:
         self.sizes.append(size)
 
 
-Lister = Callable[[Path, Path | None], Listing]  # of a shard, with the cache
+ShardLister = Callable[[Path, Path | None], ShardListing]  # of a shard, with the cache
 
 
-def stamp_of(path: Path) -> Stamp:
+def stamp_of(path: Path) -> FileStamp:
     """Size and time of a file. Raises DataError."""
     try:
-        return Stamp.of(os.stat(path))
+        return FileStamp.of(os.stat(path))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); check name and permissions") from error
 
 
 def shard_part(
-    kind: str, paths: Sequence[Path], lister: Lister, cache: Path | None, progress: Progress | None, where: str
-) -> Part:
+    kind: str,
+    paths: Sequence[Path],
+    lister: ShardLister,
+    cache: Path | None,
+    progress: ProgressCallback | None,
+    where: str,
+) -> LabelledPart:
     """The images of shards, in the order of shards and of what lies in them. Raises DataError."""
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     names: list[str] = []
@@ -68,17 +73,19 @@ def shard_part(
         packed.append(bytes_at)
     if len(declared) > 1:
         raise DataError(f"the shards of {where} declare different classes; they belong to different sets")
-    return Part(
+    return LabelledPart(
         kind, where, tuple(names), tuple(columns["labels"]), np.array(columns["sides"], np.int64),
         np.array(columns["sizes"], np.int64), 1 if grey else 3, declared.pop(),
-        packed=joined(packed), root=root, skipped=tuple(skipped),
+        packed=concatenated(packed), root=root, skipped=tuple(skipped),
     )  # fmt: skip
 
 
-def _shard(kind: str, path: Path, lister: Lister, cache: Path | None, progress: Progress | None) -> tuple[Seen, Packed]:
+def _shard(
+    kind: str, path: Path, lister: ShardLister, cache: Path | None, progress: ProgressCallback | None
+) -> tuple[ImageIndex, Packed]:
     stamp = stamp_of(path)
-    at = None if cache is None else place(cache, kind, path)
-    seen = None if at is None else recall(at)
+    at = None if cache is None else index_path(cache, kind, path)
+    seen = None if at is None else load_index(at)
     # a pack may have been swept from the cache
     if (
         seen is None
@@ -87,7 +94,7 @@ def _shard(kind: str, path: Path, lister: Lister, cache: Path | None, progress: 
     ):
         seen = _look(lister(path, cache), stamp, progress)
         if at is not None:
-            keep(at, seen)
+            save_index(at, seen)
     return seen, _in_one(Path(seen.about["file"]), seen.columns["starts"], seen.columns["sizes"])
 
 
@@ -96,7 +103,7 @@ def _in_one(file: Path, starts: Sequence[int], sizes: Sequence[int]) -> Packed:
     return Packed((file,), (stamp_of(file),), *columns)
 
 
-def _look(listing: Listing, stamp: Stamp, progress: Progress | None) -> Seen:
+def _look(listing: ShardListing, stamp: FileStamp, progress: ProgressCallback | None) -> ImageIndex:
     """Every image of a listing, decoded once (small)."""
     packed = _in_one(listing.file, listing.starts, listing.sizes)
 
@@ -106,7 +113,7 @@ def _look(listing: Listing, stamp: Stamp, progress: Progress | None) -> Seen:
         except DataError as error:
             return str(error)
 
-    answers = each(one, range(len(listing.names)), progress)
+    answers = map_threaded(one, range(len(listing.names)), progress)
     good = [(i, answer) for i, answer in enumerate(answers) if isinstance(answer, Probe)]
     bad = [[listing.names[i], answer] for i, answer in enumerate(answers) if isinstance(answer, str)]
     columns = {
@@ -123,4 +130,4 @@ def _look(listing: Listing, stamp: Stamp, progress: Progress | None) -> Seen:
         "classes": None if listing.classes is None else list(listing.classes),
         "skipped": [*bad, *([row.path, row.reason] for row in listing.skipped)],
     }
-    return Seen(columns, about)
+    return ImageIndex(columns, about)

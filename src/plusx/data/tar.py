@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plusx.data.archive import Stream, members, open_stream
+from plusx.data.archive import ArchiveStream, members, open_stream
 from plusx.data.dataset import Skipped
 from plusx.data.parts import is_label, one_line
-from plusx.data.shards import Listing
+from plusx.data.shards import ShardListing
 from plusx.errors import DataError
 from plusx.images import SUFFIXES
 
@@ -22,15 +22,15 @@ _CONTROL = {chr(i) for i in range(32)} | {"\x7f"}
 
 
 @dataclass
-class _Sample:
+class _TarSample:
     key: str
     images: list[tuple[str, int, int]] = field(default_factory=list)
     labels: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def list_tar(path: Path, cache: Path | None = None) -> Listing:
+def list_tar(path: Path, cache: Path | None = None) -> ShardListing:
     """The labelled images of a tar file. Raises DataError for what is no tar, is packed, or is cut short."""
-    out = Listing(path, [], [], [], [], [])
+    out = ShardListing(path, [], [], [], [], [])
     try:
         with open_stream(path) as stream:
             if stream.total is None:
@@ -42,7 +42,7 @@ def list_tar(path: Path, cache: Path | None = None) -> Listing:
     return out
 
 
-def _add(out: Listing, sample: _Sample, stream: Stream) -> None:
+def _add(out: ShardListing, sample: _TarSample, stream: ArchiveStream) -> None:
     if not sample.images:
         if sample.labels:
             out.skipped.append(Skipped(one_line(sample.key), "a label without an image"))
@@ -54,14 +54,14 @@ def _add(out: Listing, sample: _Sample, stream: Stream) -> None:
         out.skipped.append(Skipped(one_line(name), str(error)))
 
 
-def _label(sample: _Sample, stream: Stream) -> str:
+def _label(sample: _TarSample, stream: ArchiveStream) -> str:
     kind = next((kind for kind in _LABELS if kind in sample.labels), None)
     if kind is None:
         raise DataError(f"no label beside it (.{', .'.join(_LABELS)})")
     start, size = sample.labels[kind]
     if size > _MAX_LABEL_BYTES:
         raise DataError(f"a label of {size} bytes, more than the cap of {_MAX_LABEL_BYTES}")
-    stream.go(start)
+    stream.seek_to(start)
     try:
         text = stream.exactly(size).decode("utf-8").strip()
         label = _from_json(text) if kind == "json" else text
@@ -82,9 +82,9 @@ def _from_json(text: str) -> str:
     return str(value)
 
 
-def _samples(stream: Stream, skipped: list[Skipped]) -> Iterator[_Sample]:
+def _samples(stream: ArchiveStream, skipped: list[Skipped]) -> Iterator[_TarSample]:
     """Files with one key that follow each other. The key ends at the first dot of the file's own name."""
-    sample = _Sample("")
+    sample = _TarSample("")
     for name, start, size in members(stream):
         if name.startswith("/") or ".." in name.split("/") or _CONTROL & set(name):
             skipped.append(Skipped(one_line(name), "its name leads out of the archive, or holds control characters"))
@@ -96,7 +96,7 @@ def _samples(stream: Stream, skipped: list[Skipped]) -> Iterator[_Sample]:
         key = f"{folder}/{stem}" if folder else stem
         if key != sample.key:
             yield sample
-            sample = _Sample(key)
+            sample = _TarSample(key)
         ending = ending.lower()
         if os.path.splitext(base)[1].lower() in SUFFIXES:
             sample.images.append((name.removeprefix("./"), start, size))

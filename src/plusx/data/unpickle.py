@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from plusx.errors import DataError
-from plusx.pickles import Array, BadPickle, Inert, Latin, LongText, NumpyNames, Vocabulary, read_pickle
+from plusx.pickles import BadPickle, Inert, Latin, LongText, NumpyNames, PickledArray, Vocabulary, read_pickle
 
 MAX_BYTES = 1 << 28  # CIFAR-100's training file, the largest that is meant to come here, has 155 MB
 
@@ -40,7 +40,7 @@ def _plain(item: Any) -> Any:
         return bytes(item)
     if isinstance(item, LongText | Latin):
         return item.value
-    if not isinstance(item, Array):
+    if not isinstance(item, PickledArray):
         return item
     if item.dtype not in ("<u1", ">u1"):
         raise BadPickle("an array that is not of bytes")

@@ -12,7 +12,7 @@ from typing import Any
 
 import plusx
 from plusx.bundles import Bundle, open_bundle
-from plusx.bundles.durable import write_dir
+from plusx.bundles.atomic import write_dir
 from plusx.bundles.engines import ENGINE_FILE, ENGINE_SCHEMA, put_engine
 from plusx.deploy.layouts import LAYOUTS, laid_out
 from plusx.deploy.proof import LEAST_AGREEMENT, Proof, check

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.bundles import Bundle, read_run
-from plusx.data import BUILT_IN, Data, ListColumns, open_data, order
+from plusx.data import BUILT_IN, Data, ListColumns, open_data, permutation
 from plusx.errors import DataError, PlusxError
 from plusx.images import Preprocessing, decode, resize_crop
 from plusx.runtime.inputs import find
@@ -95,7 +95,7 @@ def loose_images(bundle: Bundle, where: str, most: int) -> Images:
 def _read(data: Data, bundle: Bundle, most: int, seed: int) -> Images:
     """At most `most` of the data, chosen by `seed` in an order that has nothing to do with classes."""
     pre: Preprocessing = bundle.preprocessing
-    chosen = np.sort(order(len(data), seed=seed, epoch=0)[:most])
+    chosen = np.sort(permutation(len(data), seed=seed, epoch=0)[:most])
     pixels = [resize_crop(data.read(int(i), pre.mode, pre.decode_px), pre) for i in chosen]
     return Images(data.kind, _stack(pixels, data.kind), data.labels[chosen])
 

@@ -25,7 +25,7 @@ from PIL import Image, UnidentifiedImageError
 
 from plusx.errors import DataError
 from plusx.images.jpeg import check_pixels, decode_fast, ends_early, orientation, oriented, scale_for
-from plusx.images.magic import FORMATS, HEAD_BYTES, format_of, unread
+from plusx.images.magic import FORMATS, HEAD_BYTES, format_of, unsupported
 
 MAX_PIXELS = 89_478_485  # Pillow's own MAX_IMAGE_PIXELS: a quarter of a gigabyte of RGB
 MAX_FILE_BYTES = 1 << 29
@@ -154,7 +154,7 @@ def opened(raw: bytes) -> Image.Image:
             image = Image.open(io.BytesIO(raw), formats=FORMATS)
     except UnidentifiedImageError as error:
         if (kind := format_of(raw[:HEAD_BYTES])) is not None and kind not in FORMATS:
-            raise DataError(unread(kind)) from error
+            raise DataError(unsupported(kind)) from error
         known = ", ".join(FORMATS)
         raise DataError(f"not an image plusx reads ({raw[:8].hex()}…); allowed: {known}") from error
     except Image.DecompressionBombError as error:

@@ -50,26 +50,26 @@ def format_of(head: bytes) -> str | None:
     return "DICOM" if head[128:132] == b"DICM" else None
 
 
-def unread(name: str) -> str:
+def unsupported(name: str) -> str:
     """The reason to leave out an image of a format that is known and not read."""
     return f"{name} is a format plusx does not read; convert it to JPEG or PNG"
 
 
-def verdict(head: bytes, suffix: str) -> str | None:
+def head_status(head: bytes, suffix: str) -> str | None:
     """Of a file that begins so: "" for an image to be read, the reason for one that cannot be, None for no image.
 
     `suffix` (".heic", lower case) counts for raws, and where the bytes say nothing.
 
-    >>> verdict(b"\\xff\\xd8\\xff", ".heic"), verdict(b"hello", ".txt"), verdict(b"II*\\0", ".dng")
+    >>> head_status(b"\\xff\\xd8\\xff", ".heic"), head_status(b"hello", ".txt"), head_status(b"II*\\0", ".dng")
     ('', None, 'DNG is a format plusx does not read; convert it to JPEG or PNG')
     """
     kind = format_of(head)
     if kind in FORMATS and not (kind == "TIFF" and suffix in _RAW_SUFFIXES):
         return ""
     if kind is not None and kind not in FORMATS:
-        return unread(kind)
+        return unsupported(kind)
     if suffix in OTHER_SUFFIXES or kind is not None:
-        return unread(suffix[1:].upper())
+        return unsupported(suffix[1:].upper())
     return "" if suffix in SUFFIXES else None
 
 

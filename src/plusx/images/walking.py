@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plusx.errors import DataError
-from plusx.images.magic import SUFFIXES, read_head, verdict
+from plusx.images.magic import SUFFIXES, head_status, read_head
 
 MAX_DEPTH = 64
 # what systems and tools leave in folders; compared in lower case
-_LITTER = frozenset(
+_IGNORED = frozenset(
     (
         "__macosx", "__pycache__", "@eadir", "lost+found", "$recycle.bin", "system volume information",
         "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r",
@@ -20,13 +20,13 @@ _LITTER = frozenset(
 )  # fmt: skip
 
 
-def is_litter(name: str) -> bool:
+def is_ignored(name: str) -> bool:
     """Whether a file or folder of that name is passed over without a word: hidden, or a system's own.
 
-    >>> is_litter("._1.jpg"), is_litter("Thumbs.db"), is_litter("notes.txt")
+    >>> is_ignored("._1.jpg"), is_ignored("Thumbs.db"), is_ignored("notes.txt")
     (True, True, False)
     """
-    return name.startswith(".") or name.lower() in _LITTER
+    return name.startswith(".") or name.lower() in _IGNORED
 
 
 def kind_of_entry(entry: os.DirEntry[str]) -> str:
@@ -45,7 +45,7 @@ class FoundFile:
     reason: str | None = None
 
 
-class Tally:
+class NonImages:
     """How many files were passed over because they are no images, and the first of them."""
 
     def __init__(self) -> None:
@@ -72,9 +72,9 @@ class Walk:
     Links are followed, and no folder is entered twice.
     """
 
-    def __init__(self, root: Path, tally: Tally | None = None, max_depth: int = MAX_DEPTH) -> None:
+    def __init__(self, root: Path, tally: NonImages | None = None, max_depth: int = MAX_DEPTH) -> None:
         self.root, self.max_depth = root, max_depth
-        self.tally = Tally() if tally is None else tally
+        self.tally = NonImages() if tally is None else tally
         self._entered: set[tuple[int, int]] = set()
         self._claim(root)
 
@@ -103,7 +103,7 @@ class Walk:
     def _below(self, at: str, depth: int) -> Iterator[FoundFile]:
         try:
             with os.scandir(self.root / at) as listing:
-                entries = sorted((e for e in listing if not is_litter(e.name)), key=lambda e: e.name)
+                entries = sorted((e for e in listing if not is_ignored(e.name)), key=lambda e: e.name)
         except OSError as error:
             yield FoundFile(at, f"cannot be read ({error.strerror})")
             return
@@ -119,7 +119,7 @@ class Walk:
                 yield from self._below(name, depth + 1)
 
     def _file(self, name: str, kind: str) -> Iterator[FoundFile]:
-        found = judge(self.root / name, kind)
+        found = file_status(self.root / name, kind)
         if found is None:
             if kind == "file":
                 self.tally.add(self.root / name)
@@ -127,7 +127,7 @@ class Walk:
             yield FoundFile(name, found or None)
 
 
-def judge(path: Path, kind: str = "file") -> str | None:
+def file_status(path: Path, kind: str = "file") -> str | None:
     """ "" for an image to be read, the reason for what should be one and cannot be, None for what is no image."""
     suffix = os.path.splitext(path.name)[1].lower()
     if kind != "file":
@@ -135,7 +135,7 @@ def judge(path: Path, kind: str = "file") -> str | None:
     if suffix in SUFFIXES:
         return ""
     try:
-        return verdict(read_head(path), suffix)
+        return head_status(read_head(path), suffix)
     except DataError as error:
         return str(error)
 
@@ -143,9 +143,9 @@ def judge(path: Path, kind: str = "file") -> str | None:
 def is_image(folder: Path | str, entry: os.DirEntry[str]) -> bool:
     """Whether a name in a folder is a file that holds an image, or should."""
     return (
-        not is_litter(entry.name)
+        not is_ignored(entry.name)
         and bool(kind_of_entry(entry) == "file")
-        and judge(Path(folder, entry.name)) is not None
+        and file_status(Path(folder, entry.name)) is not None
     )
 
 
@@ -164,7 +164,7 @@ def holds_images(folder: Path) -> bool:
                 for entry in listing:
                     if is_image(at, entry):
                         return True
-                    if depth < MAX_DEPTH and not is_litter(entry.name) and kind_of_entry(entry) == "folder":
+                    if depth < MAX_DEPTH and not is_ignored(entry.name) and kind_of_entry(entry) == "folder":
                         todo.append((at / entry.name, depth + 1))
         except OSError:
             continue

@@ -21,7 +21,7 @@ _PLAIN = {
 }  # fmt: skip
 
 
-class Kind(Made):
+class ElementType(Made):
     """An element type: `code` as numpy writes it without its byte order (`f4`), or one that holds no plain numbers."""
 
     def __init__(self, code: str) -> None:
@@ -39,7 +39,7 @@ class Kind(Made):
         return int(self.code[1:]) if self.code in _PLAIN or self.code in ("c8", "c16") else 0
 
 
-class Array(Made):
+class PickledArray(Made):
     """A numpy array as its bytes, empty (`done` is False) where it does not hold plain numbers.
 
     `dtype` is `<f4` and the like; `raw()` gives exactly the bytes of `shape`, from the file where they are long.
@@ -62,7 +62,7 @@ class Array(Made):
     def fill(self, raw: Any, kind: Any, shape: Any, fortran: bool) -> None:
         """Raises BadPickle unless it has all of its bytes."""
         self.done = False
-        if not isinstance(kind, Kind) or not kind.itemsize:
+        if not isinstance(kind, ElementType) or not kind.itemsize:
             return
         if isinstance(raw, str | LongText):  # Python 2 wrote its bytes as text
             raw = self.names.latin(raw)
@@ -91,7 +91,7 @@ class NumpyNames:
         for builtins in ("builtins", "__builtin__"):
             named[f"{builtins}.bytes"] = _no_bytes
         for core in ("numpy.core", "numpy._core"):
-            named[f"{core}.multiarray._reconstruct"] = lambda args: Array(self)
+            named[f"{core}.multiarray._reconstruct"] = lambda args: PickledArray(self)
             named[f"{core}.multiarray.scalar"] = _scalar
             named[f"{core}.numeric._frombuffer"] = self.frombuffer
         return named
@@ -112,9 +112,9 @@ class NumpyNames:
             raise TypeError
         return self.latin(text)
 
-    def frombuffer(self, args: tuple[Any, ...]) -> Array:
+    def frombuffer(self, args: tuple[Any, ...]) -> PickledArray:
         raw, kind, shape, order = args
-        made = Array(self)
+        made = PickledArray(self)
         made.fill(raw, kind, shape, order == "F")
         return made
 
@@ -126,20 +126,20 @@ def _no_bytes(args: tuple[Any, ...]) -> bytes:
     return b""
 
 
-def _dtype(args: tuple[Any, ...]) -> Kind:
+def _dtype(args: tuple[Any, ...]) -> ElementType:
     code = args[0].name.rpartition(".")[2] if isinstance(args[0], Name) else args[0]
     if isinstance(code, bytes):
         code = code.decode("latin-1")
     if not isinstance(code, str):
         raise TypeError
-    return Kind(code)
+    return ElementType(code)
 
 
 def _scalar(args: tuple[Any, ...]) -> Any:
     """A numpy number as Python's."""
     kind, raw = args
     raw = raw.encode("latin-1") if isinstance(raw, str) and len(raw) <= 16 else raw
-    if not isinstance(kind, Kind) or kind.code not in _PLAIN or not isinstance(raw, bytes):
+    if not isinstance(kind, ElementType) or kind.code not in _PLAIN or not isinstance(raw, bytes):
         raise TypeError
     try:
         return struct.unpack(kind.order + _PLAIN[kind.code], raw)[0]

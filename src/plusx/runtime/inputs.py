@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from plusx.data.archive import members, open_stream
 from plusx.data.parquet import encoded_images
 from plusx.errors import DataError
-from plusx.images import MAX_FILE_BYTES, OTHER_SUFFIXES, SUFFIXES, Tally, Walk, is_litter
-from plusx.images.walking import judge
+from plusx.images import MAX_FILE_BYTES, OTHER_SUFFIXES, SUFFIXES, NonImages, Walk, is_ignored
+from plusx.images.walking import file_status
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 Source = Path | bytes | NDArray[np.uint8]
@@ -31,7 +31,7 @@ class Item:
     error: str | None = None
 
 
-def find(paths: Iterable[str], tally: Tally | None = None) -> Iterator[Item]:
+def find(paths: Iterable[str], tally: NonImages | None = None) -> Iterator[Item]:
     """The images of every path, as they are found. A name that is nothing becomes an item, and so a row, of its own.
 
     Folders and patterns are searched as training searches them (`images.Walk`); `tally` counts what is no image there.
@@ -43,7 +43,7 @@ def find(paths: Iterable[str], tally: Tally | None = None) -> Iterator[Item]:
         elif not text:
             raise DataError("PATH is empty (''); name an image, a folder or a pattern")
         else:
-            yield from _one(text, Tally() if tally is None else tally)
+            yield from _one(text, NonImages() if tally is None else tally)
 
 
 def is_countable(paths: Iterable[str]) -> bool:
@@ -51,7 +51,7 @@ def is_countable(paths: Iterable[str]) -> bool:
     return not any(text == "-" or text.lower().endswith((*TARS, ".parquet")) for text in paths)
 
 
-def _one(text: str, tally: Tally) -> Iterator[Item]:
+def _one(text: str, tally: NonImages) -> Iterator[Item]:
     path = Path(text)
     if path.is_dir():
         yield from _nonempty(_folder(path, tally), lambda: f"no images in {text}{_but(tally)}")
@@ -67,7 +67,7 @@ def _one(text: str, tally: Tally) -> Iterator[Item]:
         yield _file(path)
 
 
-def _but(tally: Tally) -> str:
+def _but(tally: NonImages) -> str:
     words = tally.words()
     return f"; {words}" if words else ""
 
@@ -91,25 +91,25 @@ def _lines() -> Iterator[str]:
 
 def _file(path: Path) -> Item:
     """A file that was named by itself: whatever it is, it becomes a row."""
-    if path.suffix.lower() in OTHER_SUFFIXES and path.is_file() and (reason := judge(path)):
+    if path.suffix.lower() in OTHER_SUFFIXES and path.is_file() and (reason := file_status(path)):
         return Item(str(path), None, reason)
     return Item(str(path), path)
 
 
-def _folder(root: Path, tally: Tally) -> Iterator[Item]:
+def _folder(root: Path, tally: NonImages) -> Iterator[Item]:
     """Images below `root`, depth first, by name."""
     for found in Walk(root, tally):
         path = root / found.name
         yield Item(str(path), None if found.reason else path, found.reason)
 
 
-def _matches(text: str, tally: Tally) -> Iterator[Item]:
+def _matches(text: str, tally: NonImages) -> Iterator[Item]:
     """Images among the files that match a pattern, chosen as those of a folder are."""
     for match in sorted(glob.iglob(text, recursive=True)):
         path = Path(match)
-        if is_litter(path.name) or path.is_dir():
+        if is_ignored(path.name) or path.is_dir():
             continue
-        reason = judge(path) if path.is_file() else ""
+        reason = file_status(path) if path.is_file() else ""
         if reason is None:
             tally.add(path)
         else:
@@ -122,7 +122,7 @@ def _tar(path: Path) -> Iterator[Item]:
         with open_stream(path) as stream:
             for name, _, size in members(stream):
                 # a stream is not read twice, so here the name decides
-                litter = any(is_litter(part) for part in name.split("/") if part not in (".", ".."))
+                litter = any(is_ignored(part) for part in name.split("/") if part not in (".", ".."))
                 if litter or os.path.splitext(name)[1].lower() not in SUFFIXES:
                     continue
                 if size > MAX_FILE_BYTES:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.data import Data, Skipped, crop_boxes, erase, erase_boxes, flip, flips, order, shift, shifts
+from plusx.data import Data, Skipped, crop_boxes, erase, erase_boxes, flip, flips, permutation, shift, shifts
 from plusx.errors import DataError
 from plusx.images import Preprocessing, normalise, resize_box, resize_crop
 from plusx.training.ahead import ahead
@@ -67,7 +67,7 @@ class Feed:
         for step in range(start, stop):
             epoch, low, high = self.plan.span(step)
             if epoch != known:
-                known, chosen = epoch, order(self.plan.n, self.seed, epoch)
+                known, chosen = epoch, permutation(self.plan.n, self.seed, epoch)
             places = [_Place(epoch, place, int(chosen[place])) for place in range(*self.world.share(low, high))]
             yield places, places
 

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from plusx.bundles import RunRecord, check_out, read_run
+from plusx.bundles import RunRecord, check_output_dir, read_run
 from plusx.data import BUILT_IN, ListColumns, Splits, open_data
 from plusx.errors import BundleError, SpecError
 from plusx.graph import Graph
@@ -65,7 +65,7 @@ def fit(
         of = splits.train.kind if isinstance(data, Splits) else data
         path = world.from_first(Path(out) if out is not None else free_path(setup.spec, of))
         if world.first:
-            check_out(path)
+            check_output_dir(path)
         where = None if isinstance(data, Splits) else _where(data)
         origin = {"path": where, "val_split": val_split, **{key: name for key, name in columns.items() if name}}
         return Work(path, setup, splits, seed, origin, hands, world)

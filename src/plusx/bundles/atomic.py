@@ -1,7 +1,7 @@
 """Directories that are either whole or absent: written aside, flushed, fsynced, renamed.
 
 A directory carries one JSON document (its manifest) that lists every other file with size and sha256, and a sha256 of
-itself. `NAME` is replaced in two renames (NAME → .NAME.old, .NAME.new → NAME); `settle` undoes the half step that a
+itself. `NAME` is replaced in two renames (NAME → .NAME.old, .NAME.new → NAME); `restore_old` undoes the half step that a
 kill between them leaves, so the old stands until the new does.
 """
 
@@ -24,7 +24,7 @@ _MAX_MANIFEST = 64 << 20
 _DIGEST = "sha256_of_the_rest"
 
 
-def seal(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+def manifest_bytes(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
     """The manifest as JSON bytes, with "files" (name → bytes, sha256) and the hash of its own content added."""
     whole = dict(manifest)
     whole["files"] = {n: {"bytes": len(b), "sha256": hashlib.sha256(b).hexdigest()} for n, b in sorted(files.items())}
@@ -38,10 +38,10 @@ def write_dir(target: Path, manifest_name: str, manifest: Mapping[str, Any], fil
     Raises RunError when the disk is full or refuses; what stood at `target` still stands then.
     """
     new, old = _aside(target, "new"), _aside(target, "old")
-    everything = {**files, manifest_name: seal(manifest, files)}
+    everything = {**files, manifest_name: manifest_bytes(manifest, files)}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        settle(target)
+        restore_old(target)
         for leftover in (new, old):
             _remove(leftover)
         new.mkdir()
@@ -56,19 +56,19 @@ def write_dir(target: Path, manifest_name: str, manifest: Mapping[str, Any], fil
         _remove(old)
     except OSError as error:
         with contextlib.suppress(OSError):  # the half-written copy is of no use; failing to remove it loses nothing
-            settle(target)
+            restore_old(target)
             _remove(new)
         raise disk_error(target, error) from error
 
 
-def settle(target: Path) -> None:
+def restore_old(target: Path) -> None:
     """Put the old directory back if a writer was killed between its two renames."""
     old = _aside(target, "old")
     if old.is_dir() and not target.exists():
         _rename(old, target)
 
 
-def standing(target: Path) -> Path:
+def current_location(target: Path) -> Path:
     """Where the directory `target` lies now: itself, or the old one of a writer killed between its two renames."""
     old = _aside(target, "old")
     return old if old.is_dir() and not target.exists() else target
@@ -176,7 +176,7 @@ def is_leftover(path: Path, target: Path) -> bool:
     return path in (_aside(target, "new"), _aside(target, "gone"))
 
 
-def sweep(parent: Path, pattern: str) -> None:
+def remove_leftovers(parent: Path, pattern: str) -> None:
     """Remove what killed writers of `parent`/`pattern` left: half copies, and old ones whose successor stands.
 
     Raises RunError. Nobody else may be writing there.

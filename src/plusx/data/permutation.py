@@ -47,10 +47,10 @@ def uniform(seed: int, epoch: int, positions: ArrayLike, k: ArrayLike = 0) -> ND
     return (hashed(seed, epoch, positions, k) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """A permutation of 0 … n-1 that belongs to (seed, epoch): int64 (n,).
 
-    >>> sorted(order(5, seed=1, epoch=2).tolist())
+    >>> sorted(permutation(5, seed=1, epoch=2).tolist())
     [0, 1, 2, 3, 4]
     """
     return np.argsort(hashed(seed, epoch, np.arange(n), _ORDER_K), kind="stable").astype(np.int64)
