@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             out.write(row)
             meter.count(row.error is None)
     meter.close()
-    if words := tally.words():
+    if words := tally.note():
         print(f"note: {words}", file=sys.stderr)
     beside = f", named in {path.with_suffix('.csv')}" if path.suffix == ".npy" else ""
     wrote(args.output, f"{counted(meter.n, 'row')} of {made.width} numbers{beside}")

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     n = meter.n + max(0, left.done - 1)
     good = meter.good + left.good - (left.last is not None and left.last.error is None)
     meter.close()
-    if words := tally.words():
+    if words := tally.note():
         print(f"note: {words}", file=sys.stderr)
     if not is_stdout(args.output):
         wrote(args.output, counted(n, "row"))

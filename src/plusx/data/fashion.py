@@ -15,6 +15,7 @@ from plusx.data.idx import read_idx
 from plusx.data.indexing import ProgressCallback
 from plusx.data.parts import DataParts, LabelledPart, UnreadPart, in_range, memory_part
 from plusx.errors import DataError
+from plusx.i18n import _
 
 # Zalando's class names, in the order of their labels (github.com/zalandoresearch/fashion-mnist, README)
 FASHION_CLASSES = (
@@ -46,7 +47,7 @@ def open_idx(folder: Path) -> DataParts:
     labels = {name: _labels(folder, name) for name in _PARTS if _find(folder, name, "images") is not None}
     known = labels.get("train", labels.get("t10k"))
     if known is None or not known.size:
-        raise DataError(f"{folder} has no labels; fetch its files again")
+        raise DataError(_("{folder} has no labels. Get its files again.", folder=folder))
     is_fashion = hashlib.sha256(known.tobytes()).hexdigest() == FASHION_TRAIN_LABELS
     classes = FASHION_CLASSES if is_fashion else tuple(map(str, range(int(known.max()) + 1)))
 
@@ -78,18 +79,30 @@ def download(url: str, target: Path, sha256: str) -> None:
     import urllib.request  # as slow to import as numpy
 
     name = target.name
-    way_out = "or install Debian's package dataset-fashion-mnist, or name a folder that holds the four files"
+    way_out = _("Or install Debian's package dataset-fashion-mnist, or name a folder that holds the four files.")
     if settings.offline():
-        raise DataError(f"{name} is not here and PLUSX_OFFLINE is set; unset it, {way_out}")
+        raise DataError(
+            _("{name} is not in the cache and PLUSX_OFFLINE is set. Unset it. {way_out}", name=name, way_out=way_out)
+        )
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             raw = answer.read(_LARGEST_DOWNLOAD + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise DataError(f"cannot download {url} ({reason}); try again, {way_out}") from error
+        raise DataError(
+            _("{url} cannot be downloaded ({reason}). Try again. {way_out}", url=url, reason=reason, way_out=way_out)
+        ) from error
     found = hashlib.sha256(raw).hexdigest()
     if found != sha256:
-        raise DataError(f"{url} gave other bytes (sha256 {found[:12]}…, expected {sha256[:12]}…); try again, {way_out}")
+        raise DataError(
+            _(
+                "{url} gave other bytes than published (sha256 {found}…, not {sha256}…). Try again. {way_out}",
+                url=url,
+                found=found[:12],
+                sha256=sha256[:12],
+                way_out=way_out,
+            )
+        )
     aside = target.with_name(f".{name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +111,13 @@ def download(url: str, target: Path, sha256: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             aside.unlink()
-        raise DataError(f"cannot keep {target} ({error.strerror}); set PLUSX_CACHE to a place with room") from error
+        raise DataError(
+            _(
+                "{target} cannot be written ({reason}). Set PLUSX_CACHE to a folder with free space.",
+                target=target,
+                reason=error.strerror,
+            )
+        ) from error
 
 
 def _find(folder: Path, part: str, what: str) -> Path | None:
@@ -118,7 +137,15 @@ def _labels(folder: Path, part: str) -> NDArray[np.uint8]:
 def _paired(folder: Path, part: str, what: str) -> Path:
     if (path := _find(folder, part, what)) is None:
         rank = 3 if what == "images" else 1
-        raise DataError(f"{folder} lacks {part}-{what}-idx{rank}-ubyte[.gz]; images and labels come in pairs")
+        raise DataError(
+            _(
+                "{folder} lacks {part}-{what}-idx{rank}-ubyte[.gz]. Put it there, since images and labels come in pairs.",
+                folder=folder,
+                part=part,
+                what=what,
+                rank=rank,
+            )
+        )
     return path
 
 
@@ -127,9 +154,24 @@ def _part(folder: Path, name: str, labels: NDArray[np.uint8], classes: tuple[str
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
-        raise DataError(f"{name}-images of {folder} have shape {images.shape}; expected (n, h, w), none of them 0")
+        raise DataError(
+            _(
+                "The {name}-images of {folder} have the shape {shape}. Give (n, h, w) with no side of 0.",
+                name=name,
+                folder=folder,
+                shape=images.shape,
+            )
+        )
     if labels.shape != images.shape[:1]:
-        raise DataError(f"{name} of {folder} has {len(images)} images and {len(labels)} labels; fetch both again")
+        raise DataError(
+            _(
+                "{name} of {folder} has {images} images and {labels} labels. Get both files again.",
+                name=name,
+                folder=folder,
+                images=len(images),
+                labels=len(labels),
+            )
+        )
     in_range(int(labels.max()), len(classes), f"{name} in {folder}")
     kind = "fashion-mnist" if classes == FASHION_CLASSES else "idx"
     return memory_part(kind, str(folder), _PARTS[name], images, labels.tolist(), classes)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from plusx import settings
+from plusx.i18n import Message
 
 ProgressCallback = Callable[[int, int], None]  # done, of how many
 A = TypeVar("A")
@@ -44,7 +45,7 @@ def index_version() -> str:
     """What a kept head_status depends on beside the file: another decoder may file_status otherwise."""
     from importlib.metadata import version
 
-    return f"plusx.index/3 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
+    return f"plusx.index/4 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
 
 
 def index_path(cache: Path, kind: str, *paths: Path) -> Path:
@@ -83,3 +84,24 @@ def save_index(at: Path, seen: ImageIndex) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             aside.unlink()
+
+
+def stored_message(text: Message | str) -> Any:
+    """A text as JSON keeps it: a message with its template and values, so that it can still be translated."""
+    if not isinstance(text, Message):
+        return str(text)
+    values = {
+        name: value if isinstance(value, int | float) else stored_message(value) for name, value in text.values.items()
+    }
+    return {"template": text.template, "plural": text.plural, "number": text.number, "values": values}
+
+
+def loaded_message(kept: Any) -> Message | str:
+    """The inverse of `stored_message`."""
+    if not isinstance(kept, dict):
+        return str(kept)
+    values = {
+        name: value if isinstance(value, int | float) else loaded_message(value)
+        for name, value in kept["values"].items()
+    }
+    return Message(kept["template"], kept["plural"], kept["number"], values)

@@ -16,6 +16,7 @@ from plusx.data.indexing import ProgressCallback, index_path
 from plusx.data.parts import LabelledPart
 from plusx.data.resolving import resolved
 from plusx.errors import DataError
+from plusx.i18n import Message, _
 
 _MAX_LINE = 1 << 16
 _SAMPLE = 16
@@ -36,7 +37,7 @@ def list_part(
     root = paths[0].absolute().parent
     rows: dict[str, str] = {}
     skipped: list[Skipped] = []
-    notes: list[str] = []
+    notes: list[Message] = []
     for path in paths:
         said, mine = _read(path, wanted, skipped, part)
         notes += [said] if said else []
@@ -71,10 +72,10 @@ def require_list(path: Path, wanted: ColumnNames) -> None:
 def finds_images(path: Path, wanted: ColumnNames) -> bool:
     """Whether an image of the first rows of a list lies where the list says, or in a folder beside it."""
     some: dict[str, str] = {}
-    for _, cells, chosen in islice(_rows(path, wanted), _SAMPLE):
+    for _number, cells, chosen in islice(_rows(path, wanted), _SAMPLE):
         if chosen.path < len(cells):
             some[cells[chosen.path].strip()] = ""
-    found, _ = resolved(path, some, [])
+    found, _notes = resolved(path, some, [])
     return any(name.isprintable() and (path.parent / name).is_file() for name in found)
 
 
@@ -87,7 +88,11 @@ def split_parts(paths: Sequence[Path], wanted: ColumnNames) -> set[str]:
                 return set()
             if (part := _part(cells, chosen)) is None:
                 raise DataError(
-                    f"line {number} of {path} names no part where others do; write train, val or test there, or remove the line"
+                    _(
+                        "Line {number} of {path} names no part, though other lines do. Write train, val or test there, or remove the line.",
+                        number=number,
+                        path=path,
+                    )
                 )
             found.add(part)
     return found
@@ -98,13 +103,15 @@ def _part(cells: list[str], chosen: RowLayout) -> str | None:
     return None if at is None or at >= len(cells) else part_word(cells[at])
 
 
-def _twice(name: str, had: str, label: str) -> str:
-    return f"{name} is listed before" + (f", as {had}" if had != label else "")
+def _twice(name: str, had: str, label: str) -> Message:
+    if had != label:
+        return _("{name} is listed before, as {label}", name=name, label=had)
+    return _("{name} is listed before", name=name)
 
 
 def _read(
     path: Path, wanted: ColumnNames, skipped: list[Skipped], part: str | None
-) -> tuple[str | None, dict[str, str]]:
+) -> tuple[Message | None, dict[str, str]]:
     """What to say of the columns, and the label of each path in a list; lines left out go to `skipped`. Raises DataError."""
     rows: dict[str, str] = {}
     said, chosen = None, None
@@ -112,14 +119,14 @@ def _read(
         said = chosen.said
         if part is not None and _part(cells, chosen) != part:
             continue
-        found = take(cells, chosen, f"{path}, line {number}")
-        why = found if isinstance(found, str) else None
-        if not isinstance(found, str):
+        found = take(cells, chosen, _("{path}, line {number}", path=path, number=number))
+        why = found if isinstance(found, Message) else None
+        if not isinstance(found, Message):
             name, label = found
             why = _twice(name, rows[name], label) if name in rows else None
             rows.setdefault(name, label)
         if why is not None:
-            skipped.append(Skipped(f"{path}, line {number}", why))
+            skipped.append(Skipped(_("{path}, line {number}", path=path, number=number), why))
     if chosen is not None:
         require_single(set(rows.values()), chosen, path)
     return said, rows
@@ -150,11 +157,17 @@ def _rows(path: Path, wanted: ColumnNames) -> Iterator[tuple[int, list[str], Row
                 if not chosen.has_header:
                     yield first, header, chosen
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text in UTF-8 (byte {error.start}); save it as such") from error
+        raise DataError(
+            _("{path} is not text in UTF-8 (byte {at}). Save it as UTF-8.", path=path, at=error.start)
+        ) from error
     except csv.Error as error:
-        raise DataError(f"cannot read {path} as CSV; it needs one line an image: path,label") from error
+        raise DataError(
+            _("{path} cannot be read as CSV. Write one line for each image: path,label.", path=path)
+        ) from error
     except OSError as error:
-        raise DataError(f"cannot read {path} ({error.strerror}); check its permissions") from error
+        raise DataError(
+            _("{path} cannot be read ({reason}). Check its permissions.", path=path, reason=error.strerror)
+        ) from error
 
 
 def _lines(file: TextIO, path: Path) -> Iterator[str]:
@@ -165,10 +178,17 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
             return
         if len(line) == _MAX_LINE and not line.endswith("\n"):
             raise DataError(
-                f"line {number} of {path} is longer than {_MAX_LINE} characters; it needs one line an image: path,label"
+                _(
+                    "Line {number} of {path} is longer than {most} characters. Write one line for each image: path,label.",
+                    number=number,
+                    path=path,
+                    most=_MAX_LINE,
+                )
             )
         yield line
-    raise DataError(f"{path} has more than {_MAX_LINES} lines; use tar shards for so many")
+    raise DataError(
+        _("{path} has more than {most} lines. Use tar shards for so many images.", path=path, most=_MAX_LINES)
+    )
 
 
 def _delimiter(file: TextIO, path: Path) -> str:

@@ -16,6 +16,7 @@ from plusx.data.indexing import ProgressCallback
 from plusx.data.kinds import find_parts
 from plusx.data.parts import DataParts
 from plusx.errors import DataError
+from plusx.i18n import _, _n
 from plusx.settings import cache_dir
 
 
@@ -40,7 +41,12 @@ def open_data(
     in `notes`. `progress(done, total)` may be called from several threads. Raises DataError.
     """
     if not 0 < val_split < 1:
-        raise DataError(f"val_split={val_split}; a share between 0 and 1, so that both parts hold images")
+        raise DataError(
+            _(
+                "val_split={val_split} leaves one part without images. Give a share between 0 and 1.",
+                val_split=val_split,
+            )
+        )
     if where == "digits":
         _require_none(ColumnNames(path_column, label_column), where)
         return digits()
@@ -89,7 +95,10 @@ def _parts(
 def _require_none(columns: ColumnNames, where: str | Path) -> None:
     if columns:
         raise DataError(
-            f"{where} is no CSV list, so it has no columns to name; leave --path-column and --label-column out"
+            _(
+                "{where} is not a CSV list, so it has no columns to name. Leave out --path-column and --label-column.",
+                where=where,
+            )
         )
 
 
@@ -98,9 +107,12 @@ def _whole(data: Data, skip_bad: bool) -> Data:
     if data.skipped and not skip_bad:
         first, n = data.skipped[0], len(data.skipped)
         raise DataError(
-            f"{n} image{'s' if n > 1 else ''} cannot be evaluated (first: {first.path}: {first.reason}); mend or remove"
-            f" {'them' if n > 1 else 'it'}, or leave out what is bad with --skip-bad"
-        )
+            _n(
+                "1 image cannot be evaluated: {path} ({reason}). Repair or remove it, or skip it with --skip-bad.",
+                "{n} images cannot be evaluated. The first is {path}: {reason}. Repair or remove them, or skip them with --skip-bad.",
+                n, path=first.path, reason=first.reason,
+            )
+        )  # fmt: skip
     return data
 
 
@@ -111,7 +123,14 @@ def _relabelled(data: Data, classes: tuple[str, ...], where: str) -> Data:
     strange = [name for name in present if name not in classes]
     if strange:
         known = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
-        raise DataError(f"{where} has class {strange[0]!r}, which the network was not trained for; it knows: {known}")
+        raise DataError(
+            _(
+                "{where} has the class {strange!r}, which the network was not trained for. Rename or remove it. The network has: {known}.",
+                where=where,
+                strange=strange[0],
+                known=known,
+            )
+        )
     index = {name: i for i, name in enumerate(classes)}
     table = np.array([index.get(name, -1) for name in data.classes], dtype=np.int64)
     return replace(data, classes=classes, labels=table[data.labels])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import DataError
+from plusx.i18n import _
 
 MAX_IMAGE_BYTES = 1 << 29  # as for a file of its own, see images.decode
 
@@ -47,17 +48,17 @@ class Packed:
         at, start, size = int(self.file[i]), int(self.start[i]), int(self.size[i])
         path = self.files[at]
         if size > MAX_IMAGE_BYTES:
-            raise DataError(f"{size} bytes, more than the cap of {MAX_IMAGE_BYTES}")
+            raise DataError(_("it has {size} bytes, and at most {most} are read", size=size, most=MAX_IMAGE_BYTES))
         try:
             with path.open("rb") as file:
                 if FileStamp.of(os.fstat(file.fileno())) != self.stamps[at]:
-                    raise DataError(f"{path} has changed since it was indexed; start again")
+                    raise DataError(_("{path} has changed since it was indexed (run the command again)", path=path))
                 file.seek(start)
                 raw = file.read(size)
         except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror})") from error
+            raise DataError(_("{path} cannot be read ({reason})", path=path, reason=error.strerror)) from error
         if len(raw) != size:
-            raise DataError(f"{path} ends too early")
+            raise DataError(_("{path} is shorter than when it was indexed", path=path))
         return raw
 
 

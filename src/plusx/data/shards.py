@@ -11,10 +11,20 @@ from typing import Any
 import numpy as np
 
 from plusx.data.dataset import Skipped
-from plusx.data.indexing import ImageIndex, ProgressCallback, index_path, load_index, map_threaded, save_index
+from plusx.data.indexing import (
+    ImageIndex,
+    ProgressCallback,
+    index_path,
+    load_index,
+    loaded_message,
+    map_threaded,
+    save_index,
+    stored_message,
+)
 from plusx.data.packed import FileStamp, Packed, concatenated
 from plusx.data.parts import LabelledPart
 from plusx.errors import DataError
+from plusx.i18n import Message, _
 from plusx.images import Probe, probe
 
 
@@ -45,7 +55,9 @@ def stamp_of(path: Path) -> FileStamp:
     try:
         return FileStamp.of(os.stat(path))
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check name and permissions") from error
+        raise DataError(
+            _("{path} cannot be read ({reason}). Check its name and permissions.", path=path, reason=error.strerror)
+        ) from error
 
 
 def shard_part(
@@ -54,7 +66,7 @@ def shard_part(
     lister: ShardLister,
     cache: Path | None,
     progress: ProgressCallback | None,
-    where: str,
+    where: Message | str,
 ) -> LabelledPart:
     """The images of shards, in the order of shards and of what lies in them. Raises DataError."""
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
@@ -67,12 +79,14 @@ def shard_part(
         names += [prefix + name for name in seen.columns["names"]]
         for key, column in columns.items():
             column += seen.columns[key]
-        skipped += [Skipped(f"{path}/{name}", why) for name, why in seen.about["skipped"]]
+        skipped += [Skipped(f"{path}/{name}", loaded_message(why)) for name, why in seen.about["skipped"]]
         declared.add(None if seen.about["classes"] is None else tuple(seen.about["classes"]))
         grey = grey and all(seen.columns["grey"])
         packed.append(bytes_at)
     if len(declared) > 1:
-        raise DataError(f"the shards of {where} declare different classes; they belong to different sets")
+        raise DataError(
+            _("The shards of {where} declare different classes. Name the shards of one data set.", where=where)
+        )
     return LabelledPart(
         kind, where, tuple(names), tuple(columns["labels"]), np.array(columns["sides"], np.int64),
         np.array(columns["sizes"], np.int64), 1 if grey else 3, declared.pop(),
@@ -111,11 +125,11 @@ def _look(listing: ShardListing, stamp: FileStamp, progress: ProgressCallback | 
         try:
             return probe(packed.read(i))
         except DataError as error:
-            return str(error)
+            return error.message
 
     answers = map_threaded(one, range(len(listing.names)), progress)
     good = [(i, answer) for i, answer in enumerate(answers) if isinstance(answer, Probe)]
-    bad = [[listing.names[i], answer] for i, answer in enumerate(answers) if isinstance(answer, str)]
+    bad = [[listing.names[i], stored_message(answer)] for i, answer in enumerate(answers) if isinstance(answer, str)]
     columns = {
         "names": [listing.names[i] for i, _ in good],
         "labels": [listing.labels[i] for i, _ in good],
@@ -128,6 +142,6 @@ def _look(listing: ShardListing, stamp: FileStamp, progress: ProgressCallback | 
         "stamp": [stamp.size, stamp.mtime_ns],
         "file": str(listing.file),
         "classes": None if listing.classes is None else list(listing.classes),
-        "skipped": [*bad, *([row.path, row.reason] for row in listing.skipped)],
+        "skipped": [*bad, *([row.path, stored_message(row.reason)] for row in listing.skipped)],
     }
     return ImageIndex(columns, about)

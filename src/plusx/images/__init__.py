@@ -1,6 +1,6 @@
 """The one way an image becomes an array: decode, resize, crop, normalise. Pillow, simplejpeg and numpy; no torch."""
 
-from plusx.images.decode import MAX_FILE_BYTES, MAX_PIXELS, Probe, decode, probe
+from plusx.images.decode import MAX_FILE_BYTES, MAX_PIXELS, Probe, decode, probe, read_file
 from plusx.images.magic import FORMATS, OTHER_SUFFIXES, SUFFIXES
 from plusx.images.preprocessing import Preprocessing, centre_crop, normalise, resize_box, resize_crop
 from plusx.images.traits import traits
@@ -23,6 +23,7 @@ __all__ = [
     "is_ignored",
     "normalise",
     "probe",
+    "read_file",
     "resize_box",
     "resize_crop",
     "traits",

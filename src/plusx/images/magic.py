@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from plusx.errors import DataError
+from plusx.i18n import Message, _
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset(
@@ -50,18 +51,18 @@ def format_of(head: bytes) -> str | None:
     return "DICOM" if head[128:132] == b"DICM" else None
 
 
-def unsupported(name: str) -> str:
-    """The reason to leave out an image of a format that is known and not read."""
-    return f"{name} is a format plusx does not read; convert it to JPEG or PNG"
+def unsupported(name: str) -> Message:
+    """Why an image of a known format is skipped."""
+    return _("{format} is a format that plusx does not read (convert it to JPEG or PNG)", format=name)
 
 
-def head_status(head: bytes, suffix: str) -> str | None:
+def head_status(head: bytes, suffix: str) -> Message | str | None:
     """Of a file that begins so: "" for an image to be read, the reason for one that cannot be, None for no image.
 
     `suffix` (".heic", lower case) counts for raws, and where the bytes say nothing.
 
     >>> head_status(b"\\xff\\xd8\\xff", ".heic"), head_status(b"hello", ".txt"), head_status(b"II*\\0", ".dng")
-    ('', None, 'DNG is a format plusx does not read; convert it to JPEG or PNG')
+    ('', None, 'DNG is a format that plusx does not read (convert it to JPEG or PNG)')
     """
     kind = format_of(head)
     if kind in FORMATS and not (kind == "TIFF" and suffix in _RAW_SUFFIXES):
@@ -79,7 +80,9 @@ def read_head(path: Path | str) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(handle, "rb", buffering=0) as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise DataError("not a regular file")
+                raise DataError(_("it is not a regular file"))
             return file.read(HEAD_BYTES)
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise DataError(
+            _("it cannot be read ({reason})", reason=getattr(error, "strerror", None) or _("its name is not valid"))
+        ) from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plusx.errors import DataError
+from plusx.i18n import Message, _, _n
 from plusx.images.magic import SUFFIXES, head_status, read_head
 
 MAX_DEPTH = 64
@@ -21,7 +22,7 @@ _IGNORED = frozenset(
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a file or folder of that name is passed over without a word: hidden, or a system's own.
+    """Whether a file or folder of that name is ignored: hidden, or a system's own.
 
     >>> is_ignored("._1.jpg"), is_ignored("Thumbs.db"), is_ignored("notes.txt")
     (True, True, False)
@@ -42,11 +43,11 @@ class FoundFile:
     """An image, or what should be one: its name relative to the walk's root, and why it cannot be read (None: it may be)."""
 
     name: str
-    reason: str | None = None
+    reason: Message | str | None = None
 
 
 class NonImages:
-    """How many files were passed over because they are no images, and the first of them."""
+    """How many files were skipped because they are not images, and the first of them."""
 
     def __init__(self) -> None:
         self.n, self.first = 0, ""
@@ -55,20 +56,21 @@ class NonImages:
         self.first = self.first or str(path)
         self.n += 1
 
-    def words(self) -> str | None:
-        """One line for the user, or None when nothing was passed over."""
+    def note(self) -> Message | None:
+        """One line for the user, or None when nothing was skipped."""
         if not self.n:
             return None
-        return f"{self.n:,} files are no images and were skipped (the first: {self.first})" if self.n > 1 else (
-            f"1 file is no image and was skipped ({self.first})"
+        return _n(
+            "1 file is not an image and was skipped ({first}).",
+            "{n:,} files are not images and were skipped (the first: {first}).", self.n, first=self.first,
         )  # fmt: skip
 
 
 class Walk:
-    """The images below `root`, by name, depth first; what is no image is counted in `tally`.
+    """The images below `root`, by name, depth first; files that are not images are counted in `tally`.
 
-    Litter is passed over. A file whose name ends as an image's does is taken without opening it, since whoever decodes
-    it judges its content; of every other the first bytes decide, so a million images cost no more than their listing.
+    Hidden and system files are ignored. A file whose name ends as an image's does is taken without opening it, since decoding
+    checks its content; of every other the first bytes decide, so a million images cost no more than their listing.
     Links are followed, and no folder is entered twice.
     """
 
@@ -105,7 +107,7 @@ class Walk:
             with os.scandir(self.root / at) as listing:
                 entries = sorted((e for e in listing if not is_ignored(e.name)), key=lambda e: e.name)
         except OSError as error:
-            yield FoundFile(at, f"cannot be read ({error.strerror})")
+            yield FoundFile(at, _("it cannot be read ({reason})", reason=error.strerror))
             return
         prefix = f"{at}/" if at else ""
         # claimed before any is entered, so that a link in the first does not take the files of the second
@@ -127,17 +129,17 @@ class Walk:
             yield FoundFile(name, found or None)
 
 
-def file_status(path: Path, kind: str = "file") -> str | None:
+def file_status(path: Path, kind: str = "file") -> Message | str | None:
     """ "" for an image to be read, the reason for what should be one and cannot be, None for what is no image."""
     suffix = os.path.splitext(path.name)[1].lower()
     if kind != "file":
-        return "not a regular file, or a link to nothing" if suffix in SUFFIXES else None
+        return _("it is not a regular file, or a link to nothing") if suffix in SUFFIXES else None
     if suffix in SUFFIXES:
         return ""
     try:
         return head_status(read_head(path), suffix)
     except DataError as error:
-        return str(error)
+        return error.message
 
 
 def is_image(folder: Path | str, entry: os.DirEntry[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Integer counters and intervals: what a network's answers come to."""
+"""Accuracy and calibration of predictions, from integer counters, with confidence intervals."""
 
 from plusx.metrics.confusion import ConfusedPair, confused_pairs, most_confused
 from plusx.metrics.evaluation import BINS, ClassScore, Counters, Evaluation, wilson

@@ -1,4 +1,4 @@
-"""What is mistaken for what."""
+"""Which classes are confused with each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ConfusedPair(NamedTuple):
 
 
 def confused_pairs(confusion: ArrayLike, classes: Sequence[str], most: int | None = None) -> list[ConfusedPair]:
-    """The pairs of classes that are mistaken for each other, the most frequent first; at most `most`.
+    """The pairs of classes that are confused with each other, the most frequent first; at most `most`.
 
     >>> confused_pairs([[8, 2], [1, 3]], ["cat", "dog"])[0]
     ConfusedPair(true='cat', predicted='dog', n=2, share=0.2)

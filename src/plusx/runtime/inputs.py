@@ -68,7 +68,7 @@ def _one(text: str, tally: NonImages) -> Iterator[Item]:
 
 
 def _but(tally: NonImages) -> str:
-    words = tally.words()
+    words = tally.note()
     return f"; {words}" if words else ""
 
 
