@@ -17,7 +17,7 @@ from bundles.tmpfs import PAGE, fill, small_disk
 from plusx.bundles import (
     atomic,
     check_output_dir,
-    newest_whole,
+    newest_complete,
     prune_checkpoints,
     read_checkpoint_dir,
     read_run,
@@ -51,7 +51,7 @@ def save(parent: Path, step: int) -> Path:
 
 
 def assert_one_line(error: PlusxError) -> None:
-    assert error.exit_code == 3 and "\n" not in str(error) and "; " in str(error)
+    assert error.exit_code == 3 and "\n" not in str(error) and ". " in str(error)
 
 
 # ---- full disks ----
@@ -72,13 +72,13 @@ def test_a_full_disk_at_every_page_of_a_checkpoint(tmp_path):
                 whole = save(disk / "run", 2)
             except RunError as error:
                 assert_one_line(error)
-                assert "no room on disk" in str(error)
+                assert "disk is full" in str(error)
                 stopped_in.append(str(free))
-                assert newest_whole(disk / "run") == disk / "run/step-00000001"
+                assert newest_complete(disk / "run") == disk / "run/step-00000001"
                 assert read_checkpoint_dir(disk / "run/step-00000001") == files(1)
                 assert [path.name for path in (disk / "run").iterdir()] == ["step-00000001"], "left-overs take room"
             else:
-                assert read_checkpoint_dir(whole) == files(2) and newest_whole(disk / "run") == whole
+                assert read_checkpoint_dir(whole) == files(2) and newest_complete(disk / "run") == whole
                 break
             ballast.unlink()
         else:
@@ -145,13 +145,13 @@ def test_a_file_size_limit_at_every_file_of_a_checkpoint(tmp_path):
                 save(parent, 2)
             except RunError as error:
                 assert_one_line(error)
-                assert "file size limit" in str(error)
+                assert "Raise the limit (ulimit -f)" in str(error)
             else:
                 raise AssertionError("it was written")
 
     for limit in limits:
         assert in_child(lambda limit=limit: refused(limit)) == 0, limit
-        assert newest_whole(parent) == parent / "step-00000001"
+        assert newest_complete(parent) == parent / "step-00000001"
         assert [path.name for path in parent.iterdir()] == ["step-00000001"]
 
     def fits() -> None:
@@ -178,11 +178,11 @@ def damages(raw: bytes, seed: int, flips: int = 40) -> Iterator[bytes]:
 def fell_back(parent: Path) -> bool:
     """Whether the checkpoint before the newest is taken, with one line that says so."""
     said: list[str] = []
-    found = newest_whole(parent, said.append)
+    found = newest_complete(parent, said.append)
     if found == parent / "step-00000002":
         return False
     assert found == parent / "step-00000001"
-    assert len(said) == 1 and said[0].startswith("checkpoint step-00000002 is passed over: ") and "\n" not in said[0]
+    assert len(said) == 1 and said[0].startswith("Checkpoint step-00000002 is skipped. ") and "\n" not in said[0]
     return True
 
 
@@ -268,4 +268,4 @@ def test_half_checkpoints_of_killed_writers_are_swept(tmp_path):
         ".step-00000004.old",
         ".mine",
     }
-    assert newest_whole(tmp_path) == tmp_path / "step-00000004"
+    assert newest_complete(tmp_path) == tmp_path / "step-00000004"

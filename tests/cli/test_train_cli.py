@@ -155,7 +155,7 @@ def test_an_output_that_holds_a_run_is_never_overwritten(capsys: pytest.CaptureF
     Path("taken").mkdir()
     Path("taken/run.json").write_text("{}")
     assert train("--data", "digits", "--out", "taken") == 2
-    assert "taken holds a run already" in one_line(capsys)
+    assert "taken already holds a run" in one_line(capsys)
     assert Path("taken/run.json").read_text() == "{}"
 
 

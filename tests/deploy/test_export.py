@@ -218,7 +218,7 @@ def test_notes_in_a_bundle_survive(bundle: Path) -> None:
         (["--size", "16"], "name a new directory with -o DIR"),
         (["--size", "16x20", "-o", "x"], "plusx crops squares"),
         (["--accept-drop", "1"], "must be a share from 0 to below 1"),
-        (["--data", "nowhere"], "no such data (nowhere)"),
+        (["--data", "nowhere"], "There is no data at nowhere"),
         (["-o", "."], "exists and is not empty"),
     ],
 )

@@ -53,7 +53,7 @@ def test_other_formats_are_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.heic", "b.avif", "c.nef")
     items = list(find([str(tmp_path), str(tmp_path / "a.heic")]))
     assert [i.source for i in items] == [None] * 4
-    assert items[0].error == "HEIC is a format plusx does not read; convert it to JPEG or PNG"
+    assert items[0].error == "HEIC is a format that plusx does not read (convert it to JPEG or PNG)"
 
 
 def test_links_in_a_ring_end(tmp_path: Path) -> None:

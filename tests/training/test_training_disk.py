@@ -44,7 +44,7 @@ def test_a_disk_that_fills_in_the_middle(leave_pages: int, undisturbed: dict[str
                 if isinstance(event, Checkpointed) and event.step == 4:
                     ballast = fill(disk, leave_pages)
         assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
-        assert "no room on disk" in str(caught.value)
+        assert "disk is full" in str(caught.value)
         assert f"last good checkpoint is {disk / 'run/checkpoints/step-00000004'}" in str(caught.value)
         assert newest_checkpoint(disk / "run") == disk / "run/checkpoints/step-00000004"
         ballast.unlink()

@@ -1,4 +1,4 @@
-"""A trained network on disk, and a run on disk. numpy and safetensors alone; everything is whole or absent."""
+"""Bundles (trained networks) and runs on disk. Needs only numpy and safetensors; writes are atomic."""
 
 from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, save_bundle
 from plusx.bundles.records import DataRecord, PartRecord, Provenance, RunRecord
@@ -7,7 +7,7 @@ from plusx.bundles.run import (
     check_output_dir,
     checkpoint_names,
     newest_checkpoint,
-    newest_whole,
+    newest_complete,
     prune_checkpoints,
     read_checkpoint_dir,
     read_lines,
@@ -31,7 +31,7 @@ __all__ = [
     "checkpoint_names",
     "is_bundle",
     "newest_checkpoint",
-    "newest_whole",
+    "newest_complete",
     "open_bundle",
     "open_weights",
     "prune_checkpoints",

@@ -2,7 +2,7 @@
 
 A directory carries one JSON document (its manifest) that lists every other file with size and sha256, and a sha256 of
 itself. `NAME` is replaced in two renames (NAME → .NAME.old, .NAME.new → NAME); `restore_old` undoes the half step that a
-kill between them leaves, so the old stands until the new does.
+kill between them leaves, so the old one is there until the new one is.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def manifest_bytes(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> b
 def write_dir(target: Path, manifest_name: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
     """Write `files` and their sealed manifest as the directory `target`, replacing one that is there.
 
-    Raises RunError when the disk is full or refuses; what stood at `target` still stands then.
+    Raises RunError when the disk is full or refuses; what was at `target` is unchanged then.
     """
     new, old = _aside(target, "new"), _aside(target, "old")
     everything = {**files, manifest_name: manifest_bytes(manifest, files)}
@@ -74,7 +74,7 @@ def restore_old(target: Path) -> None:
 
 
 def current_location(target: Path) -> Path:
-    """Where the directory `target` lies now: itself, or the old one of a writer killed between its two renames."""
+    """Where the directory `target` is now: itself, or the old one of a writer killed between its two renames."""
     old = _aside(target, "old")
     return old if old.is_dir() and not target.exists() else target
 
@@ -276,7 +276,7 @@ def _write_file(path: Path, content: bytes) -> None:
         _fsync(file.fileno())
 
 
-# The three system calls that durability hangs on stand alone, so that tests can stop a writer at each.
+# The system calls that durability depends on have names of their own, so that tests can stop a writer at each.
 _fsync: Callable[[int], None] = os.fsync
 _rename: Callable[[Path, Path], None] = os.replace
 

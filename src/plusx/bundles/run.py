@@ -172,8 +172,8 @@ def checkpoint_names(parent: str | Path) -> list[str]:
     return sorted(p.name for p in parent.iterdir() if p.is_dir() and p.name.startswith("step-"))
 
 
-def newest_whole(parent: str | Path, on_damage: Callable[[str], None] | None = None) -> Path | None:
-    """The newest checkpoint in `parent` that is whole, or None; `on_damage` gets a line for each newer one that is not.
+def newest_complete(parent: str | Path, on_damage: Callable[[str], None] | None = None) -> Path | None:
+    """The newest checkpoint in `parent` that is complete, or None; `on_damage` gets a line for each newer one that is not.
 
     A checkpoint in a newer plusx's format is an error (BundleError), not damage: going back silently would lose steps.
     """
@@ -196,8 +196,8 @@ def newest_whole(parent: str | Path, on_damage: Callable[[str], None] | None = N
 
 
 def newest_checkpoint(run: str | Path, on_damage: Callable[[str], None] | None = None) -> Path | None:
-    """The newest whole checkpoint of the run at `run`, or None. See newest_whole."""
-    return newest_whole(Path(run) / CHECKPOINTS, on_damage)
+    """The newest complete checkpoint of the run at `run`, or None. See newest_complete."""
+    return newest_complete(Path(run) / CHECKPOINTS, on_damage)
 
 
 def prune_checkpoints(parent: str | Path, keep: int, spare: Container[str] = ()) -> list[str]:

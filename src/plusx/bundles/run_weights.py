@@ -26,9 +26,9 @@ def open_weights(
 ) -> tuple[Bundle, Tensors]:
     """The weights `which` of a bundle or run, hashes checked, and the bundle that holds them or would.
 
-    best: the bundle's. last, ema: those of the run's newest whole checkpoint, as trained and averaged; their Bundle has
+    best: the bundle's. last, ema: those of the run's newest complete checkpoint, as trained and averaged; their Bundle has
     the run's spec, classes, preprocessing and provenance, and no metrics and files. `on_damage` gets a line for every
-    newer checkpoint passed over. Raises BundleError; SpecError for another word.
+    newer checkpoint that is skipped. Raises BundleError; SpecError for another word.
     """
     if which not in WHICH:
         raise SpecError(unknown("weights", which, WHICH))

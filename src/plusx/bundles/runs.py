@@ -142,10 +142,11 @@ def read_run_row(path: Path) -> RunRow:
 
 
 def _told(run: RunRecord) -> dict[str, Any]:
-    """What run.json alone says. Raises what a garbled one leads to."""
+    """The values that run.json holds. Raises KeyError or TypeError for an invalid one."""
     epochs = run.recipe["epochs"]
-    if not isinstance(epochs, int) or run.data.n is None:
-        raise TypeError("epochs or data")
+    wrong = "epochs" if not isinstance(epochs, int) else "data" if run.data.n is None else None
+    if wrong is not None:
+        raise TypeError(wrong)
     return {
         "network": run.network,
         "recipe": dict(run.recipe),
@@ -195,7 +196,7 @@ def _progress(run: RunRecord, row: RunRow) -> dict[str, Any]:
 
 
 def _newest(parent: Path) -> tuple[Json | None, list[Message]]:
-    """state.json of the newest checkpoint that looks whole, and a line for each newer one that does not."""
+    """state.json of the newest checkpoint whose files have their sizes, and a line for each newer one that does not."""
     notes: list[Message] = []
     for name in reversed(checkpoint_names(parent)):
         path = parent / name

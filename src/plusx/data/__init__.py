@@ -1,4 +1,4 @@
-"""Labelled images of every format; their order, and the counted randomness of training."""
+"""Labelled images of every format; seeded permutations and augmentation parameters for training."""
 
 from plusx.data.augment import K_FREE, crop_boxes, erase, erase_boxes, flip, flips, shift, shifts
 from plusx.data.columns import ListColumns

@@ -96,9 +96,9 @@ def compression(head: bytes) -> str | None:
 
 
 def members(stream: ArchiveStream) -> Iterator[tuple[str, int, int]]:
-    """(name, offset, size) of the regular files. Links, devices and folders are passed over.
+    """(name, offset, size) of the regular files. Links, devices and folders are skipped.
 
-    The bytes may be read from the stream before the next is asked for. Raises DataError where the archive is not whole.
+    The bytes may be read from the stream before the next is asked for. Raises DataError where the archive is not complete.
     """
     at, long_name, long_size = 0, None, None
     while True:

@@ -1,4 +1,4 @@
-"""Which columns of a CSV list name the image and its class: as the user says, as the header says, or as the first row shows."""
+"""Which columns of a CSV list name the image and its class: chosen by the user, by the header, or by the first row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plusx.errors import DataError
 from plusx.i18n import Message, _, joined
 from plusx.images import SUFFIXES
 
-# names that say a file come before those that may as well be a number of something else
+# names that mean a file come before those that may be an identifier of something else
 _PATH_NAMES = (
     (
         "path", "paths", "file", "files", "filename", "filenames", "file_name", "filepath", "filepaths", "file_path",
@@ -38,7 +38,7 @@ _MOST_COLUMNS = 4096
 
 
 class ListColumns(TypedDict, total=False):
-    """The two arguments of `open_data` that name columns, as they are handed on and kept in run.json."""
+    """The two arguments of `open_data` that name columns, as they are passed on and stored in run.json."""
 
     path_column: str | None
     label_column: str | None
@@ -46,7 +46,7 @@ class ListColumns(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """Names of the columns that a user chose; None: to be found out."""
+    """Names of the columns that a user chose; None: to be detected."""
 
     path: str | None = None
     label: str | None = None
@@ -57,7 +57,7 @@ class ColumnNames:
 
 @dataclass(frozen=True)
 class RowLayout:
-    """Where the image stands in a row, and where its class: one column, or one of several columns of 0 and 1."""
+    """Which column of a row names the image, and which its class: one column, or one of several columns of 0 and 1."""
 
     path: int
     label: int | None

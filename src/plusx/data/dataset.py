@@ -1,4 +1,4 @@
-"""What the rest of plusx sees of data: labels, names, and a way to read image i."""
+"""A data set as the rest of plusx uses it: labels, names, and a way to read image i."""
 
 from __future__ import annotations
 

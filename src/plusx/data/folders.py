@@ -1,4 +1,4 @@
-"""Images that are files of their own: finding those of class folders, looking at each once."""
+"""Images that are files of their own: those of class folders, and the index of their sizes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def files_part(
     progress: ProgressCallback | None,
     notes: Sequence[Message] = (),
 ) -> LabelledPart:
-    """The readable of `rows` (label by name, relative to `root`), each looked at once unless `index` knows it unchanged."""
+    """The readable of `rows` (label by name, relative to `root`), each decoded once unless `index` has it unchanged."""
     entries, bad = _index(root, list(rows), index, progress)
     return LabelledPart(
         kind, where, tuple(entry.name for entry in entries), tuple(rows[entry.name] for entry in entries),
@@ -138,7 +138,7 @@ def _no_folders(root: Path, loose: int) -> Message:
 
 @dataclass(frozen=True)
 class _IndexedFile:
-    """One indexed image: name relative to its root, and what the disk and the decoder said of it."""
+    """One indexed image: name relative to its root, its file size and time, and its size in pixels."""
 
     name: str
     size: int
@@ -155,7 +155,7 @@ _COLUMNS = tuple(field.name for field in fields(_IndexedFile))
 def _index(
     root: Path, names: Sequence[str], at: Path | None, progress: ProgressCallback | None
 ) -> tuple[list[_IndexedFile], list[Skipped]]:
-    """Each name, decoded once or known from the index kept `at` a place: what can be used, and what cannot."""
+    """Each name, decoded once or known from the index stored at `at`: what can be used, and what cannot."""
     known = {} if at is None else _known(load_index(at))
     answers = map_threaded(lambda name: _examine(root, name, known.get(name)), names, progress)
     entries = [answer for answer in answers if isinstance(answer, _IndexedFile)]

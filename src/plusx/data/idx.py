@@ -72,7 +72,7 @@ def parse_idx(raw: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array in an IDX file, gzipped or not (told by its first bytes). Raises DataError."""
+    """The array in an IDX file, gzipped or not (detected from its first bytes). Raises DataError."""
     return parse_idx(read_bounded(path), path.name)
 
 

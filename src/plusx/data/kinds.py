@@ -1,4 +1,4 @@
-"""Which format lies at a place, told by what is in it: CIFAR, IDX, Parquet, tar shards, CSV lists or class folders."""
+"""The format of a data set, detected from its content: CIFAR, IDX, Parquet, tar shards, CSV lists or class folders."""
 
 from __future__ import annotations
 
@@ -241,10 +241,10 @@ def _class_folders_in(folder: Path) -> bool:
 
 
 def _files(root: Path, depth: int = 1) -> Iterator[Path]:
-    """Files whose names end like data. An unreadable folder holds none: who looks for images in it will say so."""
+    """Files whose names end like data. An unreadable folder has none; whoever reads images from it reports it."""
     try:
         with os.scandir(root) as listing:
-            # names first: asking a million images what they are takes a while
+            # names first: a stat of a million images takes a while
             items = [
                 e
                 for e in listing

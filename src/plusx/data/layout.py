@@ -1,4 +1,4 @@
-"""Which folders are parts of a data set, which are classes, and which only wrap them: told by names and by what they hold."""
+"""Which folders are parts of a data set, which are classes, and which only wrap them, detected from names and content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NEUTRAL = frozenset(
         "photos", "jpg", "jpeg", "png",
     )
 )  # fmt: skip
-"""Words that may stand beside train or test in a folder's name and say nothing more."""
+"""Words that may accompany train or test in a folder's name without a meaning of their own."""
 _IMAGE_WORDS = frozenset(("images", "image", "imgs", "img", "images", "photos", "jpg", "jpeg", "jpegs", "png", "pngs"))
 _MOST_WRAPPERS = 8
 
@@ -62,7 +62,7 @@ def find_layout(root: Path) -> FolderLayout:
 
 
 def class_folders(root: Path) -> tuple[str, ...]:
-    """Names of the class folders in `root`, sorted; hidden ones and litter are none. Raises DataError."""
+    """Names of the class folders in `root`, sorted; hidden and system folders are not among them. Raises DataError."""
     try:
         with os.scandir(root) as items:
             found = [e.name for e in items if not is_ignored(e.name) and kind_of_entry(e) == "folder"]
@@ -91,7 +91,7 @@ def part_of(name: str) -> tuple[str, tuple[str, ...]] | None:
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_a-zA-Z]+", name)]
     at = [i for i, word in enumerate(words) if word in PART_NAMES]
     if len(at) != 1 or at[0] not in (0, len(words) - 1):
-        # words may stand between, if they are neutral: train_images
+        # neutral words may come between: train_images
         kept = [word for word in words if word not in _NEUTRAL]
         at = [i for i, word in enumerate(kept) if word in PART_NAMES]
         if len(at) != 1 or at[0] not in (0, len(kept) - 1):
@@ -124,7 +124,7 @@ def _says_images(name: str) -> bool:
 
 
 def _parts_in(at: Path) -> FolderLayout | None:
-    """The parts that the folders in `at` are; None: they are none. Raises DataError where it cannot be told."""
+    """The parts that the folders in `at` are; None: they are none. Raises DataError where it is ambiguous."""
     names = class_folders(at)
     group = _group(at, names)
     if group is None:

@@ -56,7 +56,7 @@ def list_part(
 
 
 def is_list(path: Path, wanted: ColumnNames) -> bool:
-    """Whether a file is a list whose columns can be told. Only its first lines are read."""
+    """Whether a file is a list whose columns can be determined. Only its first lines are read."""
     try:
         require_list(path, wanted)
     except DataError:
@@ -65,7 +65,7 @@ def is_list(path: Path, wanted: ColumnNames) -> bool:
 
 
 def require_list(path: Path, wanted: ColumnNames) -> None:
-    """Raises DataError for a file whose columns cannot be told. Only its first lines are read."""
+    """Raises DataError for a file whose columns cannot be determined. Only its first lines are read."""
     next(_rows(path, wanted), None)
 
 
@@ -112,7 +112,7 @@ def _twice(name: str, had: str, label: str) -> Message:
 def _read(
     path: Path, wanted: ColumnNames, skipped: list[Skipped], part: str | None
 ) -> tuple[Message | None, dict[str, str]]:
-    """What to say of the columns, and the label of each path in a list; lines left out go to `skipped`. Raises DataError."""
+    """A note on the columns, and the label of each path in a list; skipped lines are added to `skipped`. Raises DataError."""
     rows: dict[str, str] = {}
     said, chosen = None, None
     for number, cells, chosen in _rows(path, wanted):

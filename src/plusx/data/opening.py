@@ -103,7 +103,7 @@ def _require_none(columns: ColumnNames, where: str | Path) -> None:
 
 
 def _whole(data: Data, skip_bad: bool) -> Data:
-    """The data, of which no image may be left out unless `skip_bad`. Raises DataError."""
+    """The data, of which no image may be skipped unless `skip_bad`. Raises DataError."""
     if data.skipped and not skip_bad:
         first, n = data.skipped[0], len(data.skipped)
         raise DataError(

@@ -21,7 +21,7 @@ PART_NAMES = {
     "test": "test", "testing": "test", "tst": "test",
     "训练": "train", "训练集": "train", "验证": "val", "验证集": "val", "测试": "test", "测试集": "test",
 }  # fmt: skip
-"""Which part a folder or file of that name is; test stands in for val where there is none."""
+"""Which part a folder or file of that name is; test is used as val where there is none."""
 
 MAX_LABEL = 200
 """Characters of a class name."""
@@ -73,7 +73,7 @@ class LabelledPart:
         return tuple(sorted(present))
 
     def data(self, classes: tuple[str, ...], channels: int) -> Data:
-        """Data whose labels index `classes`, which hold every label; what was left out is not in it."""
+        """Data whose labels index `classes`, which hold every label; skipped images are not in it."""
         index = {name: i for i, name in enumerate(classes)}
         labels = np.array([index[label] for label in self.labels], dtype=np.int64)
         what = self.sizes if self.images is None else self.images
@@ -83,7 +83,7 @@ class LabelledPart:
 
 @dataclass(frozen=True)
 class UnreadPart:
-    """A part not read yet: where it lies, the classes that can be told without reading it (None: they cannot)."""
+    """A part not read yet: where it lies, its classes where they are known without reading it (else None)."""
 
     where: Message | str
 
@@ -93,7 +93,7 @@ class UnreadPart:
 
 @dataclass(frozen=True)
 class DataParts:
-    """What lies at one place: `train`, and `val` where the format or the names of its files set one apart."""
+    """The parts of one data set: `train`, and `val` where the format or the names of its files set one apart."""
 
     where: Message | str
 
@@ -113,7 +113,7 @@ class DataParts:
         if self.train.classes:
             _several(self.train.classes, self.train.where)
         if self.val is not None and self.train.classes is not None and self.val.classes is not None:
-            self._agree(self.train.classes, self.val.classes)  # before the images are looked at, which takes a while
+            self._agree(self.train.classes, self.val.classes)  # before the images are indexed, which takes a while
         part = self.train.read().filled()
         _several(set(part.labels), self.train.where)
         classes, size_px = part.known_classes(), int(np.median(part.sides))
@@ -146,7 +146,7 @@ class DataParts:
     def evaluated(self, val_split: float | None, seed: int) -> Data:
         """The part to evaluate on: val, else the share that `val_split` and `seed` held out, else every image.
 
-        What was left out is in its `skipped`. Raises DataError.
+        What was skipped is in its `skipped`. Raises DataError.
         """
         if self.val is None and val_split is not None:
             splits = self.splits(val_split, seed)
@@ -195,7 +195,7 @@ class DataParts:
 
 
 def deep_note(tops: Sequence[int | None]) -> list[Message]:
-    """What to say of images of 16 bits a channel, given the largest value of each (None: 8 bits).
+    """Notes on images of 16 bits a channel, given the largest value of each (None: 8 bits).
 
     >>> deep_note([None, 4095, 4000])[0][:68]
     '2 of 3 images have 16 bits a channel, and no value above 4095 of 655'
@@ -294,6 +294,10 @@ def is_label(text: str) -> bool:
 def in_range(label: int, count: int, where: Message | str) -> int:
     """The label, if it is one of `count` classes. Raises DataError."""
     if not 0 <= label < count:
+        if label == -1:
+            raise DataError(
+                _("Label -1 of {where} means unlabelled. Remove the image, or give it a label.", where=where)
+            )
         raise DataError(
             _(
                 "Label {label} of {where} is out of range: 0 to {last} are allowed. Correct it, or remove the image.",

@@ -1,4 +1,4 @@
-"""Names in a CSV list that are no paths from it: found by name, with or without suffix, in the folders beside the list."""
+"""Names in a CSV list that are not paths relative to it: found by name, with or without suffix, in the folders beside the list."""
 
 from __future__ import annotations
 

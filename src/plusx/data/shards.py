@@ -1,4 +1,4 @@
-"""One set of images out of several shards: each is listed, its images looked at once, what was seen is kept."""
+"""One set of images out of several shards: each is listed, its images are decoded once, and the index is stored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from plusx.images import Probe, probe
 
 @dataclass(frozen=True)
 class ShardListing:
-    """What a shard says of its images before they are looked at. Bytes lie in `file`, the shard or its pack."""
+    """The images of a shard before they are decoded. Their bytes are in `file`, the shard or its pack."""
 
     file: Path
     names: list[str]
@@ -100,7 +100,7 @@ def _shard(
     stamp = stamp_of(path)
     at = None if cache is None else index_path(cache, kind, path)
     seen = None if at is None else load_index(at)
-    # a pack may have been swept from the cache
+    # a pack may have been deleted from the cache
     if (
         seen is None
         or seen.about.get("stamp") != [stamp.size, stamp.mtime_ns]

@@ -38,7 +38,7 @@ def decode_fast(raw: bytes, mode: str, at_least_px: int | None, max_pixels: int)
     """
     simplejpeg = _simplejpeg()
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(raw, strict=False)
+        height, width, colours, _sampling = simplejpeg.decode_jpeg_header(raw, strict=False)
     except (ValueError, LookupError):  # a header cut before its colours is a KeyError there
         return None
     check_pixels(width, height, max_pixels)
@@ -89,7 +89,7 @@ def orientation(raw: bytes) -> int:
             continue
         if marker in (0xD9, 0xDA):  # end, or the scan begins: no headers after it
             return 1
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # stand alone
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
             at += 2
             continue
         length = int.from_bytes(raw[at + 2 : at + 4], "big")

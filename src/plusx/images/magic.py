@@ -1,4 +1,4 @@
-"""Which format a file holds, told by its first bytes; its name is asked only where these say nothing."""
+"""The image format of a file, detected from its first bytes; its name is used only where these are inconclusive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OTHER_SUFFIXES = frozenset((".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", "
 # camera raws begin as TIFF does, but the image that a TIFF reader finds in them is a thumbnail
 _RAW_SUFFIXES = frozenset((".raw", ".cr2", ".nef", ".dng", ".arw", ".pef", ".srw"))
 HEAD_BYTES = 160
-"""Enough for every format here; DICOM's mark stands at byte 128."""
+"""Enough for every format here; DICOM's mark is at byte 128."""
 _STARTS = {
     b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF",
     b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",

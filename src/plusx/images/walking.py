@@ -1,4 +1,4 @@
-"""The one walk over files: which of those below a folder are images, for every command alike."""
+"""The images below a folder, found in the same way by every command."""
 
 from __future__ import annotations
 

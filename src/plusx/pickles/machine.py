@@ -68,7 +68,7 @@ class Vocabulary:
     makers: Mapping[str, Maker] = field(default_factory=dict)
     persistent: Callable[[Any], Any] | None = None
     built: Callable[[Any, Any], None] | None = None
-    """Told of a value that a maker made and the state that the pickle adds to it."""
+    """Called with a value that a maker made and the state that the pickle adds to it."""
 
 
 def read_pickle(

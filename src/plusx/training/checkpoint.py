@@ -15,7 +15,7 @@ from torch import Tensor
 
 from plusx.bundles import (
     bytes_to_tensors,
-    newest_whole,
+    newest_complete,
     prune_checkpoints,
     read_checkpoint_dir,
     tensors_to_bytes,
@@ -101,7 +101,7 @@ def circumstances(trainer: Trainer) -> dict[str, Any]:
 def _read(
     parent: Path, say: Callable[[str], None]
 ) -> tuple[Path, dict[str, dict[str, NDArray[np.generic]]], dict[str, Any]] | None:
-    path = newest_whole(parent, say)
+    path = newest_complete(parent, say)
     if path is None:
         return None
     files = read_checkpoint_dir(path)
