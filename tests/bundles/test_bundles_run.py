@@ -41,7 +41,7 @@ def test_a_run_comes_back(tmp_path):
     run = read_run(start_run(tmp_path / "runs" / "one", {**FIELDS, "extra": 1}))
     assert (run.command, run.spec.block, run.seed, run.data.kind) == (("plusx", "train"), "basic", 0, "digits")
     assert run.data.classes == ("0", "1") and run.data.n == 2 and run.checkpoints.is_dir()
-    with pytest.raises(BundleError, match="already holds a run. Choose another --out, or resume it with --resume"):
+    with pytest.raises(BundleError, match=r"already holds a run\. Choose another --out, or resume it with --resume"):
         start_run(run.path, FIELDS)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()

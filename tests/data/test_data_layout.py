@@ -9,7 +9,7 @@ from making import image
 
 from plusx.data import open_data, open_eval
 from plusx.data.check import check
-from plusx.data.layout import part_of
+from plusx.data.folder_layout import part_of
 from plusx.errors import DataError
 
 

@@ -223,7 +223,7 @@ def test_the_pack_is_made_once_and_left_whole(tmp_path, monkeypatch):
     first = open_data(path)
     packs = sorted(Path(os.environ["PLUSX_CACHE"]).glob("parquet/*"))
     assert [p.suffix for p in packs] == [".json", ".pack"] or [p.suffix for p in packs] == [".pack", ".json"]
-    monkeypatch.setattr("plusx.data.kinds._LISTERS", {"parquet": lambda *_: pytest.fail("read again")})
+    monkeypatch.setattr("plusx.data.detection._LISTERS", {"parquet": lambda *_: pytest.fail("read again")})
     assert open_data(path).train.fingerprint == first.train.fingerprint
     monkeypatch.undo()
 

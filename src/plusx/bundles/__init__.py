@@ -17,7 +17,7 @@ from plusx.bundles.run import (
     write_skipped,
 )
 from plusx.bundles.run_weights import open_weights
-from plusx.bundles.tensors import bytes_to_tensors, tensors_to_bytes
+from plusx.bundles.serialisation import bytes_to_tensors, tensors_to_bytes
 
 __all__ = [
     "Bundle",

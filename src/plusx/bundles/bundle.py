@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plusx.bundles.atomic import Json, check_files, current_location, read_manifest, write_dir
 from plusx.bundles.records import Provenance
-from plusx.bundles.tensors import Tensors, bytes_to_tensors, tensors_to_bytes
+from plusx.bundles.serialisation import Tensors, bytes_to_tensors, tensors_to_bytes
 from plusx.errors import BundleError, PlusxError
 from plusx.i18n import Message, _
 from plusx.images import Preprocessing

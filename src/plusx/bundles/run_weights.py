@@ -8,7 +8,7 @@ from typing import Literal
 
 from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, wrong_fields
 from plusx.bundles.run import newest_checkpoint, read_checkpoint_dir, read_run
-from plusx.bundles.tensors import Tensors, bytes_to_tensors
+from plusx.bundles.serialisation import Tensors, bytes_to_tensors
 from plusx.errors import BundleError, SpecError, unknown
 from plusx.i18n import _
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from plusx.data.dataset import Skipped
+from plusx.data.folder_layout import class_folders, find_layout, loose_images
 from plusx.data.indexing import ImageIndex, ProgressCallback, index_path, load_index, map_threaded, save_index
-from plusx.data.layout import class_folders, find_layout, loose_images
 from plusx.data.parts import DataParts, LabelledPart, UnreadPart, deep_note, first_skipped, some
 from plusx.errors import DataError
 from plusx.i18n import Message, _

@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from plusx.data.columns import ColumnNames, RowLayout, choose, part_word, require_single, take
 from plusx.data.dataset import Skipped
 from plusx.data.folders import files_part
 from plusx.data.indexing import ProgressCallback, index_path
+from plusx.data.list_columns import ColumnNames, RowLayout, choose, part_word, require_single, take
 from plusx.data.parts import LabelledPart
 from plusx.data.resolving import resolved
 from plusx.errors import DataError

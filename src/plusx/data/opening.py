@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from plusx.data.columns import ColumnNames
 from plusx.data.dataset import Data, Splits
+from plusx.data.detection import find_parts
 from plusx.data.digits import digits
 from plusx.data.fashion import BASE_URL, fashion_folder, open_idx
 from plusx.data.indexing import ProgressCallback
-from plusx.data.kinds import find_parts
+from plusx.data.list_columns import ColumnNames
 from plusx.data.parts import DataParts
 from plusx.errors import DataError
 from plusx.i18n import _, _n

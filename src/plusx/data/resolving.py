@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from plusx.data.dataset import Skipped
-from plusx.data.layout import part_of
+from plusx.data.folder_layout import part_of
 from plusx.data.parts import some
 from plusx.i18n import Message, _
 from plusx.images import Walk

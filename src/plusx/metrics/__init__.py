@@ -1,6 +1,6 @@
 """Accuracy and calibration of predictions, from integer counters, with confidence intervals."""
 
 from plusx.metrics.confusion import ConfusedPair, confused_pairs, most_confused
-from plusx.metrics.evaluation import BINS, ClassScore, Counters, Evaluation, wilson
+from plusx.metrics.counters import BINS, ClassScore, Counters, Evaluation, wilson
 
 __all__ = ["BINS", "ClassScore", "ConfusedPair", "Counters", "Evaluation", "confused_pairs", "most_confused", "wilson"]

@@ -130,7 +130,7 @@ def convert_file(
     made = load_file(stored, spec=spec, key=key, colour=colour, **fields)
     converted = convert(made, to)
     from plusx.bundles.atomic import write_file
-    from plusx.bundles.tensors import tensors_to_bytes
+    from plusx.bundles.serialisation import tensors_to_bytes
 
     written = WRITERS[to](converted, out)
     largest = _read_back(converted, made, out)

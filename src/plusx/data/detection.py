@@ -11,11 +11,11 @@ from pathlib import Path
 
 from plusx.data.archive import compression, is_header
 from plusx.data.cifar import cifar_folder, open_cifar
-from plusx.data.columns import ColumnNames
 from plusx.data.fashion import is_idx_folder, open_idx
+from plusx.data.folder_layout import class_folders, has_labels
 from plusx.data.folders import folder_parts
 from plusx.data.indexing import ProgressCallback
-from plusx.data.layout import class_folders, has_labels
+from plusx.data.list_columns import ColumnNames
 from plusx.data.lists import finds_images, is_list, list_part, require_list, split_parts
 from plusx.data.parquet import list_parquet
 from plusx.data.parts import PART_NAMES, DataParts, UnreadPart
