@@ -136,7 +136,7 @@ def test_what_is_not_there_is_one_line(run: Path, tmp_path: Path, capsys: pytest
             [str(tmp_path / "plain"), "--weights", "ema"],
             "has no EMA weights (its recipe has ema=0). Choose --weights last",
         ),
-        ([str(run / "bundle"), "--weights", "last"], "is a bundle, it has no last weights; name its run"),
+        ([str(run / "bundle"), "--weights", "last"], "is a bundle, which has no last weights. Name its run"),
         ([str(run), "--weights", "lst"], "unknown weights 'lst'; did you mean 'last'? allowed: best, last, ema"),
         ([str(tmp_path / "none"), "--weights", "ema"], "no run at"),
     ):

@@ -222,7 +222,7 @@ def test_without_run_json_there_is_no_report(tmp_path):
     [
         ({"spec": None}, "invalid value of spec. Use another copy"),
         ({"versions": [1]}, "invalid value of versions"),
-        ({"spec": {"block": 7}}, "cannot be used: unknown block"),
+        ({"spec": {"block": 7}}, "cannot be used. [Uu]nknown block"),
         ({"data": {"train": 3, "val": {}, "classes": 7}}, "invalid value of train"),
         ({"data": {"val": {}}}, "lacks n"),
         ({"preprocessing": {"crop_px": -5}}, "run.json (lacks mean|cannot be used)"),

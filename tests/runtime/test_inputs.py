@@ -82,7 +82,7 @@ def test_a_locked_folder_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(os, "scandir", refuse)
     items = list(find([str(tmp_path)]))
-    assert [i.error for i in items] == [None, "cannot be read (Permission denied)"]
+    assert [i.error for i in items] == [None, "it cannot be read (Permission denied)"]
 
 
 def test_tar_shards(tmp_path: Path) -> None:
@@ -175,14 +175,18 @@ def test_parquet(tmp_path: Path) -> None:
         assert [(i.name.rpartition("/")[2], i.source) for i in items] == [("0", b"one"), ("1", b"")]
     pyarrow.parquet.write_table(pyarrow.table({"label": [1]}), tmp_path / "p.parquet")
     (item,) = find([str(tmp_path / "p.parquet")])
-    assert item.error is not None and "no column of images" in item.error and "(columns: label int64)" in item.error
+    assert (
+        item.error is not None
+        and "no column with the bytes of images" in item.error
+        and "(its columns: label int64)" in item.error
+    )
     (tmp_path / "p.parquet").write_bytes(b"PAR1 nonsense")
     assert [i.error is None for i in find([str(tmp_path / "p.parquet")])] == [False]
 
 
 def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"pyarrow .*pip install 'plusx\[parquet\]'"):
+    with pytest.raises(ImportError, match=r"pyarrow.*pip install 'plusx\[parquet\]'"):
         list(find([str(tmp_path / "p.parquet")]))
 
 
