@@ -35,7 +35,7 @@ from _common import Claims, interleave, machine_line, process
 from plusx.images import MAX_PIXELS, Preprocessing, decode, resize_crop
 from plusx.images.decode import decode_with_pillow
 from plusx.images.jpeg import TOLERANCE, decode_fast, scale_for
-from plusx.metrics.evaluation import wilson
+from plusx.metrics.counters import wilson
 
 HERE = Path(__file__).resolve().parent
 PRE = Preprocessing("RGB", 256, 224)

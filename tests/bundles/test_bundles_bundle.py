@@ -17,8 +17,8 @@ from plusx.bundles import (
     DataRecord,
     PartRecord,
     Provenance,
+    atomic,
     bytes_to_tensors,
-    durable,
     is_bundle,
     open_bundle,
     save_bundle,
@@ -93,7 +93,7 @@ def test_every_flipped_byte_and_every_cut_is_found(tmp_path):
             with pytest.raises(BundleError):
                 open_bundle(path)
         (path / name).unlink()
-        with pytest.raises(BundleError, match=r"no bundle|missing|cannot read"):
+        with pytest.raises(BundleError, match=r"no bundle|missing|cannot be read"):
             open_bundle(path)
         (path / name).write_bytes(raw)
     open_bundle(path)
@@ -103,7 +103,7 @@ def rewritten(path: Path, **changes: object) -> Path:
     """bundle.json with other fields and a hash that fits: what another writer, or an attacker, would make."""
     found = json.loads((path / "bundle.json").read_text(encoding="utf-8"))
     found.update(changes)
-    found[durable._DIGEST] = durable._digest(found)
+    found[atomic._DIGEST] = atomic._digest(found)
     (path / "bundle.json").write_text(json.dumps(found), encoding="utf-8")
     return path
 
@@ -111,21 +111,21 @@ def rewritten(path: Path, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema": "plusx.bundle/2"}, "newer than this plusx; upgrade"),
-        ({"schema": "plusx.run/1"}, "expected 'plusx.bundle/1'"),
-        ({"schema": 1}, "expected"),
+        ({"schema": "plusx.bundle/2"}, "newer than this plusx. Upgrade"),
+        ({"schema": "plusx.run/1"}, "instead of 'plusx.bundle/1'"),
+        ({"schema": 1}, "instead of"),
         ({"files": {}}, "weights.safetensors"),
-        ({"files": []}, "no proper list of files"),
+        ({"files": []}, "no valid list of files"),
         ({"files": {"../../etc/passwd": {"bytes": 1, "sha256": "x"}}}, "leads out of"),
         ({"files": {"/etc/passwd": {"bytes": 1, "sha256": "x"}}}, "leads out of"),
-        ({"files": {"weights.safetensors": {"bytes": "1", "sha256": "x"}}}, "no proper list"),
+        ({"files": {"weights.safetensors": {"bytes": "1", "sha256": "x"}}}, "no valid list"),
         ({"classes": None}, "fields of another kind"),
         ({"spec": []}, "fields of another kind"),
-        ({"spec": {"stem": "depe"}}, "cannot be used: unknown stem 'depe'"),
+        ({"spec": {"stem": "depe"}}, "cannot be used. [Uu]nknown stem 'depe'"),
         ({"provenance": {"data": None, "seed": "7"}}, "fields of another kind"),
         ({"provenance": {"threads": [1]}}, "fields of another kind"),
         ({"provenance": []}, "fields of another kind"),
-        ({"preprocessing": {"mode": "L"}}, "bundle.json (lacks|holds fields)"),
+        ({"preprocessing": {"mode": "L"}}, "bundle.json cannot be used: it (lacks|holds fields)"),
     ],
 )
 def test_strange_manifests_are_one_line(tmp_path, changes, words):
@@ -150,7 +150,7 @@ def test_it_never_overwrites_what_is_no_bundle(tmp_path):
     (tmp_path / "photos" / "dear.jpg").touch()
     (tmp_path / "file").touch()
     for name in ("photos", "file"):
-        with pytest.raises(BundleError, match="is no bundle"):
+        with pytest.raises(BundleError, match="is not a bundle"):
             save(tmp_path / name)
     assert (tmp_path / "photos" / "dear.jpg").exists()
     (tmp_path / "empty").mkdir()
@@ -178,7 +178,7 @@ def kill_at(monkeypatch, nth: int, before: bool) -> None:
         return call
 
     for name in ("_fsync", "_rename", "_remove"):
-        monkeypatch.setattr(durable, name, stopping(getattr(durable, name)))
+        monkeypatch.setattr(atomic, name, stopping(getattr(atomic, name)))
 
 
 def test_killed_at_any_step_the_old_or_the_new_one_stands(tmp_path, monkeypatch):
@@ -217,8 +217,8 @@ def test_a_disk_that_refuses_keeps_the_old(tmp_path, monkeypatch, code):
             def refuse(*_):
                 raise OSError(code, os.strerror(code))
 
-            patch.setattr(durable, name, refuse)
-            with pytest.raises(RunError, match="no room on disk" if code in (28, 122) else "cannot write") as caught:
+            patch.setattr(atomic, name, refuse)
+            with pytest.raises(RunError, match="disk is full" if code in (28, 122) else "cannot be written") as caught:
                 save(path, 2.0)
             assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
         assert open_bundle(path).metrics == {"top1": 1.0}
@@ -236,7 +236,7 @@ def test_a_real_limit_on_file_size(tmp_path):
         "except RunError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", script % str(path)], capture_output=True, text=True, timeout=HANG)
-    assert "file size limit" in done.stdout and not done.stderr
+    assert "Raise the limit (ulimit -f)" in done.stdout and not done.stderr
     assert open_bundle(path).metrics == {"top1": 1.0}
 
 
@@ -256,7 +256,7 @@ def test_tensors_keep_shape_type_and_values():
     with pytest.raises(BundleError, match="complex128"):
         tensors_to_bytes({"x": np.zeros(2, np.complex128)})
     for raw in (b"", b"\xff" * 8, tensors_to_bytes(rows)[:-1]):
-        with pytest.raises(BundleError, match="x is no whole safetensors file"):
+        with pytest.raises(BundleError, match="x is not a complete safetensors file"):
             bytes_to_tensors(raw, "x")
 
 

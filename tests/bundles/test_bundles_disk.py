@@ -15,9 +15,9 @@ import pytest
 
 from bundles.tmpfs import PAGE, fill, small_disk
 from plusx.bundles import (
-    check_out,
-    durable,
-    newest_whole,
+    atomic,
+    check_output_dir,
+    newest_complete,
     prune_checkpoints,
     read_checkpoint_dir,
     read_run,
@@ -51,7 +51,7 @@ def save(parent: Path, step: int) -> Path:
 
 
 def assert_one_line(error: PlusxError) -> None:
-    assert error.exit_code == 3 and "\n" not in str(error) and "; " in str(error)
+    assert error.exit_code == 3 and "\n" not in str(error) and ". " in str(error)
 
 
 # ---- full disks ----
@@ -72,13 +72,13 @@ def test_a_full_disk_at_every_page_of_a_checkpoint(tmp_path):
                 whole = save(disk / "run", 2)
             except RunError as error:
                 assert_one_line(error)
-                assert "no room on disk" in str(error)
+                assert "disk is full" in str(error)
                 stopped_in.append(str(free))
-                assert newest_whole(disk / "run") == disk / "run/step-00000001"
+                assert newest_complete(disk / "run") == disk / "run/step-00000001"
                 assert read_checkpoint_dir(disk / "run/step-00000001") == files(1)
                 assert [path.name for path in (disk / "run").iterdir()] == ["step-00000001"], "left-overs take room"
             else:
-                assert read_checkpoint_dir(whole) == files(2) and newest_whole(disk / "run") == whole
+                assert read_checkpoint_dir(whole) == files(2) and newest_complete(disk / "run") == whole
                 break
             ballast.unlink()
         else:
@@ -98,7 +98,7 @@ def test_the_full_disk_is_felt(tmp_path, monkeypatch):
             except OSError:
                 return
 
-    monkeypatch.setattr(durable, "_write_file", careless)
+    monkeypatch.setattr(atomic, "_write_file", careless)
     with small_disk(tmp_path / "disk", 4 * pages_of(files(1)) + 8) as disk:
         save(disk / "run", 1)
         fill(disk, 6)
@@ -145,13 +145,13 @@ def test_a_file_size_limit_at_every_file_of_a_checkpoint(tmp_path):
                 save(parent, 2)
             except RunError as error:
                 assert_one_line(error)
-                assert "file size limit" in str(error)
+                assert "Raise the limit (ulimit -f)" in str(error)
             else:
                 raise AssertionError("it was written")
 
     for limit in limits:
         assert in_child(lambda limit=limit: refused(limit)) == 0, limit
-        assert newest_whole(parent) == parent / "step-00000001"
+        assert newest_complete(parent) == parent / "step-00000001"
         assert [path.name for path in parent.iterdir()] == ["step-00000001"]
 
     def fits() -> None:
@@ -178,11 +178,11 @@ def damages(raw: bytes, seed: int, flips: int = 40) -> Iterator[bytes]:
 def fell_back(parent: Path) -> bool:
     """Whether the checkpoint before the newest is taken, with one line that says so."""
     said: list[str] = []
-    found = newest_whole(parent, said.append)
+    found = newest_complete(parent, said.append)
     if found == parent / "step-00000002":
         return False
     assert found == parent / "step-00000001"
-    assert len(said) == 1 and said[0].startswith("checkpoint step-00000002 is passed over: ") and "\n" not in said[0]
+    assert len(said) == 1 and said[0].startswith("Checkpoint step-00000002 is skipped. ") and "\n" not in said[0]
     return True
 
 
@@ -208,8 +208,8 @@ def test_without_hashes_flips_are_not_caught(tmp_path, monkeypatch):
     """Negative control: it is the hashes that catch them; sizes and JSON catch cuts alone."""
     save(tmp_path, 1)
     victim = save(tmp_path, 2)
-    monkeypatch.setattr(run, "check_files", durable.check_sizes)
-    monkeypatch.setattr(durable, "_digest", lambda manifest: manifest.get(durable._DIGEST))
+    monkeypatch.setattr(run, "check_files", atomic.check_sizes)
+    monkeypatch.setattr(atomic, "_digest", lambda manifest: manifest.get(atomic._DIGEST))
     missed: dict[str, int] = {}
     for name in ("model.safetensors", "state.json", "manifest.json"):
         raw = (victim / name).read_bytes()
@@ -236,10 +236,10 @@ def test_a_folder_with_nothing_but_a_killed_writers_leftover_takes_a_run(tmp_pat
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(durable, "_rename", kill)
+        patch.setattr(atomic, "_rename", kill)
         start_run(tmp_path / "run", FIELDS)
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".run.json.new"]
-    check_out(tmp_path / "run")
+    check_output_dir(tmp_path / "run")
     assert read_run(start_run(tmp_path / "run", FIELDS)).seed == 0
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "run.json"]
 
@@ -249,7 +249,7 @@ def test_anything_else_is_content(tmp_path, name):
     """Negative control: only the writer's own file is nothing."""
     (tmp_path / name).touch()
     with pytest.raises(BundleError, match="not empty"):
-        check_out(tmp_path)
+        check_output_dir(tmp_path)
 
 
 def test_half_checkpoints_of_killed_writers_are_swept(tmp_path):
@@ -268,4 +268,4 @@ def test_half_checkpoints_of_killed_writers_are_swept(tmp_path):
         ".step-00000004.old",
         ".mine",
     }
-    assert newest_whole(tmp_path) == tmp_path / "step-00000004"
+    assert newest_complete(tmp_path) == tmp_path / "step-00000004"

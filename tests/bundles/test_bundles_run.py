@@ -11,11 +11,11 @@ import pytest
 
 from plusx.bundles import (
     append_line,
-    check_out,
+    atomic,
+    check_output_dir,
     checkpoint_names,
-    durable,
     newest_checkpoint,
-    newest_whole,
+    newest_complete,
     prune_checkpoints,
     read_checkpoint_dir,
     read_lines,
@@ -41,13 +41,13 @@ def test_a_run_comes_back(tmp_path):
     run = read_run(start_run(tmp_path / "runs" / "one", {**FIELDS, "extra": 1}))
     assert (run.command, run.spec.block, run.seed, run.data.kind) == (("plusx", "train"), "basic", 0, "digits")
     assert run.data.classes == ("0", "1") and run.data.n == 2 and run.checkpoints.is_dir()
-    with pytest.raises(BundleError, match="holds a run already; choose another --out, or continue it with --resume"):
+    with pytest.raises(BundleError, match=r"already holds a run\. Choose another --out, or resume it with --resume"):
         start_run(run.path, FIELDS)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(BundleError, match="not empty"):
-        check_out(tmp_path / "full")
-    check_out(tmp_path / "new")
+        check_output_dir(tmp_path / "full")
+    check_output_dir(tmp_path / "new")
 
 
 def test_runs_that_cannot_be_read(tmp_path):
@@ -59,11 +59,11 @@ def test_runs_that_cannot_be_read(tmp_path):
         (whole[:50], "damaged"),
         (whole.replace("run/1", "run/7"), "newer than this plusx"),
         (whole.replace('"seed"', '"sead"'), "lacks seed"),
-        (whole.replace('"seed": 0', '"seed": "0"'), "garbles seed"),
-        (whole.replace('"n": 2', '"n": "2"'), "garbles n"),
-        (whole.replace('"basic"', '"basik"'), "cannot be used: unknown block 'basik'"),
+        (whole.replace('"seed": 0', '"seed": "0"'), "invalid value of seed"),
+        (whole.replace('"n": 2', '"n": "2"'), "invalid value of n"),
+        (whole.replace('"basic"', '"basik"'), "cannot be used. [Uu]nknown block 'basik'"),
         ("[" * 10**5, "damaged"),
-        ("[1]", "expected 'plusx.run/1'"),
+        ("[1]", "instead of 'plusx.run/1'"),
     ]:
         path.write_text(text)
         with pytest.raises(BundleError, match=words):
@@ -71,7 +71,7 @@ def test_runs_that_cannot_be_read(tmp_path):
 
 
 def test_the_newest_whole_checkpoint(tmp_path):
-    assert newest_whole(tmp_path / "none") is None and newest_checkpoint(tmp_path) is None
+    assert newest_complete(tmp_path / "none") is None and newest_checkpoint(tmp_path) is None
     for step in (1, 2, 10):
         checkpoint(tmp_path / "checkpoints", step)
     parent = tmp_path / "checkpoints"
@@ -94,14 +94,14 @@ def test_any_cut_or_flip_falls_back_and_says_so(tmp_path):
         for content in bad:
             path.write_bytes(content)
             said: list[str] = []
-            assert newest_whole(tmp_path, said.append) == tmp_path / "step-00000001"
-            assert len(said) == 1 and said[0].startswith("checkpoint step-00000002 is passed over")
+            assert newest_complete(tmp_path, said.append) == tmp_path / "step-00000001"
+            assert len(said) == 1 and said[0].startswith("Checkpoint step-00000002 is skipped")
             with pytest.raises(BundleError):
                 read_checkpoint_dir(victim)
         path.unlink()
-        assert newest_whole(tmp_path) == tmp_path / "step-00000001"
+        assert newest_complete(tmp_path) == tmp_path / "step-00000001"
         path.write_bytes(raw)
-    assert newest_whole(tmp_path) == victim
+    assert newest_complete(tmp_path) == victim
 
 
 def test_a_newer_format_is_not_passed_over_in_silence(tmp_path):
@@ -109,7 +109,7 @@ def test_a_newer_format_is_not_passed_over_in_silence(tmp_path):
     path = checkpoint(tmp_path, 2) / "manifest.json"
     path.write_text(path.read_text().replace("plusx.checkpoint/1", "plusx.checkpoint/2"))
     with pytest.raises(BundleError, match="newer than this plusx"):
-        newest_whole(tmp_path)
+        newest_complete(tmp_path)
 
 
 class Killed(BaseException):
@@ -139,14 +139,14 @@ def test_killed_at_any_step_no_checkpoint_is_half(tmp_path, monkeypatch):
                     return call
 
                 for name in ("_fsync", "_rename", "_remove"):
-                    patch.setattr(durable, name, stopping(getattr(durable, name)))
+                    patch.setattr(atomic, name, stopping(getattr(atomic, name)))
                 try:
                     checkpoint(parent, 2)
                     finished = True
                 except Killed:
                     pass
             said: list[str] = []
-            found = newest_whole(parent, said.append)
+            found = newest_complete(parent, said.append)
             assert found is not None and said == []
             if again or finished:
                 assert found.name == "step-00000002"

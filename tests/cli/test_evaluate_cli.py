@@ -134,7 +134,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(
     (newest / "model.safetensors").write_bytes(raw)
     assert main(["evaluate", str(copy), "--data", "digits", "--weights", "last", "--format", "json", *QUICK]) == 0
     out, err = capsys.readouterr()
-    assert f"note: checkpoint {newest.name} is passed over: " in err
+    assert f"note: Checkpoint {newest.name} is skipped. " in err
     before = newest_checkpoint(copy)
     assert before is not None and json.loads(out)["step"] == int(before.name[5:]) < int(newest.name[5:])
 
@@ -144,9 +144,9 @@ def test_what_is_not_there_is_one_line(run: Path, tmp_path: Path, capsys: pytest
     for words, says in (
         (
             [str(tmp_path / "plain"), "--weights", "ema"],
-            "averages no weights (its recipe has ema=0); choose --weights last",
+            "has no EMA weights (its recipe has ema=0). Choose --weights last",
         ),
-        ([str(run / "bundle"), "--weights", "last"], "is a bundle, it has no last weights; name its run"),
+        ([str(run / "bundle"), "--weights", "last"], "is a bundle, which has no last weights. Name its run"),
         ([str(run), "--weights", "lst"], "unknown weights 'lst'. Did you mean 'last'? Allowed: best, last, ema"),
         ([str(tmp_path / "none"), "--weights", "ema"], "no run at"),
     ):
@@ -155,7 +155,7 @@ def test_what_is_not_there_is_one_line(run: Path, tmp_path: Path, capsys: pytest
         assert out == "" and err.count("\n") == 1 and says in err
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare/run.json").write_bytes((run / "run.json").read_bytes())
-    with pytest.raises(BundleError, match="has no whole checkpoint yet"):
+    with pytest.raises(BundleError, match="has no complete checkpoint yet"):
         open_weights(tmp_path / "bare", "last")
     with pytest.raises(SpecError):
         open_weights(run, "worst")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from plusx.bundles import durable, start_run, write_checkpoint_dir
-from plusx.bundles.runs import find_runs, look
+from plusx.bundles import atomic, start_run, write_checkpoint_dir
+from plusx.bundles.runs import find_runs, read_run_row
 from plusx.cli.main import main
 from plusx.errors import RunError
 from plusx.training.estimate import TrainingSpeed
@@ -79,7 +79,7 @@ def test_a_real_training_interrupted_and_done(here: Path, capsys: pytest.Capture
     assert (half["state"], half["step"], half["epochs"]) == ("interrupted", 8, {"done": 1, "planned": 2})
     assert half["resume"] == "plusx train --resume runs/deep/half" and half["data"]["n"] == 90
     assert whole["bytes"] == sum(p.stat().st_size for p in Path("runs/whole").rglob("*") if p.is_file())
-    assert 0 <= time.time() - look(Path("runs/whole")).began.timestamp() < 600  # type: ignore[union-attr]
+    assert 0 <= time.time() - read_run_row(Path("runs/whole")).began.timestamp() < 600  # type: ignore[union-attr]
     assert main(["runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == [
@@ -150,7 +150,7 @@ def test_one_run_is_listed_alone_and_links_are_followed_once(here: Path, capsys:
 
 def test_nothing_to_list(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs"]) == 2
-    assert capsys.readouterr().err.startswith("plusx: no folder runs; ")
+    assert capsys.readouterr().err.startswith("plusx: There is no folder runs. ")
     (here / "runs/notes").mkdir(parents=True)
     (here / "runs/notes/todo.txt").touch()
     assert listed(capsys) == []
@@ -205,7 +205,7 @@ def test_a_run_that_stopped_early_is_done(patience: int, capsys: pytest.CaptureF
     rewrite(path / "run.json", recipe={**RECIPE, "epochs": 9, "early_stop": patience})
     (row,) = listed(capsys)
     assert row["state"] == ("done" if patience == 3 else "interrupted")
-    assert row["note"] == ("early stop: 3 epochs brought nothing better" if patience == 3 else "")
+    assert row["note"] == ("early stopping: 3 epochs without improvement" if patience == 3 else "")
     assert row["epochs"] == {"done": 4, "planned": 9}
 
 
@@ -233,24 +233,24 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "run.json a folder": (lambda r: ((r / "run.json").unlink(), (r / "run.json").mkdir()), "no run at"),
     "run.json deep": (lambda r: (r / "run.json").write_text("[" * 10**5), "run.json is damaged"),
     "newer": (lambda r: rewrite(r / "run.json", schema="plusx.run/2"), "newer than this plusx"),
-    "no recipe": (lambda r: rewrite(r / "run.json", recipe={}), "lacks or garbles 'epochs'"),
-    "odd recipe": (lambda r: rewrite(r / "run.json", recipe=[1]), "run.json garbles recipe"),
-    "odd epochs": (lambda r: rewrite(r / "run.json", recipe={"epochs": "3"}), "lacks or garbles epochs"),
-    "odd data": (lambda r: rewrite(r / "run.json", data=None), "run.json garbles data"),
+    "no recipe": (lambda r: rewrite(r / "run.json", recipe={}), "lacks or misstates 'epochs'"),
+    "odd recipe": (lambda r: rewrite(r / "run.json", recipe=[1]), "run.json has an invalid value of recipe"),
+    "odd epochs": (lambda r: rewrite(r / "run.json", recipe={"epochs": "3"}), "lacks or misstates epochs"),
+    "odd data": (lambda r: rewrite(r / "run.json", data=None), "run.json has an invalid value of data"),
     "odd began": (lambda r: rewrite(r / "run.json", began="yesterday"), "yesterday"),
     "both checkpoints cut": (
         lambda r: [cut(p) for p in r.glob("checkpoints/*/model.safetensors")],
-        "checkpoint step-00000040 is passed over: ",
+        "Checkpoint step-00000040 is skipped. ",
     ),
     "both states cut": (
         lambda r: [cut(p) for p in r.glob("checkpoints/*/state.json")],
-        "state.json is damaged (",
+        "state.json is damaged",
     ),
-    "both manifests gone": (lambda r: [p.unlink() for p in r.glob("checkpoints/*/manifest.json")], "cannot read"),
-    "odd progress": (lambda r: state_of(r, 99, [1]), "lacks or garbles"),
+    "both manifests gone": (lambda r: [p.unlink() for p in r.glob("checkpoints/*/manifest.json")], "cannot be read"),
+    "odd progress": (lambda r: state_of(r, 99, [1]), "lacks or misstates"),
     "odd best": (
         lambda r: state_of(r, 99, {"step": 1, "evaluated": 1, "seconds": 1, "kept": None, "best": {"top1": "x"}}),
-        "lacks or garbles",
+        "lacks or misstates",
     ),
     "bundle gone": (
         lambda r: state_of(r, 99, {"step": 99, "evaluated": 3, "seconds": 1, "best": None, "kept": {"epoch": 1}}),
@@ -278,10 +278,10 @@ def test_the_newest_checkpoint_cut_is_said_and_the_one_before_counts(capsys: pyt
     cut(make(Path("runs/one")) / "checkpoints/step-00000040/model.safetensors")
     (row,) = listed(capsys)
     assert (row["state"], row["step"], row["seconds"]) == ("interrupted", 30, 52.0)
-    assert row["note"].startswith("checkpoint step-00000040 is passed over: ")
+    assert row["note"].startswith("Checkpoint step-00000040 is skipped. ")
     assert main(["runs"]) == 0
     assert (
-        "interrupted after step 30, resume with plusx train --resume runs/one (checkpoint step-"
+        "interrupted after step 30, resume with plusx train --resume runs/one (Checkpoint step-"
         in capsys.readouterr().out
     )
 
@@ -329,7 +329,7 @@ def test_a_thousand_runs_take_seconds_and_no_torch(here: Path, capsys: pytest.Ca
     manifest = weights.parent / "manifest.json"
     found = json.loads(manifest.read_text())
     found["files"]["model.safetensors"]["bytes"] = 1 << 30
-    found[durable._DIGEST] = durable._digest(found)
+    found[atomic._DIGEST] = atomic._digest(found)
     manifest.write_text(json.dumps(found))
     log = (here / "many/0000/metrics.jsonl").read_text()
     (here / "many/0000/metrics.jsonl").write_text('{"event": "step"}\n' * 200_000 + log)

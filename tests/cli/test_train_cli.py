@@ -66,7 +66,7 @@ def test_a_folder_of_photos_and_nothing_more(photos: Path, capsys: pytest.Captur
     assert re.search(r"^report +runs/resnet18-photos-001/report.html$", out, re.M)
     assert Path("runs/resnet18-photos-001/report.html").read_text(encoding="utf-8").startswith("<!")
     head, row = Path("runs/resnet18-photos-001/skipped.csv").read_text().splitlines()
-    assert head == "path,reason" and "photos/disc/cut.jpg,damaged" in row
+    assert head == "path,reason" and "photos/disc/cut.jpg,the image is damaged" in row
     bundle = open_bundle("runs/resnet18-photos-001")
     assert bundle.classes == ("disc", "stripe")
     assert (bundle.spec.classes, bundle.spec.in_channels) == (2, 3)
@@ -158,7 +158,7 @@ def test_an_output_that_holds_a_run_is_never_overwritten(capsys: pytest.CaptureF
     Path("taken").mkdir()
     Path("taken/run.json").write_text("{}")
     assert train("--data", "digits", "--out", "taken") == 2
-    assert "taken holds a run already" in one_line(capsys)
+    assert "taken already holds a run" in one_line(capsys)
     assert Path("taken/run.json").read_text() == "{}"
 
 

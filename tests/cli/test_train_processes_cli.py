@@ -62,7 +62,7 @@ def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
     assert json.loads(both.stdout)["nll"] == open_bundle(out).metrics["nll"]
     # the same words for another run at the same place are no restart
     again = run(torchrun(2, "-m", "plusx", "train", *WORDS, "--out", out))
-    assert again.returncode == 1 and len(said(again)) == 1 and "holds a run already" in said(again)[0]
+    assert again.returncode == 1 and len(said(again)) == 1 and "already holds a run" in said(again)[0]
     # and another number of processes is said
     state = json.loads((sorted((out / "checkpoints").iterdir())[-1] / "state.json").read_bytes())
     assert state["world_size"] == 2
@@ -88,7 +88,7 @@ def test_a_port_in_use_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["resnet20", "--data", "nowhere/"], "plusx: no such data"),
+        (["resnet20", "--data", "nowhere/"], "plusx: There is no data at nowhere"),
         (["resnet20", "--data", "digits", "--recipe", "digits batch=3"], "each needs 2 of every batch"),
         (["resnet2O", "--data", "digits"], "The nearest are resnet20"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from making import tar
 from PIL import Image
 
-from plusx.data import Splits, open_data, order
+from plusx.data import Splits, open_data, permutation
 from plusx.images import Probe
 
 N = 300
@@ -74,7 +74,7 @@ def hold(splits: Splits) -> None:
     assert good == set(range(N)) - set(BAD) and len(splits.train) + len(splits.val) == len(good)
     train = splits.train
     for epoch in range(2):
-        seen = [number(train.names[i]) for i in order(len(train), seed=5, epoch=epoch)]
+        seen = [number(train.names[i]) for i in permutation(len(train), seed=5, epoch=epoch)]
         assert sorted(seen) == sorted(map(number, train.names)) and len(set(seen)) == len(seen)
     for i in range(len(train)):
         assert train.read(i).shape == (40, 48, 3)

@@ -202,7 +202,7 @@ def test_many_findings_are_cut_in_the_table(photos, capsys):
     ("words", "line"),
     [
         (["data", "chek", "x"], "unknown way of plusx data 'chek'. Did you mean 'check'"),
-        (["data", "check", "no/such"], "no such data"),
+        (["data", "check", "no/such"], "There is no data at"),
         (["data", "check", "digits", "--fail-on", "leak"], "Did you mean 'leaks'"),
         (["data", "check", "digits", "--val-split", "2"], "val_split"),
     ],

@@ -165,11 +165,11 @@ def test_every_cut_and_many_flips_of_a_batch_are_refused_or_read(tmp_path):
     ("change", "words"),
     [
         (lambda root: (root / "data_batch_2.bin").unlink(), "lacks data_batch_2.bin"),
-        (lambda root: (root / "data_batch_2.bin").write_bytes(b"x" * 3000), "no multiple of 3073"),
+        (lambda root: (root / "data_batch_2.bin").write_bytes(b"x" * 3000), "not a multiple of 3073"),
         (lambda root: (root / "data_batch_2.bin").write_bytes(b""), "0 bytes"),
-        (lambda root: (root / "data_batch_2.bin").write_bytes(bytes([10]) + bytes(3072)), "label 10 .* out of range"),
+        (lambda root: (root / "data_batch_2.bin").write_bytes(bytes([10]) + bytes(3072)), "Label 10 .* out of range"),
         (lambda root: (root / "batches.meta.txt").write_text("a\nb\n"), "10 class names"),
-        (lambda root: (root / "batches.meta.txt").write_text("a\n" * 10), "stands twice"),
+        (lambda root: (root / "batches.meta.txt").write_text("a\n" * 10), "occurs twice"),
     ],
 )
 def test_damaged_binary_files(tmp_path, change, words):
@@ -184,7 +184,7 @@ def test_labels_out_of_range_and_of_other_kinds(tmp_path):
     cifar10(tmp_path)
     for labels, words in [
         ([0, 10], "out of range"),
-        ([-1, 0], "out of range"),
+        ([-1, 0], "unlabelled"),
         ([0, "1"], "whole"),
         ([0], "2 images and 1"),
     ]:

@@ -56,7 +56,7 @@ def test_usual_headers_are_known_and_said(tmp_path, header):
     rows = [[f"images/img{i:03d}.png", WORDS[i % 2]] for i in range(N)]
     splits = open_data(write(tmp_path / "l.csv", list(header), rows))
     agrees(splits)
-    assert splits.notes == (f"l.csv: images from column {header[0]!r}, classes from column {header[1]!r}",)
+    assert splits.notes == (f"l.csv: images from column {header[0]!r}, classes from column {header[1]!r}.",)
 
 
 def test_a_first_row_shows_which_column_names_images(tmp_path):
@@ -72,7 +72,7 @@ def test_named_columns_win_over_guesses(tmp_path):
     agrees(open_data(path, path_column="scan", label_column="Finding"))
     assert check(path, path_column="scan", label_column="finding").n_train == 10
     assert len(open_eval(path, WORDS, path_column="scan", label_column="finding")) == N
-    with pytest.raises(DataError, match=r"no column 'scans'; its columns are: path, label, scan, finding"):
+    with pytest.raises(DataError, match=r"no column 'scans'. Its columns are: path, label, scan, finding"):
         open_data(path, path_column="scans")
 
 
@@ -80,9 +80,9 @@ def test_two_candidates_are_refused_with_the_option(tmp_path):
     images(tmp_path)
     rows = [[f"img{i:03d}.png", f"img{i:03d}.png", WORDS[i % 2], i % 2] for i in range(N)]
     path = write(tmp_path / "l.csv", ["file", "image", "breed", "category"], rows)
-    with pytest.raises(DataError, match=r"columns 'file' and 'image' .* --path-column"):
+    with pytest.raises(DataError, match=r"Columns 'file', 'image' .* --path-column"):
         open_data(path)
-    with pytest.raises(DataError, match=r"columns 'breed' and 'category' .* --label-column"):
+    with pytest.raises(DataError, match=r"Columns 'breed', 'category' .* --label-column"):
         open_data(path, path_column="file")
     agrees(open_data(path, path_column="file", label_column="breed"))
 
@@ -105,7 +105,7 @@ def test_kaggles_labels_beside_flat_train_and_test(tmp_path):
     write(tmp_path / "sample_submission.csv", ["id", "breed"], [[f"img{i:03d}", "even"] for i in range(50, 56)])
     splits = open_data(tmp_path)
     agrees(splits)
-    assert splits.notes[0] == f"the classes are those of {tmp_path / 'labels.csv'}"
+    assert splits.notes[0] == f"The classes are those of {tmp_path / 'labels.csv'}."
     write(tmp_path / "more.csv", ["id", "breed"], [[f"img{i:03d}", "x"] for i in range(N)])
     with pytest.raises(DataError, match=r"labels.csv and more.csv .* could each give the classes. Name one: --data"):
         open_data(tmp_path)
@@ -152,16 +152,16 @@ def test_columns_of_0_and_1(tmp_path):
     rows = [[f"img{i:03d}.png", f"{1 - i % 2:.1f}", f"{i % 2:.1f}"] for i in range(N)]
     splits = open_data(write(tmp_path / "l.csv", ["image", "even", "odd"], rows))
     agrees(splits)
-    assert splits.notes == ("l.csv: images from column 'image', the class is the one of 2 columns that is 1",)
+    assert splits.notes == ("l.csv: images from column 'image', and the class is the one of 2 columns that is 1.",)
 
 
 MULTI = {
-    "two ones": (["image", "MEL", "NV"], lambda i: [1, int(i == 5)], "line 7: 2 of 2 columns are 1, not one; plusx trains on one class"),
+    "two ones": (["image", "MEL", "NV"], lambda i: [1, int(i == 5)], "line 7: 2 of 2 columns are 1 instead of exactly one. plusx trains on one class"),
     "no one": (["image", "MEL", "NV"], lambda i: [int(i != 5), 0], "line 7: 0 of 2 columns are 1"),
     "no mark": (["image", "MEL", "NV"], lambda i: [1, "x" if i == 5 else 0], "line 7: 'x' in column 'NV' is neither 0 nor 1"),
     "words": (["image", "labels"], lambda i: ["a b" if i % 3 else "a"], r"rows of several classes \('a b', and 'a' alone"),
     "bars": (["image", "label"], lambda i: [("rust", "scab", "rust|scab")[i % 3]], r"several classes \('rust\|scab'"),
-    "a list": (["image", "label"], lambda i: ["['a', 'b']"], "are several classes; plusx trains on one class an image"),
+    "a list": (["image", "label"], lambda i: ["['a', 'b']"], "are several classes. plusx trains on one class an image"),
 }  # fmt: skip
 
 
@@ -185,9 +185,9 @@ def test_columns_where_there_are_none(tmp_path):
     for name in ("ant", "bee"):
         images(tmp_path / name, range(4))
     for where in (tmp_path, "digits"):
-        with pytest.raises(DataError, match="no CSV list, so it has no columns to name"):
+        with pytest.raises(DataError, match="not a CSV list, so it has no columns to name"):
             open_data(where, label_column="x")
-        with pytest.raises(DataError, match="no CSV list"):
+        with pytest.raises(DataError, match="not a CSV list"):
             open_eval(where, ("ant", "bee"), path_column="x")
 
 
@@ -234,9 +234,9 @@ def test_a_column_of_parts_is_heeded(tmp_path, header, held):
     for splits in (open_data(path), open_data(path)):
         agrees(splits)
         assert {int(Path(name).stem[3:]) for name in splits.val.names} == {8, 9, 10, 11}
-    assert any("says itself which rows are train" in note for note in splits.notes)
+    assert any("says which rows are train" in note for note in splits.notes)
     write(path, ["path", "label", header], [*rows[:-1], [*rows[-1][:2], "who knows"]])
-    with pytest.raises(DataError, match=r"line 13 of .* names no part where others do"):
+    with pytest.raises(DataError, match=r"Line 13 of .* names no part, though other lines do"):
         open_data(path)
 
 
@@ -245,4 +245,4 @@ def test_a_column_of_folds_is_said_to_be_unused(tmp_path):
     rows = [[f"img{i:03d}.png", WORDS[i % 2], i % 5] for i in range(N)]
     splits = open_data(write(tmp_path / "l.csv", ["path", "label", "fold"], rows))
     agrees(splits)
-    assert splits.notes == ("l.csv; column 'fold' names no parts and is not used",)
+    assert splits.notes == ("l.csv: column 'fold' names no parts and is not used.",)

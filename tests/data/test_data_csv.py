@@ -109,12 +109,12 @@ def test_odd_lines_are_left_out_by_number(tmp_path):
         "line 8: images/0.png is listed before, as ant",
         "line 9: images/1.png is listed before",
         "gone.png: ",
-        "line 11: 1 columns",
-        "line 12: no path",
-        "line 13: no label",
+        "line 11: it has 1 columns",
+        "line 12: it has no path",
+        "line 13: it has no label",
         "bad.png: ",
-        "pipe.png: not a regular file",
-        "/dev/zero: not a regular file",
+        "pipe.png: it is not a regular file",
+        "/dev/zero: it is not a regular file",
         "control characters",
     ):
         assert words in text, words
@@ -157,17 +157,17 @@ def test_one_class_other_classes_and_an_empty_val(tmp_path):
     with pytest.raises(DataError, match="only in train: bee; only in val: cat"):
         open_data(tmp_path)
     (tmp_path / "val.csv").write_text("path,label\n")
-    with pytest.raises(DataError, match="validation part is empty"):
+    with pytest.raises(DataError, match="has no images"):
         open_data(tmp_path)
     (tmp_path / "l.csv").write_text("".join(f"images/{i}.png,{i}\n" for i in range(8)))
-    with pytest.raises(DataError, match=r"no class of .* has two images"):
+    with pytest.raises(DataError, match=r"No class of .* has two images"):
         open_data(tmp_path / "l.csv")
 
 
 def test_a_image_that_goes_away_later_is_named(tmp_path):
     train = open_data(listed(tmp_path / "l.csv")).train
     Path(train.path(0)).unlink()
-    with pytest.raises(DataError, match=rf"{train.names[0]}: cannot be read"):
+    with pytest.raises(DataError, match=rf"{train.names[0]} cannot be used: it cannot be read"):
         train.read(0)
 
 

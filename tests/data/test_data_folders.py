@@ -113,7 +113,7 @@ def test_nested_hidden_and_strange_things(tmp_path):
     assert splits.train.classes == ("ant", "bee")
     rows = {os.path.relpath(row.path, root): row.reason for row in splits.skipped}
     assert sorted(rows) == ["ant/phone.heic", "bee/broken.jpg", "bee/empty.png", "loose.jpg"]
-    assert rows["bee/empty.png"] == "empty file" and "JPEG or PNG" in rows["ant/phone.heic"]
+    assert rows["bee/empty.png"] == "the file is empty" and "JPEG or PNG" in rows["ant/phone.heic"]
     assert "no class" in rows["loose.jpg"]
     assert all("\n" not in reason and str(root) not in reason for reason in rows.values())
 
@@ -159,15 +159,15 @@ def errors(tmp_path: Path) -> dict[str, tuple[Path, str]]:
     rows = {
         "one": "one class",
         "empty class": "no images in class folder 'dog'",
-        "all bad class": "no readable image in class folder 'eel'",
+        "all bad class": "No image in class folder 'eel'",
         "nothing": "no class folders",
         "no images": "no images in",
         "flat": "1 images lie directly in it",
         "differ": "only in train: cat; only in val: dog",
         "no train": "no training part",
-        "empty val": "validation part of .* is empty",
+        "empty val": "validation part of .* has no images",
         "single": "none can be held out",
-        "not there": "no such data",
+        "not there": "There is no data at",
     }
     return {name: (tmp_path / name, words) for name, words in rows.items()}
 
@@ -184,8 +184,8 @@ def test_each_error_is_one_line_that_names_the_place(tmp_path):
 
 def decodes(monkeypatch) -> list[str]:
     seen: list[str] = []
-    real = folders.probe
-    monkeypatch.setattr(folders, "probe", lambda path: (seen.append(str(path)), real(path))[1])
+    real = folders.read_file
+    monkeypatch.setattr(folders, "read_file", lambda path: (seen.append(str(path)), real(path))[1])
     return seen
 
 
@@ -208,7 +208,7 @@ def test_an_index_of_another_decoder_is_made_again(tmp_path, monkeypatch):
     root = fill(tmp_path / "photos")
     open_data(root)
     seen = decodes(monkeypatch)
-    monkeypatch.setattr("plusx.data.indexing.rules", lambda: "pillow 99")
+    monkeypatch.setattr("plusx.data.indexing.index_version", lambda: "pillow 99")
     open_data(root)
     assert len(seen) == 15
 
@@ -266,7 +266,7 @@ def test_evaluation_refuses_bad_images_unless_told(tmp_path):
     for i, name in enumerate(data.names):
         assert classes[data.labels[i]] == name.split("/")[0]
     (root / "ant" / "bad.jpg").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"1 image cannot be evaluated .*bad\.jpg.*--skip-bad"):
+    with pytest.raises(DataError, match=r"1 image cannot be evaluated: .*bad\.jpg.*--skip-bad"):
         open_eval(root, classes)
     kept = open_eval(root, classes, skip_bad=True)
     assert len(kept) == 15 and [Path(row.path).name for row in kept.skipped] == ["bad.jpg"]

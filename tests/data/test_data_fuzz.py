@@ -74,15 +74,15 @@ def held(act: Callable[[], object], name: str) -> str:
     tracemalloc.start()
     try:
         act()
-        verdict = "read"
+        head_status = "read"
     except DataError as error:
         assert "\n" not in str(error) and len(str(error)) < 2000 and name in str(error), str(error)
-        verdict = "refused"
+        head_status = "refused"
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert time.process_time() - begin < SECONDS and peak < BYTES
-    return verdict
+    return head_status
 
 
 def opened(path: Path, raw: bytes) -> str:
@@ -127,7 +127,7 @@ def whole(folder):
 MANY = [pytest.param(25, id="few"), pytest.param(2500, id="many", marks=pytest.mark.slow)]
 
 
-def each(n: int, strategy: st.SearchStrategy, body: Callable[..., None]) -> None:
+def map_threaded(n: int, strategy: st.SearchStrategy, body: Callable[..., None]) -> None:
     hush = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
     settings(max_examples=n, deadline=None, suppress_health_check=hush, database=None)(given(strategy)(body))()
 
@@ -139,12 +139,12 @@ def test_tar(folder, whole, n):
         opened(folder / "a.tar", raw)
         held(lambda: list(find_images([str(folder / "a.tar")])), "")
 
-    each(n, st.tuples(st.booleans(), edits()), body)
+    map_threaded(n, st.tuples(st.booleans(), edits()), body)
 
 
 @pytest.mark.parametrize("n", MANY)
 def test_csv(folder, whole, n):
-    each(n, edits(), lambda case: opened(folder / "whole" / "c.csv", mutated(whole["csv"], case)) and None)
+    map_threaded(n, edits(), lambda case: opened(folder / "whole" / "c.csv", mutated(whole["csv"], case)) and None)
 
 
 @pytest.mark.parametrize("n", MANY)
@@ -156,7 +156,7 @@ def test_pickles(whole, n):
         )
         held(lambda: unpickle(raw, "some pickle"), "some pickle")
 
-    each(n, st.tuples(st.sampled_from([0, 2, 4, 5]), edits()), body)
+    map_threaded(n, st.tuples(st.sampled_from([0, 2, 4, 5]), edits()), body)
 
 
 WORDS = [
@@ -169,7 +169,7 @@ WORDS = [
 
 @pytest.mark.parametrize("n", MANY)
 def test_pickles_of_opcodes(n):
-    each(
+    map_threaded(
         n,
         st.lists(st.sampled_from(WORDS), max_size=60),
         lambda words: (
@@ -229,4 +229,4 @@ def test_parquet(folder, n):
         opened(folder / "a.parquet", mutated(raw, changes))
         held(lambda: list(find_images([str(folder / "a.parquet")])), "")
 
-    each(n, st.tuples(st.integers(0, 1), st.booleans(), edits()), body)
+    map_threaded(n, st.tuples(st.integers(0, 1), st.booleans(), edits()), body)

@@ -47,15 +47,15 @@ def test_round_trip(shape):
 def test_anything_but_the_exact_length_is_refused():
     raw = idx(np.zeros((3, 4, 5)))
     for cut in range(len(raw)):
-        with pytest.raises(DataError, match=r"\(x\)"):
+        with pytest.raises(DataError, match=r"^x "):
             parse_idx(raw[:cut], "x")
     for bad, words in [
-        (raw + b"\0", "length wrong"),
+        (raw + b"\0", "x has .* bytes, but an IDX file of"),
         (b"\x01" + raw[1:], "not an IDX file"),
         (raw[:2] + b"\x0d" + raw[3:], "type 0x0d"),
         (raw[:3] + b"\0" + raw[4:], "0 dimensions"),
         (raw[:3] + b"\xff" + raw[4:], "255 dimensions"),
-        (raw[:4] + b"\xff" * 12 + raw[16:], "length wrong"),
+        (raw[:4] + b"\xff" * 12 + raw[16:], "x has .* bytes, but an IDX file of"),
     ]:
         with pytest.raises(DataError, match=words):
             parse_idx(bad, "x")
@@ -95,10 +95,10 @@ def test_without_a_test_part_a_share_is_held_out(tmp_path):
     [
         ("train-labels-idx1-ubyte.gz", np.arange(59) % 4, "60 images and 59 labels"),
         ("train-labels-idx1-ubyte.gz", np.zeros(60), "one class"),
-        ("t10k-labels-idx1-ubyte.gz", np.full(20, 9), "label 9 of t10k .* allowed: 0 to 3"),
-        ("t10k-images-idx3-ubyte.gz", np.zeros((20, 7, 5)), "differ in size .6x5x1 and 7x5x1"),
-        ("train-images-idx3-ubyte.gz", np.zeros((0, 6, 5)), "none of them 0"),
-        ("train-images-idx3-ubyte.gz", np.zeros(60), "expected"),
+        ("t10k-labels-idx1-ubyte.gz", np.full(20, 9), "Label 9 of t10k .* 0 to 3 are allowed"),
+        ("t10k-images-idx3-ubyte.gz", np.zeros((20, 7, 5)), "differ in size .6x5x1, 7x5x1"),
+        ("train-images-idx3-ubyte.gz", np.zeros((0, 6, 5)), "no side of 0"),
+        ("train-images-idx3-ubyte.gz", np.zeros(60), "have the shape"),
     ],
 )
 def test_parts_that_disagree(tmp_path, name, array, words):
@@ -158,9 +158,9 @@ def test_offline_wrong_bytes_and_no_server_are_one_line(server, tmp_path, monkey
         open_data("fashion-mnist", base_url=url)
     assert not (tmp_path / "cache" / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz").exists()
     (folder / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match="cannot download"):
+    with pytest.raises(DataError, match="cannot be downloaded"):
         open_data("fashion-mnist", base_url=url)
-    with pytest.raises(DataError, match=r"cannot download .*dataset-fashion-mnist"):
+    with pytest.raises(DataError, match=r"cannot be downloaded .*dataset-fashion-mnist"):
         open_data("fashion-mnist", base_url="http://127.0.0.1:9/")
 
 

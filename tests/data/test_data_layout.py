@@ -9,7 +9,7 @@ from making import image
 
 from plusx.data import open_data, open_eval
 from plusx.data.check import check
-from plusx.data.layout import part_of
+from plusx.data.folder_layout import part_of
 from plusx.errors import DataError
 
 
@@ -57,7 +57,7 @@ def test_a_wrapper_is_passed_through_and_said(tmp_path, wrapper):
     fill(tmp_path / wrapper)
     splits = open_data(tmp_path)
     assert splits.train.classes == ("sea", "street")
-    assert splits.notes == (f"everything lies in {tmp_path / wrapper}, which is taken as the data set",)
+    assert splits.notes == (f"Everything lies in {tmp_path / wrapper}, which is taken as the data set.",)
 
 
 @pytest.mark.parametrize("test", ["test", "Testing", "test/test", "test/unknown", "test/images"])
@@ -130,10 +130,10 @@ REFUSED = {
     ),
     "parts inside classes": (both_orders, "which training would mix. Put the parts outside: train/sea"),
     "two training parts": (twins, "names of the same part"),
-    "a flat val": (flat_val, "the validation part .* has no class folders, and 5 images lie directly in it"),
+    "a flat val": (flat_val, "The validation part .* has no class folders, and 5 images lie directly in it"),
     "a part or a class": (part_or_class, "train .*to train on that alone"),
     "two families": (families, "more than one set of parts"),
-    "one class": (lambda r: fill(r, classes="Dog"), r"one class \(Dog\) .* at least 2 are needed. Give each class"),
+    "one class": (lambda r: fill(r, classes="Dog"), r"only one class \(Dog\). Give each class"),
     "one class of nested folders": (lambda r: fill(r / "Dog", classes="2023"), "one class"),
 }
 
@@ -150,7 +150,7 @@ def test_what_cannot_be_told_is_refused_with_a_way_out(tmp_path, name):
 
 def test_the_folder_of_one_class_names_the_one_above(tmp_path):
     fill(tmp_path / "pets", classes="Cat Dog")
-    with pytest.raises(DataError, match=rf"name the folder above: --data {tmp_path}/pets$"):
+    with pytest.raises(DataError, match=rf"name the folder above: --data {tmp_path}/pets\.$"):
         open_data(tmp_path / "pets" / "Dog")
 
 

@@ -132,21 +132,26 @@ def test_rows_that_cannot_be_used_are_named(tmp_path):
     splits = open_data(tmp_path / "a.parquet")
     found = {int(row.path.rpartition("/")[2]): row.reason for row in splits.skipped}
     assert len(splits.train) + len(splits.val) == 6 and sorted(found) == [6, 7, 8, 9, 10]
-    assert "only a path" in found[7] and found[8] == "empty file" and found[10] == "no label" and found[6] == "no image"
+    assert (
+        "only a path" in found[7]
+        and found[8] == "the file is empty"
+        and found[10] == "it has no label"
+        and found[6] == "it has no image"
+    )
 
 
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"a": [1, 2], "label": [0, 1]}, "no column of images"),
-        ({"image": ["x.png", "y.png"], "label": [0, 1]}, "no column of images"),
+        ({"a": [1, 2], "label": [0, 1]}, "no column with the bytes of images"),
+        ({"image": ["x.png", "y.png"], "label": [0, 1]}, "no column with the bytes of images"),
         ({"image": [b"a", b"b"], "label": [0.5, 1.5]}, "no column of labels"),
         ({"image": [b"a", b"b"], "label": [True, False]}, "no column of labels"),
         ({"image": [b"a", b"b"], "label": [[0], [1]]}, "no column of labels"),
         ({"image": [b"a", b"b"], "x": [1, 2], "y": [1, 2]}, "no column of labels"),
-        ({"image": [b"a", b"b"], "label": [0, 1]}, "no readable labelled image"),
-        ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}, "no readable labelled image"),
-        ({f"c{i}": [i] for i in range(2000)}, "no column of images"),
+        ({"image": [b"a", b"b"], "label": [0, 1]}, "no readable image with a label"),
+        ({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}, "no readable image with a label"),
+        ({f"c{i}": [i] for i in range(2000)}, "no column with the bytes of images"),
     ],
 )
 def test_wrong_types_are_one_line(tmp_path, columns, words):
@@ -159,9 +164,9 @@ def test_wrong_types_are_one_line(tmp_path, columns, words):
 @pytest.mark.parametrize(
     ("names", "labels", "words"),
     [
-        (NAMES, [0, 1, 3], "label 3 .*row 2 .*out of range, allowed: 0 to 2"),
-        (NAMES, [0, 1, -1], "label -1 .*unlabelled"),
-        (["a", "a", "b"], [0, 1, 2], "stands twice"),
+        (NAMES, [0, 1, 3], "Label 3 .*row 2 .*out of range: 0 to 2 are allowed"),
+        (NAMES, [0, 1, -1], "Label -1 .*unlabelled"),
+        (["a", "a", "b"], [0, 1, 2], "occurs twice"),
         (["a", 7, "b"], [0, 1, 2], "not a list of texts"),
         (NAMES, [1, 1, 1], r"one class \(bee\)"),
         (None, [4, 4, 4], r"one class \(4\)"),
@@ -218,7 +223,7 @@ def test_the_pack_is_made_once_and_left_whole(tmp_path, monkeypatch):
     first = open_data(path)
     packs = sorted(Path(os.environ["PLUSX_CACHE"]).glob("parquet/*"))
     assert [p.suffix for p in packs] == [".json", ".pack"] or [p.suffix for p in packs] == [".pack", ".json"]
-    monkeypatch.setattr("plusx.data.kinds._LISTERS", {"parquet": lambda *_: pytest.fail("read again")})
+    monkeypatch.setattr("plusx.data.detection._LISTERS", {"parquet": lambda *_: pytest.fail("read again")})
     assert open_data(path).train.fingerprint == first.train.fingerprint
     monkeypatch.undo()
 
@@ -231,7 +236,7 @@ def test_a_swept_pack_is_made_again_and_one_that_goes_later_is_named(tmp_path):
     train = open_data(path).train
     same_pixels(train)
     list_pack()[0].unlink()
-    with pytest.raises(DataError, match=r"a\.parquet/\d+: .*cannot be read"):
+    with pytest.raises(DataError, match=r"a\.parquet/\d+ cannot be used: .*cannot be read"):
         train.read(0)
 
 
@@ -250,7 +255,7 @@ def test_a_full_disk_leaves_no_half_pack(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Path, "open", lambda self, *a, **k: Full(self, "w") if ".pack." in self.name else real(self, *a, **k)
     )
-    with pytest.raises(DataError, match=r"cannot pack .*No space left.*PLUSX_CACHE"):
+    with pytest.raises(DataError, match=r"cannot be copied into .*No space left.*PLUSX_CACHE"):
         open_data(path)
     assert list(Path(os.environ["PLUSX_CACHE"]).rglob("*.pack*")) == []
 
@@ -264,7 +269,7 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
 
 def test_a_file_that_is_not_parquet(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"label,data\n")
-    with pytest.raises(DataError, match="is no Parquet file"):
+    with pytest.raises(DataError, match="is not a Parquet file"):
         open_data(tmp_path / "a.parquet")
     hugging_face(tmp_path / "data.bin")  # the name may be any
     assert len(open_data(tmp_path / "data.bin").train) == 9
@@ -273,7 +278,7 @@ def test_a_file_that_is_not_parquet(tmp_path):
 def test_row_groups_beyond_the_cap_are_refused(tmp_path, monkeypatch):
     path = hugging_face(tmp_path / "a.parquet")
     monkeypatch.setattr("plusx.data.parquet._MAX_GROUP", 100)
-    with pytest.raises(DataError, match=r"row group 0 .*more than the cap of 100"):
+    with pytest.raises(DataError, match=r"Row group 0 .*at most 100 are read"):
         list_parquet(path, tmp_path)
 
 
@@ -311,5 +316,5 @@ def test_texts_that_are_none_of_the_declared_names(tmp_path):
     table = pq.read_table(path)
     words = pa.array(["ant", "bee", "gnu"] * 4)
     pq.write_table(table.set_column(1, "label", words).replace_schema_metadata(table.schema.metadata), path)
-    with pytest.raises(DataError, match=r"label 'gnu' .* row 2 is none of the declared classes \(ant, bee, cat\)"):
+    with pytest.raises(DataError, match=r"Label 'gnu' .* row 2 is none of the declared classes \(ant, bee, cat\)"):
         open_data(path)

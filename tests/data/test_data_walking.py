@@ -13,8 +13,8 @@ from PIL import Image
 
 from plusx.data import open_data
 from plusx.errors import DataError
-from plusx.images import Tally, Walk, decode
-from plusx.images.magic import FORMATS, format_of, verdict
+from plusx.images import NonImages, Walk, decode
+from plusx.images.magic import FORMATS, format_of, head_status
 from plusx.runtime.inputs import find_images
 
 
@@ -54,8 +54,8 @@ def test_other_heads(head, kind):
 
 
 def test_a_raw_is_not_taken_for_the_tiff_it_begins_as():
-    assert verdict(encoded("TIFF")[:160], ".tif") == "" == verdict(encoded("TIFF")[:160], "")
-    assert "DNG is a format plusx does not read" in (verdict(encoded("TIFF")[:160], ".dng") or "")
+    assert head_status(encoded("TIFF")[:160], ".tif") == "" == head_status(encoded("TIFF")[:160], "")
+    assert "DNG is a format that plusx does not read" in (head_status(encoded("TIFF")[:160], ".dng") or "")
 
 
 def odd_folder(root: Path) -> tuple[Path, set[str]]:
@@ -87,15 +87,15 @@ def test_training_and_predicting_choose_the_same_files(tmp_path):
     root, good = odd_folder(tmp_path / "photos")
     splits = open_data(root)
     assert {*splits.train.names, *splits.val.names} == good
-    tally = Tally()
+    tally = NonImages()
     items = list(find_images([str(root)], tally))
     assert {str(Path(item.name).relative_to(root)) for item in items if item.error is None} - {"bee/inside.jpg"} == good
-    assert tally.words() == f"2 files are no images and were skipped (the first: {root}/bee/more.csv)"
-    assert splits.notes == (tally.words(),)
+    assert tally.note() == f"2 files are not images and were skipped (the first: {root}/bee/more.csv)."
+    assert splits.notes == (tally.note(),)
     assert [(row.path, row.reason) for row in splits.skipped] == [
-        (str(root / "bee/inside.jpg"), "HEIC is a format plusx does not read; convert it to JPEG or PNG")
+        (str(root / "bee/inside.jpg"), "HEIC is a format that plusx does not read (convert it to JPEG or PNG)")
     ]
-    with pytest.raises(DataError, match=r"inside\.jpg: HEIC is a format plusx does not read"):
+    with pytest.raises(DataError, match=r"inside\.jpg.* HEIC is a format that plusx does not read"):
         decode(root / "bee/inside.jpg", "RGB")
     pattern = {str(Path(item.name).relative_to(root)) for item in find_images([f"{root}/*/*"])}
     assert pattern == good | {"bee/inside.jpg"}
@@ -148,5 +148,5 @@ def test_a_small_range_in_16_bits_is_said(tmp_path, suffix):
     assert open_data(tmp_path).notes == (note,), "the kept index says it as well"
     Image.fromarray(np.full((20, 20), 65535, np.uint16)).save(tmp_path / "ill" / f"0.{suffix}")
     (note,) = open_data(tmp_path).notes
-    assert note == "8 of 8 images have 16 bits a channel and are read as 8, by round(value / 257)"
+    assert note == "8 of 8 images have 16 bits a channel and are read as 8 bits, by round(value / 257)."
     shutil.rmtree(tmp_path / "ill")

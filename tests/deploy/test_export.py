@@ -167,9 +167,9 @@ def test_odd_networks_reach_torchs_targets_too(words: str, to: str, jpegs: list[
 
 def test_an_interrupted_store_leaves_a_whole_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill at each rename: the bundle opens, with the engine whole or without it."""
-    from plusx.bundles import durable
+    from plusx.bundles import atomic
 
-    real, allowed = durable._rename, 0
+    real, allowed = atomic._rename, 0
 
     def stop(source: Path, target: Path) -> None:
         nonlocal allowed
@@ -181,10 +181,10 @@ def test_an_interrupted_store_leaves_a_whole_bundle(bundle: Path, monkeypatch: p
     for steps in range(4):  # unlist, set aside, move in, list
         put_engine(bundle, "x-fp32", {}, {"model": b"old"})
         allowed = steps
-        monkeypatch.setattr(durable, "_rename", stop)
+        monkeypatch.setattr(atomic, "_rename", stop)
         with pytest.raises(KeyboardInterrupt):
             put_engine(bundle, "x-fp32", {}, {"model": b"new"})
-        monkeypatch.setattr(durable, "_rename", real)
+        monkeypatch.setattr(atomic, "_rename", real)
         if "engines/x-fp32/model" in open_bundle(bundle).files:
             assert (bundle / "engines/x-fp32/model").read_bytes() in (b"old", b"new")
     put_engine(bundle, "x-fp32", {}, {"model": b"newest"})
@@ -218,7 +218,7 @@ def test_notes_in_a_bundle_survive(bundle: Path) -> None:
         (["--size", "16"], "Name a new directory with -o DIR"),
         (["--size", "16x20", "-o", "x"], "plusx crops squares"),
         (["--accept-drop", "1"], "is not a share. Write a number from 0 to below 1"),
-        (["--data", "nowhere"], "no such data (nowhere)"),
+        (["--data", "nowhere"], "There is no data at nowhere"),
         (["-o", "."], "exists and is not empty"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plusx.bundles import durable, open_bundle
+from plusx.bundles import atomic, open_bundle
 from plusx.cli.main import main
 from plusx.data import open_data
 from plusx.errors import BundleError, SpecError
@@ -66,7 +66,7 @@ def test_an_export_of_other_weights_is_not_evaluated(run: Path) -> None:
 def test_weights_are_hashed_once(engine: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(engine)
     hashed: list[str] = []
-    check = durable.check_files
+    check = atomic.check_files
 
     def watched(folder: Path, files: dict[str, object]) -> None:
         hashed.extend(files)

@@ -76,7 +76,7 @@ def test_braces_without_values_are_text() -> None:
     assert _('like {"preset": "resnet50"}') == 'like {"preset": "resnet50"}'
 
 
-MESSAGE_ROOMS = ("analysis", "text", "svg", "reports")
+MESSAGE_ROOMS = ("analysis", "text", "svg", "reports", "data", "images", "metrics", "bundles", "pickles")
 """Rooms whose errors are all messages; a room joins when its texts are marked."""
 
 

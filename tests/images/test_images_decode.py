@@ -196,7 +196,7 @@ def jpeg_of(width: int, height: int) -> bytes:
 def test_bombs_are_refused_before_they_are_unpacked(make, side, recwarn):
     begin = time.process_time()
     for mode in ("RGB", "L"):
-        with pytest.raises(DataError, match=f"cap of {MAX_PIXELS}"):
+        with pytest.raises(DataError, match=str(MAX_PIXELS)):
             decode(make(side, side), mode, at_least_px=32)
     assert time.process_time() - begin < 5  # decoding it would take minutes
     assert not recwarn.list
@@ -209,20 +209,20 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
     progressive = encoded(photo(), "JPEG", quality=90, progressive=True)
     png = encoded(photo(), "PNG")
     return {
-        "empty": (b"", "empty file"),
-        "text": (b"not an image at all", "not an image plusx reads"),
+        "empty": (b"", "the file is empty"),
+        "text": (b"not an image at all", "not an image that plusx reads"),
         "three bytes of JPEG": (jpeg[:3], "not an image"),
         "JPEG header": (jpeg[:100], "damaged"),
-        "half a JPEG": (jpeg[: len(jpeg) // 2], "damaged JPEG"),
-        "half a progressive JPEG": (progressive[: len(progressive) // 2], "damaged JPEG"),
+        "half a JPEG": (jpeg[: len(jpeg) // 2], "the JPEG is damaged"),
+        "half a progressive JPEG": (progressive[: len(progressive) // 2], "the JPEG is damaged"),
         "torn JPEG": (bytes(torn), "damaged"),
         "half a PNG": (png[: len(png) // 2], "damaged"),
         "flipped PNG": (png[:500] + bytes([png[500] ^ 1]) + png[501:], "damaged"),
-        "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "allowed: JPEG"),
-        "ICO": (encoded(photo(), "ICO"), "allowed: JPEG"),
-        "float TIFF": (encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "no known range"),
-        "32-bit TIFF": (encoded(Image.fromarray(np.ones((4, 4), np.int32)), "TIFF"), "no known range"),
-        "Lab": (encoded(photo().convert("LAB"), "TIFF"), "no known range"),
+        "EPS": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "formats: JPEG"),
+        "ICO": (encoded(photo(), "ICO"), "formats: JPEG"),
+        "float TIFF": (encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "range is unknown"),
+        "32-bit TIFF": (encoded(Image.fromarray(np.ones((4, 4), np.int32)), "TIFF"), "range is unknown"),
+        "Lab": (encoded(photo().convert("LAB"), "TIFF"), "range is unknown"),
     }
 
 

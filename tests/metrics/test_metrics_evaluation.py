@@ -116,10 +116,10 @@ def test_nonsense_is_refused():
         with pytest.raises(RunError, match="1 of 10"):
             counters.add(broken, labels)
     for bad in (8, -1):
-        with pytest.raises(DataError, match=f"label {bad} "):
+        with pytest.raises(DataError, match=f"Label {bad} "):
             counters.add(logits, np.where(labels == labels[0], bad, labels))
     for shape in ((10, 7), (9, 8), (10,)):
-        with pytest.raises(DataError, match="expected"):
+        with pytest.raises(DataError, match="have shape"):
             counters.add(np.zeros(shape), labels)
     assert counters.vector.sum() == 0, "a refused batch must leave no trace"
     with pytest.raises(DataError):

@@ -220,10 +220,10 @@ def test_without_run_json_there_is_no_report(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"spec": None}, "garbles spec; use another copy"),
-        ({"versions": [1]}, "garbles versions"),
-        ({"spec": {"block": 7}}, "cannot be used: unknown block"),
-        ({"data": {"train": 3, "val": {}, "classes": 7}}, "garbles train"),
+        ({"spec": None}, "invalid value of spec. Use another copy"),
+        ({"versions": [1]}, "invalid value of versions"),
+        ({"spec": {"block": 7}}, "cannot be used. [Uu]nknown block"),
+        ({"data": {"train": 3, "val": {}, "classes": 7}}, "invalid value of train"),
         ({"data": {"val": {}}}, "lacks n"),
         ({"preprocessing": {"crop_px": -5}}, "run.json (lacks mean|cannot be used)"),
     ],

@@ -52,7 +52,7 @@ def test_other_formats_are_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.heic", "b.avif", "c.nef")
     items = list(find_images([str(tmp_path), str(tmp_path / "a.heic")]))
     assert [i.source for i in items] == [None] * 4
-    assert items[0].error == "HEIC is a format plusx does not read; convert it to JPEG or PNG"
+    assert items[0].error == "HEIC is a format that plusx does not read (convert it to JPEG or PNG)"
 
 
 def test_links_in_a_ring_end(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_locked_folder_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(os, "scandir", refuse)
     items = list(find_images([str(tmp_path)]))
-    assert [i.error for i in items] == [None, "cannot be read (Permission denied)"]
+    assert [i.error for i in items] == [None, "it cannot be read (Permission denied)"]
 
 
 def test_tar_shards(tmp_path: Path) -> None:
@@ -174,14 +174,18 @@ def test_parquet(tmp_path: Path) -> None:
         assert [(i.name.rpartition("/")[2], i.source) for i in items] == [("0", b"one"), ("1", b"")]
     pyarrow.parquet.write_table(pyarrow.table({"label": [1]}), tmp_path / "p.parquet")
     (item,) = find_images([str(tmp_path / "p.parquet")])
-    assert item.error is not None and "no column of images" in item.error and "(columns: label int64)" in item.error
+    assert (
+        item.error is not None
+        and "no column with the bytes of images" in item.error
+        and "(its columns: label int64)" in item.error
+    )
     (tmp_path / "p.parquet").write_bytes(b"PAR1 nonsense")
     assert [i.error is None for i in find_images([str(tmp_path / "p.parquet")])] == [False]
 
 
 def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"pyarrow .*pip install 'plusx\[parquet\]'"):
+    with pytest.raises(ImportError, match=r"pyarrow.*pip install 'plusx\[parquet\]'"):
         list(find_images([str(tmp_path / "p.parquet")]))
 
 

@@ -171,8 +171,8 @@ def traps(root: Path) -> dict[str, str]:
     (root / "ring").symlink_to(root)
     (root / "hopeful.heic").write_bytes(b"....ftypheic")
     return {
-        "torn.jpg": "damaged JPEG", "torn.png": "damaged", "empty.jpg": "empty file", "text.jpg": "not an image plusx reads",
-        "bomb.png": "the cap", "edge.png": "the cap", "pipe.jpg": "not a regular file",
+        "torn.jpg": "JPEG is damaged", "torn.png": "damaged", "empty.jpg": "file is empty", "text.jpg": "not an image that plusx reads",
+        "bomb.png": "make it smaller", "edge.png": "make it smaller", "pipe.jpg": "not a regular file",
         "self.jpg": "a link to nothing", "hopeful.heic": "convert it to JPEG or PNG", "good.png": "", "really-a.png.jpg": "",
         "polyglot.jpg": "", "long.png": "", "moving.gif": "", "pages.tiff": "", "inside.png": "", "000.jpg": "",
     }  # fmt: skip

@@ -100,9 +100,9 @@ def test_bad_images_are_rows(photos: Path, jpegs: list[Path], tmp_path: Path) ->
     )  # type: ignore[list-item]
     assert [row.error is None for row in rows] == [False, True, False, False, False, False, False]
     reasons = [
-        "damaged JPEG",
+        "the JPEG is damaged",
         "cannot be read",
-        "empty file",
+        "the file is empty",
         "Give uint8 (h, w, 3)",
         "Give uint8",
         "int is not an image",

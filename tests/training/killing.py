@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.optim import SGD
 
-from plusx.bundles import durable
+from plusx.bundles import atomic
 from plusx.training import Event, model_evaluation, optimiser
 from plusx.training import checkpoint as checkpoints
 
@@ -48,10 +48,10 @@ def half_written(path: Path, content: bytes) -> None:
 PHASES: dict[str, Callable[[int], None]] = {
     "gradient made, weights not yet": lambda at: setattr(SGD, "step", at_call(at, SGD.step)),
     "weights made, averages not yet": lambda at: setattr(optimiser.EMA, "update", at_call(at, optimiser.EMA.update)),
-    "half a file written": lambda at: setattr(durable, "_write_file", at_call(at, durable._write_file, half_written)),
-    "before an fsync": lambda at: setattr(durable, "_fsync", at_call(at, durable._fsync)),
-    "between fsync and rename": lambda at: setattr(durable, "_rename", at_call(at, durable._rename)),
-    "old checkpoints half removed": lambda at: setattr(durable, "_remove", at_call(at, durable._remove)),
+    "half a file written": lambda at: setattr(atomic, "_write_file", at_call(at, atomic._write_file, half_written)),
+    "before an fsync": lambda at: setattr(atomic, "_fsync", at_call(at, atomic._fsync)),
+    "between fsync and rename": lambda at: setattr(atomic, "_rename", at_call(at, atomic._rename)),
+    "old checkpoints half removed": lambda at: setattr(atomic, "_remove", at_call(at, atomic._remove)),
     "state copied, not written": lambda at: setattr(checkpoints, "write", at_call(at, checkpoints.write)),
     "evaluation": lambda at: setattr(model_evaluation, "logits", at_call(at, model_evaluation.logits)),
 }

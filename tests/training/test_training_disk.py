@@ -44,7 +44,7 @@ def test_a_disk_that_fills_in_the_middle(leave_pages: int, undisturbed: dict[str
                 if isinstance(event, Checkpointed) and event.step == 4:
                     ballast = fill(disk, leave_pages)
         assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
-        assert "no room on disk" in str(caught.value)
+        assert "disk is full" in str(caught.value)
         assert f"last complete checkpoint is {disk / 'run/checkpoints/step-00000004'}" in str(caught.value)
         assert newest_checkpoint(disk / "run") == disk / "run/checkpoints/step-00000004"
         ballast.unlink()
@@ -154,10 +154,10 @@ def test_the_change_is_felt(what: str, half: Path, undisturbed: dict[str, str], 
 
 def test_a_kill_before_run_json_stands_leaves_the_folder_free(undisturbed: dict[str, str], tmp_path: Path) -> None:
     """SIGKILL between writing run.json aside and renaming it; the same training then begins in that folder."""
-    from plusx.bundles import durable
+    from plusx.bundles import atomic
 
     def work() -> None:
-        durable._rename = lambda *_: os.kill(os.getpid(), 9)
+        atomic._rename = lambda *_: os.kill(os.getpid(), 9)
         list(started(tmp_path / "run"))
 
     assert abroad(work, {}) == -9

@@ -136,7 +136,7 @@ def test_policies_are_torchvisions_and_seeded(name: str) -> None:
     assert sum(not np.array_equal(a, b) for a, b in zip(changed, images, strict=True)) >= 3
     assert not np.array_equal(apply_policy(name, images, 1, 3, np.arange(6)), changed)
     theirs = {"trivialaugment": v2.TrivialAugmentWide, "randaugment": v2.RandAugment, "augmix": v2.AugMix}[name]()
-    from plusx.data.order import hashed
+    from plusx.data.permutation import hashed
     from plusx.training.policies import K_POLICY
     from plusx.training.seeds import fold
 

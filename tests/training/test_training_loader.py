@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plusx.data import Skipped, crop_boxes, erase, erase_boxes, flip, flips, open_data, order
+from plusx.data import Skipped, crop_boxes, erase, erase_boxes, flip, flips, open_data, permutation
 from plusx.errors import DataError
 from plusx.images import normalise, resize_box
 from plusx.runtime import processor
@@ -99,7 +99,7 @@ def test_a_batch_is_the_permutation_and_augmentation_of_its_positions(photos) ->
     train, seed, epoch = photos.train, 6, 1
     pre, schedule = preprocessing(recipe, train), Schedule(len(train), 4, 2)
     batches = list(BatchLoader(train, schedule, recipe, pre, seed).batches(schedule.steps_per_epoch, schedule.steps))
-    positions, chosen = np.arange(len(train)), order(len(train), seed, epoch)
+    positions, chosen = np.arange(len(train)), permutation(len(train), seed, epoch)
     read = [train.read(int(i), "RGB", 32) for i in chosen]
     heights, widths = ([image.shape[axis] for image in read] for axis in (0, 1))
     boxes = crop_boxes(seed, epoch, positions, heights, widths, scale=(0.35, 1.0))

@@ -217,7 +217,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(
     first = events[0]
     assert isinstance(first, Started)
     assert first.step == 8
-    assert any("step-00000010 is passed over" in note for note in first.notes)
+    assert any("step-00000010 is skipped" in note for note in first.notes)
     assert digest(tmp_path / "run") == digest(run)
 
 

@@ -1,14 +1,13 @@
-"""A trained network on disk, and a run on disk. numpy and safetensors alone; everything is whole or absent."""
+"""Bundles (trained networks) and runs on disk. Needs only numpy and safetensors; writes are atomic."""
 
 from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, save_bundle
-from plusx.bundles.choosing import open_weights
 from plusx.bundles.records import DataRecord, PartRecord, Provenance, RunRecord
 from plusx.bundles.run import (
     append_line,
-    check_out,
+    check_output_dir,
     checkpoint_names,
     newest_checkpoint,
-    newest_whole,
+    newest_complete,
     prune_checkpoints,
     read_checkpoint_dir,
     read_lines,
@@ -17,7 +16,8 @@ from plusx.bundles.run import (
     write_checkpoint_dir,
     write_skipped,
 )
-from plusx.bundles.tensors import bytes_to_tensors, tensors_to_bytes
+from plusx.bundles.run_weights import open_weights
+from plusx.bundles.serialisation import bytes_to_tensors, tensors_to_bytes
 
 __all__ = [
     "Bundle",
@@ -27,11 +27,11 @@ __all__ = [
     "RunRecord",
     "append_line",
     "bytes_to_tensors",
-    "check_out",
+    "check_output_dir",
     "checkpoint_names",
     "is_bundle",
     "newest_checkpoint",
-    "newest_whole",
+    "newest_complete",
     "open_bundle",
     "open_weights",
     "prune_checkpoints",

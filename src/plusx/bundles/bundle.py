@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.bundles.durable import Json, check_files, read_manifest, standing, write_dir
+from plusx.bundles.atomic import Json, check_files, current_location, read_manifest, write_dir
 from plusx.bundles.records import Provenance
-from plusx.bundles.tensors import Tensors, bytes_to_tensors, tensors_to_bytes
+from plusx.bundles.serialisation import Tensors, bytes_to_tensors, tensors_to_bytes
 from plusx.errors import BundleError, PlusxError
+from plusx.i18n import Message, _
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec
 
@@ -24,9 +25,9 @@ WEIGHTS = "weights.safetensors"
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: its files were there, whole and as written when it was opened.
+    """An opened bundle: its files were complete and unchanged when it was opened.
 
-    `metrics` is what evaluation said, `provenance` where the weights come from.
+    `metrics` is the result of its evaluation, `provenance` where the weights come from.
     """
 
     path: Path
@@ -53,13 +54,13 @@ def save_bundle(
     metrics: Mapping[str, Any] | None = None,
     provenance: Provenance | None = None,
 ) -> Path:
-    """Write a bundle and return its path. One that stands there is replaced, and keeps standing until the new does.
+    """Write a bundle and return its path. An existing one is replaced only when the new one is complete.
 
     Raises BundleError when `path` holds something else, RunError when the disk is full or refuses.
     """
     path = Path(path)
     if path.exists() and not is_bundle(path) and (not path.is_dir() or any(path.iterdir())):
-        raise BundleError(f"{path} exists and is no bundle; choose another place")
+        raise BundleError(_("{path} exists and is not a bundle. Choose another path.", path=path))
     manifest = {
         "schema": SCHEMA,
         "spec": spec.to_dict(),
@@ -80,11 +81,13 @@ def open_bundle(path: str | Path) -> Bundle:
     asked = Path(path)
     run_bundle = asked / "bundle"
     path = run_bundle if (asked / "run.json").is_file() and not is_bundle(asked) else asked
-    path = standing(path)
+    path = current_location(path)
     if not path.is_dir():
         if path is not asked and path.parent == asked:
-            raise BundleError(f"the run {asked} has no bundle yet; train it further with --resume {asked}")
-        raise BundleError(f"no bundle at {asked}; a bundle is a directory with {MANIFEST}")
+            raise BundleError(_("The run {run} has no bundle yet. Train it further with --resume {run}.", run=asked))
+        raise BundleError(
+            _("There is no bundle at {path}. Give a folder with {manifest}.", path=asked, manifest=MANIFEST)
+        )
     found = read_manifest(path, MANIFEST, SCHEMA)
     check_files(path, found["files"])
     try:
@@ -99,17 +102,19 @@ def open_bundle(path: str | Path) -> Bundle:
             provenance=Provenance.from_dict(found["provenance"]),
             files=found["files"],
         )
-    except (KeyError, TypeError, ValueError, AttributeError, PlusxError) as error:
-        raise BundleError(f"{path / MANIFEST} {wrong_fields(error)}. Use another copy.") from error
+    except PlusxError as error:
+        raise BundleError(_("{path} cannot be used. {reason}", path=path / MANIFEST, reason=error.message)) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            _("{path} cannot be used: {reason}. Use another copy.", path=path / MANIFEST, reason=wrong_fields(error))
+        ) from error
 
 
-def wrong_fields(error: Exception) -> str:
-    """What is wrong with the fields of a manifest whose reading ended with `error`, in own words."""
+def wrong_fields(error: Exception) -> Message:
+    """Why the fields of a manifest cannot be used, given the exception that reading them raised (a clause)."""
     if isinstance(error, KeyError):
-        return f"lacks {error}"
-    if isinstance(error, PlusxError):
-        return f"cannot be used: {error}"
-    return "holds fields of another kind than plusx writes"
+        return _("it lacks {key}", key=error.args[0])
+    return _("it holds fields of another kind than plusx writes")
 
 
 def is_bundle(path: str | Path) -> bool:

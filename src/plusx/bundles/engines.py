@@ -1,4 +1,4 @@
-"""Adding to a bundle that stands: exported networks and measurements, under engines/. Whole at every moment."""
+"""Adding exported networks and measurements to an existing bundle, under engines/. The bundle is valid at every moment."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plusx.bundles.atomic import _DIGEST, _digest, read_manifest, write_dir, write_file
 from plusx.bundles.bundle import MANIFEST, SCHEMA
-from plusx.bundles.durable import _DIGEST, _digest, read_manifest, write_dir, write_file
 
 ENGINE_FILE = "engine.json"
 ENGINE_SCHEMA = "plusx.engine/1"
@@ -18,7 +18,7 @@ ENGINE_SCHEMA = "plusx.engine/1"
 def put_engine(bundle: str | Path, name: str, about: Mapping[str, Any], files: Mapping[str, bytes]) -> Path:
     """Write engines/`name` into a bundle: `files` and engine.json with `about`; returns the folder.
 
-    A kill at any point leaves the bundle whole: without the engine, with the old one unlisted, or with the new one.
+    A kill at any point leaves the bundle valid: without the engine, with the old one unlisted, or with the new one.
     Raises BundleError, RunError.
     """
     bundle, folder = Path(bundle), f"engines/{name}"

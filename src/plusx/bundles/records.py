@@ -1,4 +1,4 @@
-"""What bundle.json and run.json say, as records: parsed once when a file is opened, so that nobody else reads JSON."""
+"""The content of bundle.json and run.json as records: parsed once, when a file is opened."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What run.json says of a training run, and where the parts of the run lie."""
+    """A training run as run.json describes it, and the paths of its parts."""
 
     path: Path
     command: tuple[str, ...]

@@ -12,21 +12,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from plusx.bundles.durable import (
+from plusx.bundles.atomic import (
     Json,
+    NewerFormatError,
     check_files,
     disk_error,
     is_leftover,
     read_json,
     read_manifest,
     remove_dir,
-    settle,
-    sweep,
+    remove_leftovers,
+    restore_old,
     write_dir,
     write_file,
 )
 from plusx.bundles.records import RunRecord
 from plusx.errors import BundleError, PlusxError, RunError
+from plusx.i18n import _
 
 RUN_SCHEMA = "plusx.run/1"
 CHECKPOINT_SCHEMA = "plusx.checkpoint/1"
@@ -42,7 +44,7 @@ def start_run(path: str | Path, fields: Mapping[str, Any]) -> Path:
     holds a run or anything else already, or the disk refuses. "began", the time in UTC, is added.
     """
     path = Path(path)
-    check_out(path)
+    check_output_dir(path)
     content = {"schema": RUN_SCHEMA, "began": datetime.now(UTC).isoformat(timespec="seconds"), **fields}
     write_file(path / RUN_FILE, (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
     try:
@@ -52,32 +54,38 @@ def start_run(path: str | Path, fields: Mapping[str, Any]) -> Path:
     return path
 
 
-def check_out(path: str | Path) -> None:
+def check_output_dir(path: str | Path) -> None:
     """Raise BundleError when a new run cannot go to `path`, because something is there.
 
-    What a run that was killed while it wrote run.json leaves is nothing: it had not begun.
+    What a run leaves that was killed while it wrote run.json does not count: it had not begun.
     """
     path = Path(path)
     if (path / RUN_FILE).exists():
-        raise BundleError(f"{path} holds a run already; choose another --out, or continue it with --resume {path}")
+        raise BundleError(
+            _("{path} already holds a run. Choose another --out, or resume it with --resume {path}.", path=path)
+        )
     if path.exists() and (not path.is_dir() or not all(is_leftover(p, path / RUN_FILE) for p in path.iterdir())):
-        raise BundleError(f"{path} exists and is not empty; choose another --out")
+        raise BundleError(_("{path} exists and is not empty. Choose another --out.", path=path))
 
 
 def read_run(path: str | Path) -> RunRecord:
     """The run at `path`. Raises BundleError: no run there, damaged, or newer than this plusx."""
     path = Path(path)
     if not (path / RUN_FILE).is_file():
-        raise BundleError(f"no run at {path}; a run is a directory with {RUN_FILE}")
+        raise BundleError(_("There is no run at {path}. Give a folder with {file}.", path=path, file=RUN_FILE))
     found = read_json(path / RUN_FILE, RUN_SCHEMA)
     try:
         return RunRecord.from_dict(path, found)
     except KeyError as error:
-        raise BundleError(f"{path / RUN_FILE} lacks {error.args[0]}; use another copy") from error
+        raise BundleError(
+            _("{path} lacks {key}. Use another copy.", path=path / RUN_FILE, key=error.args[0])
+        ) from error
     except PlusxError as error:
-        raise BundleError(f"{path / RUN_FILE} cannot be used: {error}") from error
+        raise BundleError(_("{path} cannot be used. {reason}", path=path / RUN_FILE, reason=error.message)) from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"{path / RUN_FILE} garbles {error}; use another copy") from error
+        raise BundleError(
+            _("{path} has an invalid value of {key}. Use another copy.", path=path / RUN_FILE, key=error)
+        ) from error
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
@@ -96,7 +104,7 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> Iterator[Json]:
-    """The objects of a .jsonl file; a line that a kill cut short is passed over."""
+    """The objects of a .jsonl file; a line that a kill cut short is skipped."""
     if not path.is_file():
         return
     with path.open("rb") as file:
@@ -151,7 +159,9 @@ def read_checkpoint_dir(path: str | Path) -> dict[str, bytes]:
     try:
         return {name: (path / name).read_bytes() for name in manifest["files"]}
     except OSError as error:
-        raise BundleError(f"cannot read {path} ({error.strerror}); use another checkpoint") from error
+        raise BundleError(
+            _("{path} cannot be read ({reason}). Use another checkpoint.", path=path, reason=error.strerror)
+        ) from error
 
 
 def checkpoint_names(parent: str | Path) -> list[str]:
@@ -162,32 +172,32 @@ def checkpoint_names(parent: str | Path) -> list[str]:
     return sorted(p.name for p in parent.iterdir() if p.is_dir() and p.name.startswith("step-"))
 
 
-def newest_whole(parent: str | Path, on_damage: Callable[[str], None] | None = None) -> Path | None:
-    """The newest checkpoint in `parent` that is whole, or None; `on_damage` gets a line for each newer one that is not.
+def newest_complete(parent: str | Path, on_damage: Callable[[str], None] | None = None) -> Path | None:
+    """The newest checkpoint in `parent` that is complete, or None; `on_damage` gets a line for each newer one that is not.
 
     A checkpoint in a newer plusx's format is an error (BundleError), not damage: going back silently would lose steps.
     """
     parent = Path(parent)
     for aside in parent.glob(".step-*.old") if parent.is_dir() else ():
-        settle(parent / aside.name[1 : -len(".old")])
+        restore_old(parent / aside.name[1 : -len(".old")])
     for name in reversed(checkpoint_names(parent)):
         path = parent / name
         try:
             manifest = read_manifest(path, CHECKPOINT_MANIFEST, CHECKPOINT_SCHEMA)
             check_files(path, manifest["files"])
         except BundleError as error:
-            if "newer than this plusx" in str(error):
+            if isinstance(error, NewerFormatError):
                 raise
             if on_damage is not None:
-                on_damage(f"checkpoint {name} is passed over: {error}")
+                on_damage(_("Checkpoint {name} is skipped. {reason}", name=name, reason=error.message))
             continue
         return path
     return None
 
 
 def newest_checkpoint(run: str | Path, on_damage: Callable[[str], None] | None = None) -> Path | None:
-    """The newest whole checkpoint of the run at `run`, or None. See newest_whole."""
-    return newest_whole(Path(run) / CHECKPOINTS, on_damage)
+    """The newest complete checkpoint of the run at `run`, or None. See newest_complete."""
+    return newest_complete(Path(run) / CHECKPOINTS, on_damage)
 
 
 def prune_checkpoints(parent: str | Path, keep: int, spare: Container[str] = ()) -> list[str]:
@@ -198,9 +208,9 @@ def prune_checkpoints(parent: str | Path, keep: int, spare: Container[str] = ())
     """
     parent = Path(parent)
     if keep < 1:
-        raise RunError(f"cannot keep {keep} checkpoints; at least 1")
+        raise RunError(_("{keep} checkpoints cannot be kept. Keep at least 1.", keep=keep))
     gone = [name for name in checkpoint_names(parent)[:-keep] if name not in spare]
     for name in gone:
         remove_dir(parent / name)
-    sweep(parent, "step-*")
+    remove_leftovers(parent, "step-*")
     return gone

@@ -1,4 +1,4 @@
-"""Which runs stand below a folder and how far each has come, from small files alone: nothing is hashed, no weight is read."""
+"""Which runs lie below a folder and how far each has come. Only small files are read: nothing is hashed, no weight is read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from plusx.bundles.atomic import Json, check_sizes, current_location, is_leftover, read_json, read_manifest
 from plusx.bundles.bundle import MANIFEST, SCHEMA
-from plusx.bundles.durable import Json, check_sizes, is_leftover, read_json, read_manifest, standing
 from plusx.bundles.records import RunRecord
 from plusx.bundles.run import (
     CHECKPOINT_MANIFEST,
@@ -23,18 +23,19 @@ from plusx.bundles.run import (
     last_lines,
     read_run,
 )
-from plusx.errors import BundleError
+from plusx.errors import BundleError, PlusxError
+from plusx.i18n import Message, _, _n, joined
 from plusx.metrics import wilson
 
 QUIET_SECONDS = 600
-"""A run that has not said that it ended, and has written nothing for so long, is taken for killed."""
+"""A run without an end in its log that has written nothing for so long counts as interrupted."""
 MOST_STATE = 16 << 20
 
 State = Literal["done", "running", "interrupted", "failed", "damaged"]
 
 
 @dataclass(frozen=True)
-class Best:
+class BestEvaluation:
     """The best evaluation of a run: `correct` of `n` images after `epoch`."""
 
     top1: float
@@ -52,11 +53,11 @@ class Best:
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run as a row. What could not be read is None; `note` says why, or what went amiss without stopping the run."""
+    """A run as a row. What could not be read is None; `note` says why, or what went wrong without stopping the run."""
 
     path: Path
     state: State
-    note: str = ""
+    note: Message | str = ""
     network: str | None = None
     recipe: Json | None = None
     data_kind: str | None = None
@@ -65,7 +66,7 @@ class RunRow:
     epochs_done: int | None = None
     epochs: int | None = None
     step: int | None = None
-    best: Best | None = None
+    best: BestEvaluation | None = None
     began: datetime | None = None
     seconds: float | None = None
     """Time spent in training, interruptions not counted."""
@@ -94,7 +95,9 @@ def find_runs(where: str | Path) -> list[Path]:
     """Runs at or below `where`, and what is left of such, in the order of their names. Raises BundleError."""
     where = Path(where)
     if not where.is_dir():
-        raise BundleError(f"no folder {where}; name the one that holds the runs, plusx train writes to runs/")
+        raise BundleError(
+            _("There is no folder {where}. Name the one that holds the runs; plusx train writes to runs/.", where=where)
+        )
     return sorted(_below(where))
 
 
@@ -102,7 +105,7 @@ def _below(folder: Path) -> Iterator[Path]:
     try:
         entries = list(os.scandir(folder))
     except OSError:
-        yield folder  # `look` says what is wrong with it
+        yield folder  # `read_run_row` says what is wrong with it
         return
     names = {entry.name for entry in entries}
     if RUN_FILE in names or f".{RUN_FILE}.new" in names or {CHECKPOINTS, "metrics.jsonl"} <= names:
@@ -115,12 +118,12 @@ def _below(folder: Path) -> Iterator[Path]:
             yield from _below(path)
 
 
-def look(path: Path) -> RunRow:
-    """The row of the run at `path`; whatever is wrong with it stands in the row."""
+def read_run_row(path: Path) -> RunRow:
+    """The row of the run at `path`; its note says what is wrong with it."""
     row = RunRow(path, "damaged", began=_written(path / RUN_FILE) or _written(path), size_bytes=_size(path))
     try:
         if not (path / RUN_FILE).exists() and all(is_leftover(p, path / RUN_FILE) for p in path.iterdir()):
-            return replace(row, note="killed before it began; nothing is lost, type its command again")
+            return replace(row, note=_("killed before it began; run its command again"))
         run = read_run(path)
     except (BundleError, OSError) as error:
         return replace(row, note=_reason(error))
@@ -128,16 +131,22 @@ def look(path: Path) -> RunRow:
         row = replace(row, **_told(run))
         return replace(row, **_progress(run, row))
     except BundleError as error:
-        return replace(row, note=str(error))
+        return replace(row, note=error.message)
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-        return replace(row, note=f"{path / RUN_FILE} or its newest checkpoint lacks or garbles {_reason(error)}")
+        return replace(
+            row,
+            note=_(
+                "{path} or its newest checkpoint lacks or misstates {key}", path=path / RUN_FILE, key=_reason(error)
+            ),
+        )
 
 
 def _told(run: RunRecord) -> dict[str, Any]:
-    """What run.json alone says. Raises what a garbled one leads to."""
+    """The values that run.json holds. Raises KeyError or TypeError for an invalid one."""
     epochs = run.recipe["epochs"]
-    if not isinstance(epochs, int) or run.data.n is None:
-        raise TypeError("epochs or data")
+    wrong = "epochs" if not isinstance(epochs, int) else "data" if run.data.n is None else None
+    if wrong is not None:
+        raise TypeError(wrong)
     return {
         "network": run.network,
         "recipe": dict(run.recipe),
@@ -160,29 +169,35 @@ def _progress(run: RunRecord, row: RunRow) -> dict[str, Any]:
     best, done = progress["best"], int(progress["evaluated"])
     patience, since = run.recipe.get("early_stop", 0), done - (int(best["epoch"]) if best else 0)
     early = done < (row.epochs or 0) and 0 < patience <= since
-    notes += [f"early stop: {since} epochs brought nothing better"] if early else []
+    notes += (
+        [_n("early stopping: {n} epoch without improvement", "early stopping: {n} epochs without improvement", since)]
+        if early
+        else []
+    )
     ended = early or done >= (row.epochs or 0)
-    state = {"state": "done", "note": "; ".join(notes)} if ended else _unfinished(run, notes)
+    state = {"state": "done", "note": joined("; ", notes)} if ended else _unfinished(run, notes)
     known: dict[str, Any] = {
         "epochs_done": done,
         "step": int(progress["step"]),
         "seconds": float(progress["seconds"]),
-        "best": best and Best(float(best["top1"]), run.data.val.n if run.data.val else 0, int(best["epoch"])),
+        "best": best and BestEvaluation(float(best["top1"]), run.data.val.n if run.data.val else 0, int(best["epoch"])),
     }
-    bundle = standing(run.bundle)
+    bundle = current_location(run.bundle)
     try:
         if bundle.is_dir():
             check_sizes(bundle, read_json(bundle / MANIFEST, SCHEMA)["files"])
         elif progress["kept"] is not None:
-            raise BundleError(f"{run.bundle} is missing; evaluate the run with --weights last, or train it anew")
+            raise BundleError(
+                _("{bundle} is missing. Evaluate the run with --weights last, or train it again.", bundle=run.bundle)
+            )
     except BundleError as error:
         return {**known, "state": "damaged", "note": str(error)}
     return {**known, **state}
 
 
-def _newest(parent: Path) -> tuple[Json | None, list[str]]:
-    """state.json of the newest checkpoint that looks whole, and a line for each newer one that does not."""
-    notes: list[str] = []
+def _newest(parent: Path) -> tuple[Json | None, list[Message]]:
+    """state.json of the newest checkpoint whose files have their sizes, and a line for each newer one that does not."""
+    notes: list[Message] = []
     for name in reversed(checkpoint_names(parent)):
         path = parent / name
         try:
@@ -190,23 +205,26 @@ def _newest(parent: Path) -> tuple[Json | None, list[str]]:
             with (path / "state.json").open("rb") as file:
                 return json.loads(file.read(MOST_STATE)), notes
         except BundleError as error:
-            notes.append(f"checkpoint {name} is passed over: {error}")
-        except (OSError, ValueError, RecursionError) as error:
-            notes.append(f"checkpoint {name} is passed over: state.json is damaged ({_reason(error)})")
+            notes.append(_("Checkpoint {name} is skipped. {reason}", name=name, reason=error.message))
+        except (OSError, ValueError, RecursionError):
+            notes.append(_("Checkpoint {name} is skipped. Its state.json is damaged.", name=name))
     return None, notes
 
 
-def _unfinished(run: RunRecord, notes: Sequence[str]) -> dict[str, Any]:
+def _unfinished(run: RunRecord, notes: Sequence[Message]) -> dict[str, Any]:
     """State and note of a run with epochs to go: at work, interrupted or failed, as far as its files tell."""
     rows = last_lines(run.path / "metrics.jsonl")
     last = rows[-1] if rows else {}
     if last.get("event") == "failed":
-        return {"state": "failed", "note": "; ".join([str(last.get("reason", "no reason is known")), *notes])}
+        return {
+            "state": "failed",
+            "note": joined("; ", [str(last["reason"]) if "reason" in last else _("the reason is unknown"), *notes]),
+        }
     if last.get("event") == "finished":
-        return {"state": "interrupted", "note": "; ".join(notes)}
+        return {"state": "interrupted", "note": joined("; ", notes)}
     signs = [path.stat().st_mtime for path in (run.path / "metrics.jsonl", run.checkpoints) if path.exists()]
     at_work = bool(signs) and time.time() - max(signs) < QUIET_SECONDS
-    return {"state": "running" if at_work else "interrupted", "note": "; ".join(notes)}
+    return {"state": "running" if at_work else "interrupted", "note": joined("; ", notes)}
 
 
 def _written(path: Path) -> datetime | None:
@@ -230,5 +248,7 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception) -> Message | str:
+    if isinstance(error, PlusxError):
+        return error.message
     return str(error.strerror or error) if isinstance(error, OSError) else str(error)

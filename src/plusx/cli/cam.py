@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.bundles import open_bundle
-    from plusx.bundles.durable import write_file
+    from plusx.bundles.atomic import write_file
     from plusx.images import decode, normalise, resize_crop
 
     bundle = open_bundle(args.bundle)

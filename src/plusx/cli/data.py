@@ -13,7 +13,7 @@ from plusx.i18n import _
 from plusx.text.alignment import aligned, paragraph
 
 if TYPE_CHECKING:
-    from plusx.data.check import Report
+    from plusx.data.check import DataReport
 
 
 WAYS = ("check",)
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if found and ("any" in fatal or found & set(fatal)) else 0
 
 
-def table(report: Report, most: int | None) -> list[str]:
+def table(report: DataReport, most: int | None) -> list[str]:
     """The lines of the human form: a line a kind with its first findings, then the classes."""
     from plusx.data.check import KINDS
 
@@ -115,7 +115,7 @@ def table(report: Report, most: int | None) -> list[str]:
     return [*lines, "", *_balance(report, None if most is None else MOST_CLASSES)]
 
 
-def _balance(report: Report, most: int | None) -> list[str]:
+def _balance(report: DataReport, most: int | None) -> list[str]:
     """How many images each class has."""
     shown = report.classes if most is None else report.classes[:most]
     heads = [localized(head) for head in (_("class"), _("train"), _("val"))]

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.image_progress import ImageProgress, peeked
     from plusx.cli.predict import engine_options, shard
-    from plusx.images import Tally
+    from plusx.images import NonImages
     from plusx.runtime.embedding import embedder
     from plusx.runtime.inputs import find_images
     from plusx.runtime.vector_files import NpyVectors, ParquetVectors
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise SpecError(
             _("-o {path} does not end in .npy or .parquet. Name a file of one of these two kinds.", path=args.output)
         )
-    tally = Tally()
+    tally = NonImages()
     items = peeked(shard(find_images(args.paths, tally), args.shard))
     made = embedder(args.source, args.at, engine_options(args), exact_decode=args.exact_decode)
     meter = ImageProgress()
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             out.write(row)
             meter.update(row.error is None)
     meter.close()
-    if words := tally.words():
+    if words := tally.note():
         note(words)
     lang = language(args.lang)
     rows = _n("{n:,} row of {width} numbers", "{n:,} rows of {width} numbers", meter.n, width=made.width)

@@ -160,18 +160,18 @@ def confusion_table(found: Evaluation, width: int | None = None) -> list[str]:
 
     Then the most frequent mistakes.
     """
-    from plusx.metrics import confused
+    from plusx.metrics import confused_pairs
 
     names = [row.name for row in found.per_class]
-    pairs = confused(found.confusion, names, MOST_PAIRS)
+    pairs = confused_pairs(found.confusion, names, MOST_PAIRS)
     if not pairs:
         return ["", localized(_("no mistakes"))]
     worst = [
         _(
             "{true} as {predicted}: {n:,} ({share:.1%} of {true})",
             true=p.true,
-            predicted=p.answer,
-            n=p.times,
+            predicted=p.predicted,
+            n=p.n,
             share=p.share,
         )
         for p in pairs
@@ -195,9 +195,9 @@ def _matrix(found: Evaluation, names: list[str], width: int | None) -> list[str]
 
 def _matrix_of(found: Evaluation, names: list[str], most: int) -> tuple[int, list[str]]:
     """How many classes are shown, at most `most`, and the lines of their matrix."""
-    from plusx.metrics import erring
+    from plusx.metrics import most_confused
 
-    shown = [*range(len(names))] if most == len(names) else erring(found.confusion, most).tolist()
+    shown = [*range(len(names))] if most == len(names) else most_confused(found.confusion, most).tolist()
     rows = [[names[i], *(str(found.confusion[i, j] or "·") for j in shown)] for i in shown]
     lines = aligned(["", *(_cut(names[j]) for j in shown)], rows, [False, *(True for _column in shown)])
     return len(shown), lines

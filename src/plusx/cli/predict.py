@@ -64,7 +64,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.image_progress import ImageProgress, peeked
-    from plusx.images import Tally
+    from plusx.images import NonImages
     from plusx.runtime.inputs import find_images, is_countable
     from plusx.runtime.predicting import open_predictor
     from plusx.runtime.prediction_files import PredictionWriter
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     predictor = open_predictor(
         args.source, engine_options(args), top=args.top, exact_decode=args.exact_decode, count=total
     )
-    tally = Tally()
+    tally = NonImages()
     items = peeked(shard(find_images(args.paths, tally), args.shard))
     sorter = make_sorter(args)
     meter = ImageProgress(total)
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
                 sorter(row)
             meter.update(row.error is None)
     meter.close()
-    if words := tally.words():
+    if words := tally.note():
         note(words)
     # the row of `left.last` stood in the file and was computed again
     n = meter.n + max(0, left.done - 1)

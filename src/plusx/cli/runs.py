@@ -44,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
         choose(_("order"), args.sort, SORTS),
         language(args.lang),
     )
-    from plusx.bundles.runs import find_runs, look
+    from plusx.bundles.runs import find_runs, read_run_row
 
-    rows = ordered([look(path) for path in find_runs(args.where)], order)
+    rows = ordered([read_run_row(path) for path in find_runs(args.where)], order)
     if args.report:
         _write_reports(rows, lang)
     if form == "json":

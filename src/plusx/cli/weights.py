@@ -51,7 +51,7 @@ def cut(args: argparse.Namespace) -> int:
         )
     from safetensors.torch import save
 
-    from plusx.bundles.durable import write_file
+    from plusx.bundles.atomic import write_file
     from plusx.cli.networks import read_network
     from plusx.nn.building import read_state
     from plusx.nn.feature_info import feature_info

@@ -1,11 +1,11 @@
-"""Labelled images of every format; their order, and the counted randomness of training."""
+"""Labelled images of every format; seeded permutations and augmentation parameters for training."""
 
 from plusx.data.augment import K_FREE, crop_boxes, erase, erase_boxes, flip, flips, shift, shifts
-from plusx.data.columns import ListColumns
 from plusx.data.dataset import Data, Skipped, Splits, with_mode
-from plusx.data.kinds import BUILT_IN
+from plusx.data.detection import BUILT_IN
+from plusx.data.list_columns import ListColumns
 from plusx.data.opening import cache_dir, open_data, open_eval
-from plusx.data.order import order, uniform
+from plusx.data.permutation import permutation, uniform
 
 __all__ = [
     "BUILT_IN",
@@ -22,7 +22,7 @@ __all__ = [
     "flips",
     "open_data",
     "open_eval",
-    "order",
+    "permutation",
     "shift",
     "shifts",
     "uniform",

@@ -1,4 +1,4 @@
-"""The members of a tar archive, front to back, packed or not. Headers are read; nothing is unpacked to disk.
+"""The members of a tar archive, front to back, compressed or not. Headers are read; nothing is unpacked to disk.
 
 The header walk is plusx's own (POSIX.1-2017, pax, "ustar Interchange Format", and GNU's long names): it gives offsets, takes
 no more memory than a name, follows no link and makes no file.
@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import IO
 
 from plusx.errors import DataError
+from plusx.i18n import _
 
 _BLOCK = 512
 _PIECE = 1 << 20
 _MAX_EXTENSION = 1 << 16  # a long name, or what pax adds
-_PACKINGS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
     "gzip": lambda file: gzip.GzipFile(fileobj=file),  # type: ignore[dict-item]
     "bzip2": bz2.BZ2File,
@@ -30,7 +31,7 @@ _OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
 }
 
 
-class Stream:
+class ArchiveStream:
     """Bytes read forward, and from anywhere where `total`, their number, is known. Its errors are DataErrors."""
 
     def __init__(self, file: IO[bytes], total: int | None) -> None:
@@ -41,7 +42,7 @@ class Stream:
         try:
             raw = self.file.read(size)
         except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-            raise DataError(f"{' '.join(str(error).split()) or type(error).__name__} after byte {self.at}") from error
+            raise DataError(_("the data cannot be read or decompressed after byte {at}", at=self.at)) from error
         self.at += len(raw)
         return raw
 
@@ -52,66 +53,75 @@ class Stream:
         while self.at < end:
             pieces.append(self.read(min(_PIECE, end - self.at)))
             if not pieces[-1]:
-                raise DataError(f"cut short: it ends at byte {self.at}, before {end}")
+                raise DataError(_("it is cut short, at byte {end} of at least {needed}", end=self.at, needed=end))
         return b"".join(pieces)
 
-    def go(self, at: int) -> None:
-        """Stand at byte `at`; forward only where the total is unknown."""
+    def seek_to(self, at: int) -> None:
+        """Moves to byte `at`; forward only where the total is unknown."""
         if self.total is None:
             while self.at < at:
                 if not self.read(min(_PIECE, at - self.at)):
-                    raise DataError(f"cut short: it ends at byte {self.at}, before {at}")
+                    raise DataError(_("it is cut short, at byte {end} of at least {needed}", end=self.at, needed=at))
             return
         if at > self.total:
-            raise DataError(f"cut short: it ends at byte {self.total}, before {at}")
+            raise DataError(_("it is cut short, at byte {end} of at least {needed}", end=self.total, needed=at))
         self.file.seek(at)
         self.at = at
 
 
 @contextlib.contextmanager
-def open_stream(path: Path) -> Iterator[Stream]:
-    """A file, unpacked while it is read if it is gzip, bzip2 or xz; pipes too. Raises DataError."""
+def open_stream(path: Path) -> Iterator[ArchiveStream]:
+    """A file, decompressed while it is read if it is gzip, bzip2 or xz; pipes too. Raises DataError."""
     try:
         file = path.open("rb")
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})") from error
+        raise DataError(_("it cannot be read ({reason})", reason=error.strerror)) from error
     with file:
         about = os.fstat(file.fileno())
-        kind = packing(file.peek(8))
+        kind = compression(file.peek(8))
         if kind is None:
-            yield Stream(file, about.st_size if stat.S_ISREG(about.st_mode) else None)
+            yield ArchiveStream(file, about.st_size if stat.S_ISREG(about.st_mode) else None)
         elif kind in _OPENERS:
-            with _OPENERS[kind](file) as unpacked:
-                yield Stream(unpacked, None)
+            with _OPENERS[kind](file) as plain:
+                yield ArchiveStream(plain, None)
         else:
-            raise DataError(f"packed with {kind}, which is not read; unpack it first")
+            raise DataError(
+                _("it is compressed with {kind}, which plusx does not read (decompress it first)", kind=kind)
+            )
 
 
-def packing(head: bytes) -> str | None:
-    """What a file that begins so is packed with: gzip, bzip2, xz, zstd; None for anything else."""
-    return next((kind for magic, kind in _PACKINGS.items() if head.startswith(magic)), None)
+def compression(head: bytes) -> str | None:
+    """What a file that begins so is compressed with: gzip, bzip2, xz, zstd; None for anything else."""
+    return next((kind for magic, kind in _COMPRESSIONS.items() if head.startswith(magic)), None)
 
 
-def members(stream: Stream) -> Iterator[tuple[str, int, int]]:
-    """(name, offset, size) of the regular files. Links, devices and folders are passed over.
+def members(stream: ArchiveStream) -> Iterator[tuple[str, int, int]]:
+    """(name, offset, size) of the regular files. Links, devices and folders are skipped.
 
-    The bytes may be read from the stream before the next is asked for. Raises DataError where the archive is not whole.
+    The bytes may be read from the stream before the next is asked for. Raises DataError where the archive is not complete.
     """
     at, long_name, long_size = 0, None, None
     while True:
-        stream.go(at)
+        stream.seek_to(at)
         head = stream.read(_BLOCK)
         if len(head) < _BLOCK:
-            raise DataError(f"cut short: no end mark at byte {at}")
+            raise DataError(_("it is cut short, without an end mark at byte {at}", at=at))
         if not head.strip(b"\0"):  # the end; what follows is padding
             return
         if not is_header(head):
-            raise DataError(f"no tar header at byte {at}")
+            raise DataError(_("byte {at} does not begin a tar header", at=at))
         kind, size = head[156:157], _number(head[124:136])
         start = at + _BLOCK
         if kind in (b"x", b"g", b"L", b"K"):
             if not 0 <= size <= _MAX_EXTENSION:
-                raise DataError(f"a name of {size} bytes at byte {at}, more than the cap of {_MAX_EXTENSION}")
+                raise DataError(
+                    _(
+                        "the name at byte {at} has {size} bytes, and at most {most} are read",
+                        size=size,
+                        at=at,
+                        most=_MAX_EXTENSION,
+                    )
+                )
             body = stream.exactly(size)
             if kind == b"L":
                 long_name = body.split(b"\0")[0].decode("utf-8", "surrogateescape")
@@ -124,9 +134,11 @@ def members(stream: Stream) -> Iterator[tuple[str, int, int]]:
             # links say a size now and then, and have no bytes (POSIX: size 0 for all but regular files)
             size = 0 if kind in (b"1", b"2", b"3", b"4", b"5", b"6") else size
             if size < 0:
-                raise DataError(f"a size that is no number at byte {at}")
+                raise DataError(_("the size at byte {at} is not a number", at=at))
             if stream.total is not None and start + size > stream.total:
-                raise DataError(f"cut short: it ends at byte {stream.total}, before {start + size}")
+                raise DataError(
+                    _("it is cut short, at byte {end} of at least {needed}", end=stream.total, needed=start + size)
+                )
             if kind in (b"0", b"\0", b"7"):
                 yield long_name if long_name is not None else _name(head), start, size
             long_name = long_size = None

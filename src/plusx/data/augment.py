@@ -1,6 +1,6 @@
-"""Training-time variety on uint8 arrays, each choice a function of data.uniform: the same sample, the same look.
+"""Augmentations of uint8 arrays. Parameters are a function of data.uniform, so they depend on seed, epoch and position alone.
 
-Every kind of choice has its own range of k, so switching one off changes no other.
+Every augmentation has its own range of k, so switching one off changes no other.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plusx.data.order import uniform
+from plusx.data.permutation import uniform
 
 K_FLIP = 0
 K_SHIFT = 1  # and 2
 K_ERASE = 3  # to 7
 K_CROP = 8  # to 47: ten attempts of four numbers
-K_FREE = 64  # the trainer's own choices begin here
+K_FREE = 64  # used by the trainer from here on
 _ATTEMPTS = 10
 
 
@@ -56,7 +56,7 @@ def crop_boxes(
 ) -> NDArray[np.int64]:
     """Boxes of random-resized crops: int64 (n, 4), (left, top, right, bottom), inside images of these sizes.
 
-    The law is torchvision's RandomResizedCrop: area uniform in `scale`, log aspect uniform in `ratio`, ten attempts,
+    The distribution is torchvision's RandomResizedCrop: area uniform in `scale`, log aspect uniform in `ratio`, ten attempts,
     else the largest centre box whose aspect is within `ratio`. Sizes are those of the decoded image.
     """
     positions = np.atleast_1d(np.asarray(positions))

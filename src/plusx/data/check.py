@@ -1,4 +1,4 @@
-"""What is wrong with a set of images before a network learns it: unreadable, twice there, leaking, odd, uneven."""
+"""Problems of a data set, found before training: unreadable and duplicate images, leaks, odd formats, imbalance."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from typing import Any, Literal
 import numpy as np
 
 from plusx.data.dataset import Data, with_mode
-from plusx.data.indexing import Progress, each
+from plusx.data.indexing import ProgressCallback, map_threaded
 from plusx.data.opening import open_data
 from plusx.errors import DataError
+from plusx.i18n import Message, _
 from plusx.images import decode, traits
 
 _UNEVEN = 10
-KINDS = {
-    "unreadable": "cannot be decoded or has no label; left out of training",
-    "leaks": "the same pixels in train and in val",
-    "conflicts": "the same pixels under two classes",
-    "duplicates": "the same pixels twice in one class",
-    "tiny": "much smaller than the others",
-    "cmyk": "stored as CMYK; converted without its colour profile",
-    "16-bit": "16 bits a channel; read as 8",
-    "rotated": "turned by its EXIF orientation; plusx turns it, other tools may not",
-    "imbalance": f"a class with less than a {_UNEVEN}th of the largest one's images",
+KINDS: dict[str, Message] = {
+    "unreadable": _("cannot be decoded or has no label; training skips it"),
+    "leaks": _("the same pixels in train and in val"),
+    "conflicts": _("the same pixels under two classes"),
+    "duplicates": _("the same pixels twice in one class"),
+    "tiny": _("much smaller than the others"),
+    "cmyk": _("stored as CMYK; converted without its colour profile"),
+    "16-bit": _("16 bits a channel; read as 8"),
+    "rotated": _("has an EXIF orientation; plusx applies it, other tools may not"),
+    "imbalance": _("a class with less than a tenth of the images of the largest"),
 }
 """What `check` looks for, the worst first."""
 
@@ -39,11 +40,11 @@ class Finding:
 
     kind: str
     paths: tuple[str, ...]
-    note: str
+    note: Message | str
 
 
 @dataclass(frozen=True)
-class Balance:
+class ClassCounts:
     """How many images a class has in each part."""
 
     name: str
@@ -52,16 +53,16 @@ class Balance:
 
 
 @dataclass(frozen=True)
-class Report:
+class DataReport:
     """What `check` found; `counts` has every kind, 0 included."""
 
     kind: str
     n_train: int
     n_val: int
     findings: tuple[Finding, ...]
-    classes: tuple[Balance, ...]
+    classes: tuple[ClassCounts, ...]
     tiny_px: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
 
     def counts(self) -> dict[str, int]:
         return {kind: sum(finding.kind == kind for finding in self.findings) for kind in KINDS}
@@ -76,8 +77,8 @@ class Report:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """An image: where it belongs, a hash of its upright pixels, its shorter side, how it is stored."""
+class _CheckedImage:
+    """One image: part, path, label, a hash of its upright pixels, its shorter side, unusual storage."""
 
     side: Side
     path: str
@@ -94,10 +95,10 @@ def check(
     seed: int = 0,
     tiny_px: int | None = None,
     cache: bool = True,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
-) -> Report:
+) -> DataReport:
     """Decodes every image of both parts once, and compares. `tiny_px` None: a quarter of the median shorter side.
 
     duplicates: equal pixels in one class and part; conflicts: in two classes; leaks: in train and val (each group of equal
@@ -106,33 +107,41 @@ def check(
     splits = open_data(
         where, val_split=val_split, seed=seed, cache=cache, progress=progress, path_column=path_column, label_column=label_column
     )  # fmt: skip
-    looks: list[_Look] = []
+    images: list[_CheckedImage] = []
     findings = [Finding("unreadable", (row.path,), row.reason) for row in splits.skipped]
     sides: tuple[tuple[Side, Data], ...] = (("train", splits.train), ("val", splits.val))
     for side, data in sides:
-        for seen in each(lambda i, side=side, data=data: _look(side, data, i), range(len(data)), progress):
+        for seen in map_threaded(lambda i, side=side, data=data: _examine(side, data, i), range(len(data)), progress):
             if isinstance(seen, Finding):
                 findings.append(seen)
             else:
-                looks.append(seen)
-    limit = float(np.median([look.short for look in looks]) / 4) if tiny_px is None and looks else float(tiny_px or 0)
+                images.append(seen)
+    limit = (
+        float(np.median([image.short for image in images]) / 4) if tiny_px is None and images else float(tiny_px or 0)
+    )
     classes = splits.train.classes
-    findings += _equal(looks, classes)
+    findings += _equal(images, classes)
     findings += [
-        Finding("tiny", (look.path,), f"shorter side {look.short} of at least {limit:g} pixels")
-        for look in looks
-        if look.short < limit
+        Finding(
+            "tiny",
+            (image.path,),
+            _("the shorter side has {short} pixels, less than {limit:g}", short=image.short, limit=limit),
+        )
+        for image in images
+        if image.short < limit
     ]
-    findings += [Finding(kind, (look.path,), KINDS[kind]) for look in looks for kind in look.odd]
+    findings += [Finding(kind, (image.path,), KINDS[kind]) for image in images for kind in image.odd]
     counts = zip(classes, splits.train.counts().tolist(), splits.val.counts().tolist(), strict=True)
-    balance = tuple(Balance(*row) for row in counts)
+    balance = tuple(ClassCounts(*row) for row in counts)
     findings += _uneven(balance)
     rank = {kind: i for i, kind in enumerate(KINDS)}
     findings.sort(key=lambda finding: rank[finding.kind])
-    return Report(splits.train.kind, len(splits.train), len(splits.val), tuple(findings), balance, limit, splits.notes)
+    return DataReport(
+        splits.train.kind, len(splits.train), len(splits.val), tuple(findings), balance, limit, splits.notes
+    )
 
 
-def _look(side: Side, data: Data, i: int) -> _Look | Finding:
+def _examine(side: Side, data: Data, i: int) -> _CheckedImage | Finding:
     path = data.path(i)
     try:
         if data.images is not None:
@@ -141,38 +150,49 @@ def _look(side: Side, data: Data, i: int) -> _Look | Finding:
             raw = data.encoded(i)
             image, odd = decode(raw, "RGB"), traits(raw)
     except DataError as error:
-        return Finding("unreadable", (path,), str(error))
+        return Finding("unreadable", (path,), error.message)
     shape = "x".join(map(str, image.shape)).encode()
     digest = hashlib.blake2b(shape + b"\0" + image.tobytes(), digest_size=16).digest()
-    return _Look(side, path, int(data.labels[i]), digest, min(image.shape[:2]), odd)
+    return _CheckedImage(side, path, int(data.labels[i]), digest, min(image.shape[:2]), odd)
 
 
-def _equal(looks: Sequence[_Look], classes: Sequence[str]) -> list[Finding]:
-    groups: dict[bytes, list[_Look]] = {}
-    for look in looks:
-        groups.setdefault(look.pixels, []).append(look)
+def _equal(images: Sequence[_CheckedImage], classes: Sequence[str]) -> list[Finding]:
+    groups: dict[bytes, list[_CheckedImage]] = {}
+    for image in images:
+        groups.setdefault(image.pixels, []).append(image)
     found: list[Finding] = []
     for group in groups.values():
         if len(group) < 2:
             continue
-        sides, labels = {look.side for look in group}, sorted({look.label for look in group})
-        words = f"{len(group)} with the same pixels"
+        sides, labels = {image.side for image in group}, sorted({image.label for image in group})
         named = ", ".join(classes[label] for label in labels[:5])
-        if len(sides) > 1:
-            words += ", in train and in val" + (f"; classes {named}" if len(labels) > 1 else "")
+        n = len(group)
+        if len(sides) > 1 and len(labels) > 1:
             kind = "leaks"
+            note = _("{n} with the same pixels, in train and in val, of the classes {classes}", n=n, classes=named)
+        elif len(sides) > 1:
+            kind, note = "leaks", _("{n} with the same pixels, in train and in val", n=n)
         elif len(labels) > 1:
-            kind, words = "conflicts", f"{words}; classes {named}"
+            kind, note = "conflicts", _("{n} with the same pixels, of the classes {classes}", n=n, classes=named)
         else:
-            kind = "duplicates"
-        found.append(Finding(kind, tuple(look.path for look in group), words))
+            kind, note = "duplicates", _("{n} with the same pixels", n=n)
+        found.append(Finding(kind, tuple(image.path for image in group), note))
     return found
 
 
-def _uneven(balance: Sequence[Balance]) -> list[Finding]:
+def _uneven(balance: Sequence[ClassCounts]) -> list[Finding]:
     most = max(row.train for row in balance)
     return [
-        Finding("imbalance", (), f"class {row.name} has {row.train} training images, the largest {most}")
+        Finding(
+            "imbalance",
+            (),
+            _(
+                "class {name} has {train} training images, and the largest class has {most}",
+                name=row.name,
+                train=row.train,
+                most=most,
+            ),
+        )
         for row in balance
         if row.train * _UNEVEN < most
     ]

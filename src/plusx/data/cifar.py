@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.data.idx import read_bounded
-from plusx.data.parts import Part, Parts, Source, class_names, in_range, memory_part
+from plusx.data.parts import DataParts, LabelledPart, UnreadPart, class_names, in_range, memory_part
 from plusx.data.unpickle import unpickle
 from plusx.errors import DataError
+from plusx.i18n import _
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE  # red, then green, then blue plane
@@ -35,33 +36,45 @@ def cifar_folder(root: Path) -> Path | None:
     return None
 
 
-def open_cifar(folder: Path) -> Parts:
+def open_cifar(folder: Path) -> DataParts:
     """Training and test part, in memory (180 MB). Raises DataError."""
     name = _layout(folder)
     if name is None:
-        raise DataError(f"no CIFAR files in {folder}; expected data_batch_1 or data_batch_1.bin, or train and test")
+        raise DataError(
+            _(
+                "{folder} holds no CIFAR files. Name the folder with data_batch_1, data_batch_1.bin, or train and test.",
+                folder=folder,
+            )
+        )
     count, train, test, meta = _LAYOUTS[name]
     present = [file for file in train if (folder / file).is_file()]
     if 0 < len(present) < len(train):
         missing = next(file for file in train if file not in present)
-        raise DataError(f"{folder} lacks {missing} of {name}; unpack the whole archive")
+        raise DataError(
+            _(
+                "{folder} lacks {missing} of {name}. Unpack the whole archive.",
+                folder=folder,
+                missing=missing,
+                name=name,
+            )
+        )
     read = _read_pickle if name.endswith("python") else _read_binary
     classes = _class_names(folder / meta, count)
 
-    def source(files: list[str], which: str) -> Source | None:
-        def part() -> Part:
+    def source(files: list[str], which: str) -> UnreadPart | None:
+        def part() -> LabelledPart:
             found = [read(folder / file, count) for file in files]
             labels = [label for _, some in found for label in some]
             images = np.concatenate([pixels for pixels, _ in found])
             return memory_part(name.split()[0], str(folder), which, images, labels, classes)
 
-        return Source(str(folder), classes, part) if (folder / files[0]).is_file() else None
+        return UnreadPart(str(folder), classes, part) if (folder / files[0]).is_file() else None
 
-    return Parts(str(folder), source(train, "train"), source([test], "test"))
+    return DataParts(str(folder), source(train, "train"), source([test], "test"))
 
 
 def _layout(folder: Path) -> str | None:
-    for name, (_, train, test, meta) in _LAYOUTS.items():
+    for name, (_count, train, test, meta) in _LAYOUTS.items():
         # "train" and "test" alone could be anything: the list of names must lie beside them
         sure = name != "cifar-100 python" or (folder / meta).is_file()
         if sure and any((folder / file).is_file() for file in (train[0], test)):
@@ -75,7 +88,13 @@ def _read_binary(path: Path, count: int) -> tuple[NDArray[np.uint8], list[int]]:
     raw = read_bounded(path)
     if not raw or len(raw) % (head + _PIXELS):
         raise DataError(
-            f"{path} has {len(raw)} bytes, no multiple of {head + _PIXELS}; not CIFAR-{count}, or cut short"
+            _(
+                "{path} has {n} bytes, which is not a multiple of {record} as for CIFAR-{count}. Get the file again.",
+                path=path,
+                n=len(raw),
+                record=head + _PIXELS,
+                count=count,
+            )
         )
     rows = np.frombuffer(raw, np.uint8).reshape(-1, head + _PIXELS)
     return _upright(rows[:, head:]), _labels(rows[:, head - 1].tolist(), count, path)
@@ -85,9 +104,23 @@ def _read_pickle(path: Path, count: int) -> tuple[NDArray[np.uint8], list[int]]:
     found = unpickle(read_bounded(path), str(path))
     pixels, labels = _item(found, "data"), _item(found, "labels" if count == 10 else "fine_labels")
     if not isinstance(pixels, np.ndarray) or pixels.shape[1:] != (_PIXELS,) or not isinstance(labels, list):
-        raise DataError(f"{path} is no batch of CIFAR-{count}; expected data (n, {_PIXELS}) and a list of labels")
+        raise DataError(
+            _(
+                "{path} is not a batch of CIFAR-{count}: data of shape (n, {pixels}) or the list of labels is missing. Get the file again.",
+                path=path,
+                count=count,
+                pixels=_PIXELS,
+            )
+        )
     if len(labels) != len(pixels) or not len(labels):
-        raise DataError(f"{path} has {len(pixels)} images and {len(labels)} labels; fetch it again")
+        raise DataError(
+            _(
+                "{path} has {images} images and {labels} labels. Get the file again.",
+                path=path,
+                images=len(pixels),
+                labels=len(labels),
+            )
+        )
     return _upright(pixels), _labels(labels, count, path)
 
 
@@ -102,7 +135,7 @@ def _upright(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _labels(labels: list[Any], count: int, path: Path) -> list[int]:
     if not all(type(label) is int for label in labels):
-        raise DataError(f"labels of {path} are not all whole numbers; fetch it again")
+        raise DataError(_("The labels of {path} are not all whole numbers. Get the file again.", path=path))
     in_range(min(labels), count, str(path))
     in_range(max(labels), count, str(path))
     return labels
@@ -120,5 +153,11 @@ def _class_names(path: Path, count: int) -> tuple[str, ...]:
         if isinstance(names, list):
             names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names]
     if not isinstance(names, list) or len(names) != count:
-        raise DataError(f"{path} does not hold {count} class names; fetch it again, or remove it to go without")
+        raise DataError(
+            _(
+                "{path} does not hold {count} class names. Get the file again, or remove it.",
+                path=path,
+                count=count,
+            )
+        )
     return class_names(names, str(path))

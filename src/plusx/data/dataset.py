@@ -1,4 +1,4 @@
-"""What the rest of plusx sees of data: labels, names, and a way to read image i."""
+"""A data set as the rest of plusx uses it: labels, names, and a way to read image i."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from plusx.data.packed import Packed
 from plusx.errors import DataError
+from plusx.i18n import Message, _
 
 Mode = Literal["RGB", "L"]
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that was left out, and why (one line)."""
+    """An image that was skipped, and why (one line, without a full stop)."""
 
     path: str
-    reason: str
+    reason: Message | str
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ class Data:
     packed: Packed | None = None
     exact: bool = False
     """Whether JPEGs are decoded at full size even where a smaller one would do."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
     """What was decided when the data were opened, a sentence each; only `open_eval` fills it in."""
 
     def __len__(self) -> int:
@@ -76,7 +77,7 @@ class Data:
         try:
             return decode(self.encoded(i), mode, at_least_px=at_least_px, exact=self.exact)
         except DataError as error:
-            raise DataError(f"{self.path(i)}: {error}") from error
+            raise DataError(_("{path} cannot be used: {reason}.", path=self.path(i), reason=error.message)) from error
 
     def encoded(self, i: int) -> bytes:
         """The bytes of image i as its file has them; there are none in memory. Raises DataError, without the name."""
@@ -85,7 +86,7 @@ class Data:
         if self.packed is not None:
             return self.packed.read(i)
         if self.root is None:
-            raise DataError("it lies in memory, not in a file; read it instead")
+            raise DataError(_("it lies in memory and has no encoded bytes (use read instead)"))
         return read_file(Path(self.path(i)))
 
     def subset(self, indices: NDArray[np.int64]) -> Data:
@@ -110,7 +111,7 @@ class Splits:
     val: Data
     skipped: tuple[Skipped, ...] = ()
     size_px: int | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
 
 
 def with_mode(image: NDArray[np.uint8], mode: Mode) -> NDArray[np.uint8]:

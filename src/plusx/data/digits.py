@@ -10,7 +10,7 @@ import numpy as np
 
 from plusx.data.dataset import Data, Splits, fingerprint
 from plusx.data.idx import parse_idx
-from plusx.data.order import order
+from plusx.data.permutation import permutation
 
 CLASSES = tuple("0123456789")
 _HELD_OUT = 0.2  # of each class, rounded to the nearest image
@@ -26,7 +26,7 @@ def digits() -> Splits:
     test = np.zeros(len(labels), dtype=bool)
     for label in range(10):
         (members,) = np.nonzero(labels == label)
-        shuffled = members[order(len(members), seed=label, epoch=0)]
+        shuffled = members[permutation(len(members), seed=label, epoch=0)]
         test[shuffled[: int(_HELD_OUT * len(members) + 0.5)]] = True
     names = tuple(f"digits/{i:04d}" for i in range(len(labels)))
     whole = Data("digits", CLASSES, 1, labels, names, fingerprint(images, labels), images)

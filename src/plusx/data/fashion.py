@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from plusx import settings
 from plusx.data.idx import read_idx
-from plusx.data.indexing import Progress
-from plusx.data.parts import Part, Parts, Source, in_range, memory_part
+from plusx.data.indexing import ProgressCallback
+from plusx.data.parts import DataParts, LabelledPart, UnreadPart, in_range, memory_part
 from plusx.errors import DataError
+from plusx.i18n import _
 
 # Zalando's class names, in the order of their labels (github.com/zalandoresearch/fashion-mnist, README)
 FASHION_CLASSES = (
@@ -41,24 +42,26 @@ def is_idx_folder(folder: Path) -> bool:
     return any(_find(folder, name, "images") is not None for name in _PARTS)
 
 
-def open_idx(folder: Path) -> Parts:
+def open_idx(folder: Path) -> DataParts:
     """The training and the test part of a folder of IDX files. Labels are read now, they are small. Raises DataError."""
     labels = {name: _labels(folder, name) for name in _PARTS if _find(folder, name, "images") is not None}
     known = labels.get("train", labels.get("t10k"))
     if known is None or not known.size:
-        raise DataError(f"{folder} has no labels; fetch its files again")
+        raise DataError(_("{folder} has no labels. Get its files again.", folder=folder))
     is_fashion = hashlib.sha256(known.tobytes()).hexdigest() == FASHION_TRAIN_LABELS
     classes = FASHION_CLASSES if is_fashion else tuple(map(str, range(int(known.max()) + 1)))
 
-    def source(name: str) -> Source | None:
+    def source(name: str) -> UnreadPart | None:
         return (
-            Source(str(folder), classes, lambda: _part(folder, name, labels[name], classes)) if name in labels else None
+            UnreadPart(str(folder), classes, lambda: _part(folder, name, labels[name], classes))
+            if name in labels
+            else None
         )
 
-    return Parts(str(folder), source("train"), source("t10k"))
+    return DataParts(str(folder), source("train"), source("t10k"))
 
 
-def fashion_folder(cache: Path, base_url: str = BASE_URL, progress: Progress | None = None) -> Path:
+def fashion_folder(cache: Path, base_url: str = BASE_URL, progress: ProgressCallback | None = None) -> Path:
     """Where Fashion-MNIST lies: Debian's package, else the cache, else downloaded into it. Raises DataError."""
     if is_idx_folder(DEBIAN):
         return DEBIAN
@@ -76,18 +79,30 @@ def download(url: str, target: Path, sha256: str) -> None:
     import urllib.request  # as slow to import as numpy
 
     name = target.name
-    way_out = "or install Debian's package dataset-fashion-mnist, or name a folder that holds the four files"
+    way_out = _("Or install Debian's package dataset-fashion-mnist, or name a folder that holds the four files.")
     if settings.offline():
-        raise DataError(f"{name} is not here and PLUSX_OFFLINE is set; unset it, {way_out}")
+        raise DataError(
+            _("{name} is not in the cache and PLUSX_OFFLINE is set. Unset it. {way_out}", name=name, way_out=way_out)
+        )
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             raw = answer.read(_LARGEST_DOWNLOAD + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise DataError(f"cannot download {url} ({reason}); try again, {way_out}") from error
+        raise DataError(
+            _("{url} cannot be downloaded ({reason}). Try again. {way_out}", url=url, reason=reason, way_out=way_out)
+        ) from error
     found = hashlib.sha256(raw).hexdigest()
     if found != sha256:
-        raise DataError(f"{url} gave other bytes (sha256 {found[:12]}…, expected {sha256[:12]}…); try again, {way_out}")
+        raise DataError(
+            _(
+                "{url} gave other bytes than published (sha256 {found}…, not {sha256}…). Try again. {way_out}",
+                url=url,
+                found=found[:12],
+                sha256=sha256[:12],
+                way_out=way_out,
+            )
+        )
     aside = target.with_name(f".{name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +111,13 @@ def download(url: str, target: Path, sha256: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             aside.unlink()
-        raise DataError(f"cannot keep {target} ({error.strerror}); set PLUSX_CACHE to a place with room") from error
+        raise DataError(
+            _(
+                "{target} cannot be written ({reason}). Set PLUSX_CACHE to a folder with free space.",
+                target=target,
+                reason=error.strerror,
+            )
+        ) from error
 
 
 def _find(folder: Path, part: str, what: str) -> Path | None:
@@ -116,18 +137,41 @@ def _labels(folder: Path, part: str) -> NDArray[np.uint8]:
 def _paired(folder: Path, part: str, what: str) -> Path:
     if (path := _find(folder, part, what)) is None:
         rank = 3 if what == "images" else 1
-        raise DataError(f"{folder} lacks {part}-{what}-idx{rank}-ubyte[.gz]; images and labels come in pairs")
+        raise DataError(
+            _(
+                "{folder} lacks {part}-{what}-idx{rank}-ubyte[.gz]. Put it there, since images and labels come in pairs.",
+                folder=folder,
+                part=part,
+                what=what,
+                rank=rank,
+            )
+        )
     return path
 
 
-def _part(folder: Path, name: str, labels: NDArray[np.uint8], classes: tuple[str, ...]) -> Part:
+def _part(folder: Path, name: str, labels: NDArray[np.uint8], classes: tuple[str, ...]) -> LabelledPart:
     images = read_idx(_paired(folder, name, "images"))
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
-        raise DataError(f"{name}-images of {folder} have shape {images.shape}; expected (n, h, w), none of them 0")
+        raise DataError(
+            _(
+                "The {name}-images of {folder} have the shape {shape}. Give (n, h, w) with no side of 0.",
+                name=name,
+                folder=folder,
+                shape=images.shape,
+            )
+        )
     if labels.shape != images.shape[:1]:
-        raise DataError(f"{name} of {folder} has {len(images)} images and {len(labels)} labels; fetch both again")
+        raise DataError(
+            _(
+                "{name} of {folder} has {images} images and {labels} labels. Get both files again.",
+                name=name,
+                folder=folder,
+                images=len(images),
+                labels=len(labels),
+            )
+        )
     in_range(int(labels.max()), len(classes), f"{name} in {folder}")
     kind = "fashion-mnist" if classes == FASHION_CLASSES else "idx"
     return memory_part(kind, str(folder), _PARTS[name], images, labels.tolist(), classes)

@@ -1,4 +1,4 @@
-"""Images that are files of their own: finding those of class folders, looking at each once."""
+"""Images that are files of their own: those of class folders, and the index of their sizes."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from pathlib import Path
 import numpy as np
 
 from plusx.data.dataset import Skipped
-from plusx.data.indexing import Progress, Seen, each, keep, place, recall
-from plusx.data.layout import class_folders, find_layout, loose_images
-from plusx.data.parts import Part, Parts, Source, deep_note, some
+from plusx.data.folder_layout import class_folders, find_layout, loose_images
+from plusx.data.indexing import ImageIndex, ProgressCallback, index_path, load_index, map_threaded, save_index
+from plusx.data.parts import DataParts, LabelledPart, UnreadPart, deep_note, first_skipped, some
 from plusx.errors import DataError
-from plusx.images import FORMATS, Walk, probe
+from plusx.i18n import Message, _
+from plusx.images import FORMATS, Walk, probe, read_file
 
 
-def folder_parts(root: Path, where: str, cache: Path | None, progress: Progress | None) -> Parts:
+def folder_parts(root: Path, where: str, cache: Path | None, progress: ProgressCallback | None) -> DataParts:
     """The parts that the folders of `root` are by their names, else all of it as training part. Raises DataError."""
 
-    def source(folder: Path | None) -> Source | None:
+    def source(folder: Path | None) -> UnreadPart | None:
         if folder is None:
             return None
-        return Source(str(folder), class_folders(folder), lambda: _class_part(folder, cache, progress))
+        return UnreadPart(str(folder), class_folders(folder), lambda: _class_part(folder, cache, progress))
 
     layout = find_layout(root)
-    return Parts(where, source(layout.train), source(layout.val), layout.notes)
+    return DataParts(where, source(layout.train), source(layout.val), layout.notes)
 
 
 def files_part(
@@ -37,12 +38,12 @@ def files_part(
     classes: tuple[str, ...] | None,
     skipped: Sequence[Skipped],
     index: Path | None,
-    progress: Progress | None,
-    notes: Sequence[str] = (),
-) -> Part:
-    """The readable of `rows` (label by name, relative to `root`), each looked at once unless `index` knows it unchanged."""
+    progress: ProgressCallback | None,
+    notes: Sequence[Message] = (),
+) -> LabelledPart:
+    """The readable of `rows` (label by name, relative to `root`), each decoded once unless `index` has it unchanged."""
     entries, bad = _index(root, list(rows), index, progress)
-    return Part(
+    return LabelledPart(
         kind, where, tuple(entry.name for entry in entries), tuple(rows[entry.name] for entry in entries),
         np.array([min(entry.width, entry.height) for entry in entries], np.int64),
         np.array([entry.size for entry in entries], np.int64),
@@ -51,7 +52,7 @@ def files_part(
     )  # fmt: skip
 
 
-def _class_part(root: Path, cache: Path | None, progress: Progress | None) -> Part:
+def _class_part(root: Path, cache: Path | None, progress: ProgressCallback | None) -> LabelledPart:
     """The images under the class folders of `root`, sorted by name.
 
     Raises DataError: no class folders, no images, a class folder without images or without a readable one.
@@ -60,7 +61,7 @@ def _class_part(root: Path, cache: Path | None, progress: Progress | None) -> Pa
     classes, loose = class_folders(root), loose_images(root)
     if not classes:
         raise DataError(_no_folders(root, len(loose)))
-    skipped = [Skipped(str(root / name), "lies beside the class folders, so it has no class") for name in loose]
+    skipped = [Skipped(str(root / name), _("it lies beside the class folders, so it has no class")) for name in loose]
     walk = Walk(root)
     for name in classes:
         walk.claim(name)
@@ -70,50 +71,74 @@ def _class_part(root: Path, cache: Path | None, progress: Progress | None) -> Pa
         found[label] = [file.name for file in files if file.reason is None]
         skipped += [Skipped(str(root / file.name), file.reason) for file in files if file.reason is not None]
     if not any(found.values()):
-        first = f"; the first file is {skipped[0].path}: {skipped[0].reason}" if skipped else ""
-        raise DataError(f"no images in {root} ({len(classes)} folders searched{first}); allowed: {', '.join(FORMATS)}")
+        raise DataError(
+            _(
+                "There are no images in {root} ({n} folders were searched). {first}Give images of these formats: {formats}.",
+                root=root,
+                n=len(classes),
+                first=first_skipped(skipped),
+                formats=", ".join(FORMATS),
+            )
+        )
     if empty := [repr(name) for name in classes if not found[name]]:
-        raise DataError(f"no images in class folder {some(empty)} of {root}; fill it or remove it")
+        raise DataError(
+            _(
+                "There are no images in class folder {empty} of {root}. Add images, or remove the folder.",
+                empty=some(empty),
+                root=root,
+            )
+        )
     rows = dict(sorted((name, label) for label in classes for name in found[label]))
-    words = walk.tally.words()
+    note = walk.tally.note()
     part = files_part(
-        "folder", str(root), root, rows, classes, skipped, cache and place(cache, "index", root), progress,
-        (words,) if words else (),
+        "folder", str(root), root, rows, classes, skipped, cache and index_path(cache, "index", root), progress,
+        (note,) if note else (),
     )  # fmt: skip
     readable = set(part.labels)
     for label in classes:
         if label not in readable:
             first = next(row for row in part.skipped if Path(row.path).relative_to(root).parts[0] == label)
             raise DataError(
-                f"no readable image in class folder {label!r} of {root} (first: {first.path}: {first.reason});"
-                " mend them or remove the folder"
+                _(
+                    "No image in class folder {label!r} of {root} can be read. The first is {path}: {reason}. Repair them, or remove the folder.",
+                    label=label,
+                    root=root,
+                    path=first.path,
+                    reason=first.reason,
+                )
             )
     return part
 
 
-def _no_folders(root: Path, loose: int) -> str:
+def _no_folders(root: Path, loose: int) -> Message:
     """What is wrong with a folder without class folders, and the way out that fits what lies beside it."""
     if not loose:
-        return f"no class folders in {root}, and no images; put the images of each class into a folder of its own"
-    words = f"no class folders in {root} ({loose} images lie directly in it)"
+        return _(
+            "There are no class folders in {root}, and no images. Put the images of each class into a folder of its own.",
+            root=root,
+        )
+
     try:
         twins = [name for name in class_folders(root.parent) if name != root.name and loose_images(root.parent / name)]
     except DataError:
         twins = []
     if twins:
-        return f"{words}. If it is the folder of one class, name the folder above: --data {root.parent}"
-    return (
-        f"{words}. Put the images of each class into a folder of its own and name the folder above them, or name a"
-        " CSV list that gives their classes"
-    )
+        return _(
+            "There are no class folders in {root} ({n} images lie directly in it). If it is the folder of one class, name the"
+            " folder above: --data {above}.", root=root, n=loose, above=root.parent,
+        )  # fmt: skip
+    return _(
+        "There are no class folders in {root} ({n} images lie directly in it). Put the images of each class into a folder of"
+        " its own and name the folder above them, or name a CSV list that gives their classes.", root=root, n=loose,
+    )  # fmt: skip
 
 
 # ---- the index ----
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """One indexed image: name relative to its root, and what the disk and the decoder said of it."""
+class _IndexedFile:
+    """One indexed image: name relative to its root, its file size and time, and its size in pixels."""
 
     name: str
     size: int
@@ -124,37 +149,40 @@ class _Entry:
     top: int | None
 
 
-_COLUMNS = tuple(field.name for field in fields(_Entry))
+_COLUMNS = tuple(field.name for field in fields(_IndexedFile))
 
 
 def _index(
-    root: Path, names: Sequence[str], at: Path | None, progress: Progress | None
-) -> tuple[list[_Entry], list[Skipped]]:
-    """Each name, decoded once or known from the index kept `at` a place: what can be used, and what cannot."""
-    known = {} if at is None else _known(recall(at))
-    answers = each(lambda name: _examine(root, name, known.get(name)), names, progress)
-    entries = [answer for answer in answers if isinstance(answer, _Entry)]
+    root: Path, names: Sequence[str], at: Path | None, progress: ProgressCallback | None
+) -> tuple[list[_IndexedFile], list[Skipped]]:
+    """Each name, decoded once or known from the index stored at `at`: what can be used, and what cannot."""
+    known = {} if at is None else _known(load_index(at))
+    answers = map_threaded(lambda name: _examine(root, name, known.get(name)), names, progress)
+    entries = [answer for answer in answers if isinstance(answer, _IndexedFile)]
     if at is not None and entries != list(known.values()):
         rows = [astuple(entry) for entry in entries]
-        keep(at, Seen({name: [row[i] for row in rows] for i, name in enumerate(_COLUMNS)}, {}))
+        save_index(at, ImageIndex({name: [row[i] for row in rows] for i, name in enumerate(_COLUMNS)}, {}))
     return entries, [answer for answer in answers if isinstance(answer, Skipped)]
 
 
-def _known(seen: Seen | None) -> dict[str, _Entry]:
+def _known(seen: ImageIndex | None) -> dict[str, _IndexedFile]:
     if seen is None or set(seen.columns) != set(_COLUMNS):
         return {}
-    return {row[0]: _Entry(*row) for row in zip(*(seen.columns[name] for name in _COLUMNS), strict=True)}
+    return {row[0]: _IndexedFile(*row) for row in zip(*(seen.columns[name] for name in _COLUMNS), strict=True)}
 
 
-def _examine(root: Path, name: str, known: _Entry | None) -> _Entry | Skipped:
+def _examine(root: Path, name: str, known: _IndexedFile | None) -> _IndexedFile | Skipped:
     path = root / name
     try:
         about = os.stat(path)
         if known is not None and (known.size, known.mtime_ns) == (about.st_size, about.st_mtime_ns):
             return known
-        seen = probe(path)
+        seen = probe(read_file(path))
     except DataError as error:
-        return Skipped(str(path), str(error).removeprefix(f"{path}: "))
+        return Skipped(str(path), error.message)
     except (OSError, ValueError) as error:  # a name with a null in it is a ValueError
-        return Skipped(str(path), f"cannot be read ({getattr(error, 'strerror', None) or error})")
-    return _Entry(name, about.st_size, about.st_mtime_ns, seen.width, seen.height, seen.grey, seen.top)
+        return Skipped(
+            str(path),
+            _("it cannot be read ({reason})", reason=getattr(error, "strerror", None) or _("its name is not valid")),
+        )
+    return _IndexedFile(name, about.st_size, about.st_mtime_ns, seen.width, seen.height, seen.grey, seen.top)

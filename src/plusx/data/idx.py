@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import DataError
+from plusx.i18n import _
 
 _UBYTE = 0x08
 _MAX_BYTES = 1 << 31  # 2 GiB of pixels: 2.7 million MNIST images; a gzip bomb ends here
@@ -23,13 +24,33 @@ def parse_idx(raw: bytes, name: str) -> NDArray[np.uint8]:
     Raises DataError, naming `name`, for another magic, another type, or a length that disagrees with the sizes.
     """
     if len(raw) < 4 or raw[:2] != b"\0\0":
-        raise DataError(f"not an IDX file ({name}), it begins with {raw[:4].hex() or 'nothing'}; expected 0000 08")
+        raise DataError(
+            _(
+                "{name} is not an IDX file: it begins with {start} instead of 000008. Get the file again.",
+                name=name,
+                start=raw[:4].hex() or _("nothing"),
+            )
+        )
     kind, rank = raw[2], raw[3]
     if kind != _UBYTE or not 1 <= rank <= 4:
-        raise DataError(f"IDX type 0x{kind:02x} with {rank} dimensions ({name}) is not read; expected bytes, 1 to 4")
+        raise DataError(
+            _(
+                "{name} has IDX type 0x{kind:02x} and {rank} dimensions. Give a file of bytes (type 0x08) with 1 to 4 dimensions.",
+                kind=kind,
+                rank=rank,
+                name=name,
+            )
+        )
     head = 4 + 4 * rank
     if len(raw) < head:
-        raise DataError(f"IDX header cut short ({name}), {len(raw)} of {head} bytes; fetch the file again")
+        raise DataError(
+            _(
+                "{name} is cut short: it has {n} of the {head} bytes of its header. Get the file again.",
+                name=name,
+                n=len(raw),
+                head=head,
+            )
+        )
     shape = [int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(rank)]
     expected = head
     size = 1
@@ -38,12 +59,20 @@ def parse_idx(raw: bytes, name: str) -> NDArray[np.uint8]:
     expected += size
     if len(raw) != expected:
         words = "x".join(map(str, shape))
-        raise DataError(f"IDX length wrong ({name}), {len(raw)} bytes where {words} needs {expected}; fetch it again")
+        raise DataError(
+            _(
+                "{name} has {n} bytes, but an IDX file of {shape} has {expected}. Get the file again.",
+                name=name,
+                n=len(raw),
+                shape=words,
+                expected=expected,
+            )
+        )
     return np.frombuffer(raw, dtype=np.uint8, offset=head).reshape(shape)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array in an IDX file, gzipped or not (told by its first bytes). Raises DataError."""
+    """The array in an IDX file, gzipped or not (detected from its first bytes). Raises DataError."""
     return parse_idx(read_bounded(path), path.name)
 
 
@@ -51,7 +80,7 @@ def read_bounded(path: Path) -> bytes:
     """A file's bytes, unzipped if gzipped, at most 2 GiB. Raises DataError."""
     try:
         if not path.is_file():
-            raise DataError(f"not a regular file ({path}); IDX files are read from disk")
+            raise DataError(_("{path} is not a regular file. Copy its content into one.", path=path))
         with path.open("rb") as plain:
             zipped = plain.read(2) == b"\x1f\x8b"
             plain.seek(0)
@@ -61,9 +90,11 @@ def read_bounded(path: Path) -> bytes:
                 with gzip.GzipFile(fileobj=plain) as packed:
                     raw = _read(packed)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path} ({error}); fetch the file again") from error
+        raise DataError(_("{path} cannot be read or decompressed. Get the file again.", path=path)) from error
     if len(raw) > _MAX_BYTES:
-        raise DataError(f"{path.name} holds more than {_MAX_BYTES} bytes; split it")
+        raise DataError(
+            _("{name} holds more than {most} bytes. Split it into several files.", name=path.name, most=_MAX_BYTES)
+        )
     return raw
 
 

@@ -1,4 +1,4 @@
-"""Looking at every image once, in threads, and keeping what was seen for the next start."""
+"""The index of a data set: every image is decoded once, in threads, and the results are stored for the next start."""
 
 from __future__ import annotations
 
@@ -14,72 +14,94 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from plusx import settings
+from plusx.i18n import Message
 
-Progress = Callable[[int, int], None]  # done, of how many
+ProgressCallback = Callable[[int, int], None]  # done, total
 A = TypeVar("A")
 B = TypeVar("B")
 
 
-def each(look: Callable[[A], B], items: Sequence[A], progress: Progress | None = None) -> list[B]:
-    """[look(item) …] in the order of items, worked on by PLUSX_THREADS threads (else one a core, at most 16)."""
+def map_threaded(function: Callable[[A], B], items: Sequence[A], progress: ProgressCallback | None = None) -> list[B]:
+    """[function(item) …] in the order of items, computed by PLUSX_THREADS threads (else one a core, at most 16)."""
     done = 0
     lock = threading.Lock()
 
     def one(item: A) -> B:
         nonlocal done
-        answer = look(item)
+        result = function(item)
         with lock:
             done += 1
             if progress is not None and (done % 64 == 0 or done == len(items)):
                 progress(done, len(items))
-        return answer
+        return result
 
-    # more threads than cores gain nothing: decoding holds a core each
+    # more threads than cores gain nothing: each decoding thread uses a whole core
     workers = settings.threads() or min(os.cpu_count() or 1, 16)
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(one, items))
 
 
-def rules() -> str:
-    """What a kept verdict depends on beside the file: another decoder may judge otherwise."""
+def index_version() -> str:
+    """What an index depends on beside the files: another decoder may accept other images."""
     from importlib.metadata import version
 
-    return f"plusx.index/3 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
+    return f"plusx.index/4 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
 
 
-def place(cache: Path, kind: str, *paths: Path) -> Path:
-    """Where what was seen of a file, a folder or several is kept."""
+def index_path(cache: Path, kind: str, *paths: Path) -> Path:
+    """Where the index of a file, a folder or several is stored."""
     key = b"\0".join(os.fsencode(path.absolute()) for path in paths)
     return cache / kind / f"{hashlib.sha256(key).hexdigest()[:24]}.json"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What was seen: columns as long as there are images, and what holds for all of them. Plain values."""
+class ImageIndex:
+    """Columns with one value an image, and `about`, which holds for all of them. Plain values."""
 
     columns: dict[str, list[Any]]
     about: dict[str, Any]
 
 
-def recall(at: Path) -> Seen | None:
-    """What was kept there, or None: a cache that is missing, damaged or of other rules costs time, nothing else."""
+def load_index(at: Path) -> ImageIndex | None:
+    """The index stored at `at`, or None: an index that is missing, damaged or of another version costs time, nothing else."""
     try:
         found = json.loads(at.read_bytes())
         columns, about = found["columns"], found["about"]
         whole = isinstance(about, dict) and len({len(column) for column in columns.values()}) == 1
-        return Seen(columns, about) if whole and found["rules"] == rules() else None
+        return ImageIndex(columns, about) if whole and found["rules"] == index_version() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def keep(at: Path, seen: Seen) -> None:
-    """Keep what was seen. A full or read-only cache must not stop a run: the next start is slow, that is all."""
-    found = {"rules": rules(), "columns": seen.columns, "about": seen.about}
+def save_index(at: Path, seen: ImageIndex) -> None:
+    """Stores an index. A full or read-only cache must not stop a run: only the next start is slower."""
+    found = {"rules": index_version(), "columns": seen.columns, "about": seen.about}
     aside = at.with_name(f"{at.name}.{os.getpid()}")
     try:
         at.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(found), encoding="ascii")  # names that are no UTF-8 come back as they were
+        aside.write_text(json.dumps(found), encoding="ascii")  # names that are not UTF-8 are read back unchanged
         aside.replace(at)
     except OSError:
         with contextlib.suppress(OSError):
             aside.unlink()
+
+
+def stored_message(text: Message | str) -> Any:
+    """A text as JSON keeps it: a message with its template and values, so that it can still be translated."""
+    if not isinstance(text, Message):
+        return str(text)
+    values = {
+        name: value if isinstance(value, int | float) else stored_message(value) for name, value in text.values.items()
+    }
+    return {"template": text.template, "plural": text.plural, "number": text.number, "values": values}
+
+
+def loaded_message(kept: Any) -> Message | str:
+    """The inverse of `stored_message`."""
+    if not isinstance(kept, dict):
+        return str(kept)
+    values = {
+        name: value if isinstance(value, int | float) else loaded_message(value)
+        for name, value in kept["values"].items()
+    }
+    return Message(kept["template"], kept["plural"], kept["number"], values)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from plusx.data.columns import Columns
 from plusx.data.dataset import Data, Splits
+from plusx.data.detection import find_parts
 from plusx.data.digits import digits
 from plusx.data.fashion import BASE_URL, fashion_folder, open_idx
-from plusx.data.indexing import Progress
-from plusx.data.kinds import find_parts
-from plusx.data.parts import Parts
+from plusx.data.indexing import ProgressCallback
+from plusx.data.list_columns import ColumnNames
+from plusx.data.parts import DataParts
 from plusx.errors import DataError
+from plusx.i18n import _, _n
 from plusx.settings import cache_dir
 
 
@@ -25,7 +26,7 @@ def open_data(
     val_split: float = 0.2,
     seed: int = 0,
     cache: bool = True,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     base_url: str = BASE_URL,
     path_column: str | None = None,
     label_column: str | None = None,
@@ -40,11 +41,16 @@ def open_data(
     in `notes`. `progress(done, total)` may be called from several threads. Raises DataError.
     """
     if not 0 < val_split < 1:
-        raise DataError(f"val_split={val_split}; a share between 0 and 1, so that both parts hold images")
+        raise DataError(
+            _(
+                "val_split={val_split} leaves one part without images. Give a share between 0 and 1.",
+                val_split=val_split,
+            )
+        )
     if where == "digits":
-        _require_none(Columns(path_column, label_column), where)
+        _require_none(ColumnNames(path_column, label_column), where)
         return digits()
-    return _parts(where, cache, progress, base_url, Columns(path_column, label_column)).splits(val_split, seed)
+    return _parts(where, cache, progress, base_url, ColumnNames(path_column, label_column)).splits(val_split, seed)
 
 
 def open_eval(
@@ -55,7 +61,7 @@ def open_eval(
     val_split: float | None = None,
     seed: int = 0,
     cache: bool = True,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     base_url: str = BASE_URL,
     path_column: str | None = None,
     label_column: str | None = None,
@@ -67,38 +73,46 @@ def open_eval(
     a row in `.skipped`. A class that the network lacks is an error; one that the data lack is not. Raises DataError.
     """
     if where == "digits":
-        _require_none(Columns(path_column, label_column), where)
+        _require_none(ColumnNames(path_column, label_column), where)
         data = digits().val
     else:
         data = _whole(
-            _parts(where, cache, progress, base_url, Columns(path_column, label_column)).evaluated(val_split, seed),
+            _parts(where, cache, progress, base_url, ColumnNames(path_column, label_column)).evaluated(val_split, seed),
             skip_bad,
         )
     return _relabelled(data, tuple(classes), str(where))
 
 
-def _parts(where: str | Path, cache: bool, progress: Progress | None, base_url: str, columns: Columns) -> Parts:
+def _parts(
+    where: str | Path, cache: bool, progress: ProgressCallback | None, base_url: str, columns: ColumnNames
+) -> DataParts:
     if where == "fashion-mnist":
         _require_none(columns, where)
         return open_idx(fashion_folder(cache_dir(), base_url, progress))
     return find_parts(where, cache_dir() if cache else None, progress, columns)
 
 
-def _require_none(columns: Columns, where: str | Path) -> None:
+def _require_none(columns: ColumnNames, where: str | Path) -> None:
     if columns:
         raise DataError(
-            f"{where} is no CSV list, so it has no columns to name; leave --path-column and --label-column out"
+            _(
+                "{where} is not a CSV list, so it has no columns to name. Leave out --path-column and --label-column.",
+                where=where,
+            )
         )
 
 
 def _whole(data: Data, skip_bad: bool) -> Data:
-    """The data, of which no image may be left out unless `skip_bad`. Raises DataError."""
+    """The data, of which no image may be skipped unless `skip_bad`. Raises DataError."""
     if data.skipped and not skip_bad:
         first, n = data.skipped[0], len(data.skipped)
         raise DataError(
-            f"{n} image{'s' if n > 1 else ''} cannot be evaluated (first: {first.path}: {first.reason}); mend or remove"
-            f" {'them' if n > 1 else 'it'}, or leave out what is bad with --skip-bad"
-        )
+            _n(
+                "1 image cannot be evaluated: {path} ({reason}). Repair or remove it, or skip it with --skip-bad.",
+                "{n} images cannot be evaluated. The first is {path}: {reason}. Repair or remove them, or skip them with --skip-bad.",
+                n, path=first.path, reason=first.reason,
+            )
+        )  # fmt: skip
     return data
 
 
@@ -109,7 +123,14 @@ def _relabelled(data: Data, classes: tuple[str, ...], where: str) -> Data:
     strange = [name for name in present if name not in classes]
     if strange:
         known = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
-        raise DataError(f"{where} has class {strange[0]!r}, which the network was not trained for; it knows: {known}")
+        raise DataError(
+            _(
+                "{where} has the class {strange!r}, which the network was not trained for. Rename or remove it. The network has: {known}.",
+                where=where,
+                strange=strange[0],
+                known=known,
+            )
+        )
     index = {name: i for i, name in enumerate(classes)}
     table = np.array([index.get(name, -1) for name in data.classes], dtype=np.int64)
     return replace(data, classes=classes, labels=table[data.labels])

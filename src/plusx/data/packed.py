@@ -10,19 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import DataError
+from plusx.i18n import _
 
 MAX_IMAGE_BYTES = 1 << 29  # as for a file of its own, see images.decode
 
 
 @dataclass(frozen=True)
-class Stamp:
+class FileStamp:
     """What tells that a file is still the one that was indexed."""
 
     size: int
     mtime_ns: int
 
     @classmethod
-    def of(cls, about: os.stat_result) -> Stamp:
+    def of(cls, about: os.stat_result) -> FileStamp:
         return cls(about.st_size, about.st_mtime_ns)
 
 
@@ -31,7 +32,7 @@ class Packed:
     """Image i is bytes start[i] to start[i] + size[i] of files[file[i]]. All arrays int64 (n,)."""
 
     files: tuple[Path, ...]
-    stamps: tuple[Stamp, ...]
+    stamps: tuple[FileStamp, ...]
     file: NDArray[np.int64]
     start: NDArray[np.int64]
     size: NDArray[np.int64]
@@ -47,21 +48,21 @@ class Packed:
         at, start, size = int(self.file[i]), int(self.start[i]), int(self.size[i])
         path = self.files[at]
         if size > MAX_IMAGE_BYTES:
-            raise DataError(f"{size} bytes, more than the cap of {MAX_IMAGE_BYTES}")
+            raise DataError(_("it has {size} bytes, and at most {most} are read", size=size, most=MAX_IMAGE_BYTES))
         try:
             with path.open("rb") as file:
-                if Stamp.of(os.fstat(file.fileno())) != self.stamps[at]:
-                    raise DataError(f"{path} has changed since it was indexed; start again")
+                if FileStamp.of(os.fstat(file.fileno())) != self.stamps[at]:
+                    raise DataError(_("{path} has changed since it was indexed (run the command again)", path=path))
                 file.seek(start)
                 raw = file.read(size)
         except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror})") from error
+            raise DataError(_("{path} cannot be read ({reason})", path=path, reason=error.strerror)) from error
         if len(raw) != size:
-            raise DataError(f"{path} ends too early")
+            raise DataError(_("{path} is shorter than when it was indexed", path=path))
         return raw
 
 
-def joined(parts: list[Packed]) -> Packed:
+def concatenated(parts: list[Packed]) -> Packed:
     """One Packed over the images of several, in their order."""
     shift = np.cumsum([0, *(len(part.files) for part in parts[:-1])])
     return Packed(

@@ -20,20 +20,21 @@ from typing import Any, Self
 from plusx.data.dataset import Skipped
 from plusx.data.packed import MAX_IMAGE_BYTES
 from plusx.data.parts import class_names, in_range, is_label, one_line, some
-from plusx.data.shards import Listing, stamp_of
+from plusx.data.shards import ShardListing, stamp_of
 from plusx.errors import DataError, MissingExtra
+from plusx.i18n import Message, _
 
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "cls", "category", "target", "class_name")
 _IMAGE_NAMES = ("image", "img", "picture", "jpg", "jpeg", "png", "bytes")
 _MAX_GROUP = 1 << 33  # bytes of one row group, unpacked, as its footer says
 
 
-def list_parquet(path: Path, cache: Path | None = None) -> Listing:
+def list_parquet(path: Path, cache: Path | None = None) -> ShardListing:
     """The labelled images of a Parquet file, packed into the cache (cache None: a folder that goes with the process).
 
     Raises DataError, and MissingExtra without pyarrow.
     """
-    with _Table(path) as table:
+    with _ParquetTable(path) as table:
         image = table.image_column()
         label = table.label_column(image)
         names = table.features.get(label, {}).get("names")
@@ -43,12 +44,12 @@ def list_parquet(path: Path, cache: Path | None = None) -> Listing:
 
 def encoded_images(path: Path) -> Iterator[bytes | None]:
     """The images of a Parquet file, row by row; None where a row has none. Raises DataError and MissingExtra."""
-    with _Table(path) as table:
+    with _ParquetTable(path) as table:
         for (value,) in table.rows(table.image_column()):
             yield _raw(value)
 
 
-class _Table:
+class _ParquetTable:
     """A Parquet file, open, and Hugging Face's description of its columns (empty when there is none)."""
 
     def __init__(self, path: Path) -> None:
@@ -61,8 +62,13 @@ class _Table:
             sizes = [self.file.metadata.row_group(i).total_byte_size for i in range(self.file.metadata.num_row_groups)]
         if sizes and max(sizes) > _MAX_GROUP:
             raise DataError(
-                f"row group {sizes.index(max(sizes))} of {path} has {max(sizes)} bytes, more than the cap of {_MAX_GROUP};"
-                " write smaller ones"
+                _(
+                    "Row group {index} of {path} has {size} bytes, and at most {most} are read. Write smaller row groups.",
+                    index=sizes.index(max(sizes)),
+                    path=path,
+                    size=max(sizes),
+                    most=_MAX_GROUP,
+                )
             )
 
     def __enter__(self) -> Self:
@@ -77,8 +83,7 @@ class _Table:
         try:
             yield
         except (OSError, ValueError, LookupError, TypeError, MemoryError, self.arrow.ArrowException) as error:
-            words = one_line(" ".join(str(error).split())[:160])
-            raise DataError(f"cannot read {self.path} as Parquet ({words}); fetch it again") from error
+            raise DataError(_("{path} cannot be read as Parquet. Get the file again.", path=self.path)) from error
 
     def rows(self, *columns: str) -> Iterator[tuple[Any, ...]]:
         """The values of some columns, row by row.
@@ -101,7 +106,13 @@ class _Table:
         named = [name for name in _IMAGE_NAMES if name in fit]
         if chosen := said or named or fit:
             return chosen[0]
-        raise DataError(f"no column of images in {self.path} (columns: {self._columns()}); one must hold their bytes")
+        raise DataError(
+            _(
+                "{path} has no column with the bytes of images (its columns: {columns}). Give a file that has one.",
+                path=self.path,
+                columns=self._columns(),
+            )
+        )
 
     def label_column(self, image: str) -> str:
         fit = [field.name for field in self.schema if field.name != image and self._holds_labels(field.type)]
@@ -112,7 +123,11 @@ class _Table:
         if len(fit) == 1:
             return fit[0]
         raise DataError(
-            f"no column of labels in {self.path} (columns: {self._columns()}); name one of whole numbers or texts label"
+            _(
+                "{path} has no column of labels (its columns: {columns}). Name one of whole numbers or texts label.",
+                path=self.path,
+                columns=self._columns(),
+            )
         )
 
     def _holds_bytes(self, kind: Any) -> bool:
@@ -137,7 +152,11 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise MissingExtra("pyarrow is not installed, Parquet is read with it; pip install 'plusx[parquet]'") from error
+        raise MissingExtra(
+            _(
+                "Parquet files are read with pyarrow, which is not installed. Install it with pip install 'plusx[parquet]'."
+            )
+        ) from error
     return pyarrow, pyarrow.parquet
 
 
@@ -162,8 +181,8 @@ def _pack_path(path: Path, cache: Path | None) -> Path:
     return folder / f"{hashlib.sha256(key).hexdigest()[:24]}.pack"
 
 
-def _packed(table: _Table, pack: Path, image: str, label: str, classes: tuple[str, ...] | None) -> Listing:
-    out = Listing(pack, [], [], [], [], [], classes)
+def _packed(table: _ParquetTable, pack: Path, image: str, label: str, classes: tuple[str, ...] | None) -> ShardListing:
+    out = ShardListing(pack, [], [], [], [], [], classes)
     aside = pack.with_name(f"{pack.name}.{os.getpid()}")
     at = 0
     try:
@@ -173,14 +192,19 @@ def _packed(table: _Table, pack: Path, image: str, label: str, classes: tuple[st
                 raw = _raw(value)
                 why = _why_not(value, raw, mark)
                 if why is not None or raw is None:
-                    out.skipped.append(Skipped(str(row), why or "no image"))
+                    out.skipped.append(Skipped(str(row), why or _("it has no image")))
                     continue
-                out.add(str(row), _class(mark, classes, f"{table.path}, row {row}"), at, len(raw))
+                out.add(str(row), _class(mark, classes, _("{path}, row {row}", path=table.path, row=row)), at, len(raw))
                 at += target.write(raw)
         aside.replace(pack)
     except OSError as error:
         raise DataError(
-            f"cannot pack {table.path} into {pack.parent} ({error.strerror}); set PLUSX_CACHE to a place with room"
+            _(
+                "The images of {path} cannot be copied into {folder} ({reason}). Set PLUSX_CACHE to a folder with free space.",
+                path=table.path,
+                folder=pack.parent,
+                reason=error.strerror,
+            )
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -192,26 +216,31 @@ def _raw(value: Any) -> bytes | None:
     return value.get("bytes") if isinstance(value, dict) else value
 
 
-def _class(mark: Any, classes: tuple[str, ...] | None, where: str) -> str:
+def _class(mark: Any, classes: tuple[str, ...] | None, where: Message) -> str:
     if classes is None:
         return str(mark)
     if isinstance(mark, int):
         return classes[in_range(mark, len(classes), where)]
     if mark not in classes:
         raise DataError(
-            f"label {mark!r} of {where} is none of the declared classes ({some(classes)}); fix or remove it"
+            _(
+                "Label {label!r} of {where} is none of the declared classes ({classes}). Correct it, or remove the row.",
+                label=mark,
+                where=where,
+                classes=some(classes),
+            )
         )
     return mark
 
 
-def _why_not(value: Any, raw: bytes | None, label: Any) -> str | None:
+def _why_not(value: Any, raw: bytes | None, label: Any) -> Message | None:
     if raw is None:
         has_path = isinstance(value, dict) and value.get("path")
-        return "only a path, not the image itself" if has_path else "no image"
+        return _("it has only a path, not the image itself") if has_path else _("it has no image")
     if len(raw) > MAX_IMAGE_BYTES:
-        return f"{len(raw)} bytes, more than the cap of {MAX_IMAGE_BYTES}"
+        return _("it has {size} bytes, and at most {most} are read", size=len(raw), most=MAX_IMAGE_BYTES)
     if label is None:
-        return "no label"
+        return _("it has no label")
     if isinstance(label, str) and not is_label(label):
-        return "its label is no class name of one line"
+        return _("its label is not a class name of one line")
     return None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from plusx.data.dataset import Data, Skipped, Splits, fingerprint, held_out
 from plusx.data.packed import Packed
 from plusx.errors import DataError
+from plusx.i18n import Message, _, joined
 
 PART_NAMES = {
     "train": "train", "training": "train", "trn": "train",
@@ -20,7 +21,7 @@ PART_NAMES = {
     "test": "test", "testing": "test", "tst": "test",
     "训练": "train", "训练集": "train", "验证": "val", "验证集": "val", "测试": "test", "测试集": "test",
 }  # fmt: skip
-"""Which part a folder or file of that name is; test stands in for val where there is none."""
+"""Which part a folder or file of that name is; test is used as val where there is none."""
 
 MAX_LABEL = 200
 """Characters of a class name."""
@@ -28,14 +29,15 @@ _INTEGER = re.compile(r"[+-]?\d{1,18}")
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class LabelledPart:
     """One set as its files tell it: a label (text) for each name; `classes` where the format declares them.
 
     `sides` int64 (n,): shorter sides in pixels; `sizes` int64 (n,): bytes. `where` names the files in messages.
     """
 
     kind: str
-    where: str
+    where: Message | str
+
     names: Sequence[str]
     labels: Sequence[str]
     sides: NDArray[np.int64]
@@ -46,14 +48,20 @@ class Part:
     packed: Packed | None = None
     root: Path | None = None
     skipped: tuple[Skipped, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
 
-    def filled(self) -> Part:
+    def filled(self) -> LabelledPart:
         """This part, which has images. Raises DataError."""
         if self.names:
             return self
-        first = f" (first left out: {_line(self.skipped[0])})" if self.skipped else ""
-        raise DataError(f"no readable labelled image in {self.where}{first}; check that this is the data you mean")
+
+        raise DataError(
+            _(
+                "There is no readable image with a label in {where}. {first}Give other data.",
+                where=self.where,
+                first=first_skipped(self.skipped),
+            )
+        )
 
     def known_classes(self) -> tuple[str, ...]:
         """The declared classes, else the labels that occur, sorted: as numbers if all are numbers."""
@@ -65,7 +73,7 @@ class Part:
         return tuple(sorted(present))
 
     def data(self, classes: tuple[str, ...], channels: int) -> Data:
-        """Data whose labels index `classes`, which hold every label; what was left out is not in it."""
+        """Data whose labels index `classes`, which hold every label; skipped images are not in it."""
         index = {name: i for i, name in enumerate(classes)}
         labels = np.array([index[label] for label in self.labels], dtype=np.int64)
         what = self.sizes if self.images is None else self.images
@@ -74,31 +82,38 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A part not read yet: where it lies, the classes that can be told without reading it (None: they cannot)."""
+class UnreadPart:
+    """A part not read yet: where it lies, its classes where they are known without reading it (else None)."""
 
-    where: str
+    where: Message | str
+
     classes: tuple[str, ...] | None
-    read: Callable[[], Part]
+    read: Callable[[], LabelledPart]
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What lies at one place: `train`, and `val` where the format or the names of its files set one apart."""
+class DataParts:
+    """The parts of one data set: `train`, and `val` where the format or the names of its files set one apart."""
 
-    where: str
-    train: Source | None
-    val: Source | None
-    notes: tuple[str, ...] = ()
+    where: Message | str
+
+    train: UnreadPart | None
+    val: UnreadPart | None
+    notes: tuple[Message, ...] = ()
 
     def splits(self, val_split: float, seed: int) -> Splits:
         """Both parts; without `val` a stratified share of train is held out. Raises DataError."""
         if self.train is None:
-            raise DataError(f"{self.where} has a validation part and no training part; name its folder or files train")
+            raise DataError(
+                _(
+                    "{where} has a validation part and no training part. Name its folder or files train.",
+                    where=self.where,
+                )
+            )
         if self.train.classes:
             _several(self.train.classes, self.train.where)
         if self.val is not None and self.train.classes is not None and self.val.classes is not None:
-            self._agree(self.train.classes, self.val.classes)  # before the images are looked at, which takes a while
+            self._agree(self.train.classes, self.val.classes)  # before the images are indexed, which takes a while
         part = self.train.read().filled()
         _several(set(part.labels), self.train.where)
         classes, size_px = part.known_classes(), int(np.median(part.sides))
@@ -106,12 +121,23 @@ class Parts:
             return self._held_out(part.data(classes, part.channels), part, val_split, seed)
         val = self.val.read()
         if not val.names:
-            first = f" (first left out: {_line(val.skipped[0])})" if val.skipped else ""
-            raise DataError(f"the validation part is empty ({val.where}){first}; give it images, or remove it")
+            raise DataError(
+                _(
+                    "The validation part {where} has no images. {first}Add images, or remove it.",
+                    where=val.where,
+                    first=first_skipped(val.skipped),
+                )
+            )
         self._agree(classes, val.known_classes())
         if part.images is not None and val.images is not None and part.images.shape[1:] != val.images.shape[1:]:
-            sizes = " and ".join("x".join(map(str, p.images.shape[1:])) for p in (part, val) if p.images is not None)
-            raise DataError(f"images of train and val of {self.where} differ in size ({sizes}); they must not")
+            sizes = ", ".join("x".join(map(str, p.images.shape[1:])) for p in (part, val) if p.images is not None)
+            raise DataError(
+                _(
+                    "The images of train and val of {where} differ in size ({sizes}). Give both the same size.",
+                    where=self.where,
+                    sizes=sizes,
+                )
+            )
         channels = max(part.channels, val.channels)
         data = (each.data(classes, channels) for each in (part, val))
         notes = self._notes(part, val)
@@ -120,41 +146,56 @@ class Parts:
     def evaluated(self, val_split: float | None, seed: int) -> Data:
         """The part to evaluate on: val, else the share that `val_split` and `seed` held out, else every image.
 
-        What was left out is in its `skipped`. Raises DataError.
+        What was skipped is in its `skipped`. Raises DataError.
         """
         if self.val is None and val_split is not None:
             splits = self.splits(val_split, seed)
             return replace(splits.val, skipped=splits.skipped, notes=splits.notes)
         source = self.val or self.train
         if source is None:
-            raise DataError(f"no images in {self.where}; check that this is the data you mean")
+            raise DataError(_("There are no images in {where}. Give other data.", where=self.where))
         part = source.read().filled()
         data = part.data(part.known_classes(), part.channels)
         return replace(data, skipped=part.skipped, notes=self._notes(part))
 
-    def _held_out(self, whole: Data, part: Part, val_split: float, seed: int) -> Splits:
+    def _held_out(self, whole: Data, part: LabelledPart, val_split: float, seed: int) -> Splits:
         out = held_out(whole.names, whole.labels, val_split, seed)
         if not out.any():
             raise DataError(
-                f"no class of {self.where} has two images, so none can be held out; add images, or a val part"
+                _(
+                    "No class of {where} has two images, so none can be held out for validation. Add images, or a val part.",
+                    where=self.where,
+                )
             )
         train, val = (whole.subset(np.flatnonzero(side)) for side in (~out, out))
         return Splits(train, val, part.skipped, int(np.median(part.sides)), self._notes(part))
 
-    def _notes(self, *parts: Part) -> tuple[str, ...]:
+    def _notes(self, *parts: LabelledPart) -> tuple[Message, ...]:
         return tuple(dict.fromkeys((*self.notes, *(note for part in parts for note in part.notes))))
 
     def _agree(self, train: Sequence[str], val: Sequence[str]) -> None:
         if not val:
-            raise DataError(f"the validation part of {self.where} is empty; give it images, or remove it")
+            raise DataError(
+                _("The validation part of {where} has no images. Add images, or remove it.", where=self.where)
+            )
         if set(train) != set(val):
             only = {"train": set(train) - set(val), "val": set(val) - set(train)}
-            words = "; ".join(f"only in {part}: {some(sorted(names))}" for part, names in only.items() if names)
-            raise DataError(f"train and val of {self.where} differ in classes ({words}); give both the same")
+            difference = [
+                _("only in {part}: {names}", part=part, names=some(sorted(names)))
+                for part, names in only.items()
+                if names
+            ]
+            raise DataError(
+                _(
+                    "train and val of {where} differ in classes ({difference}). Give both the same classes.",
+                    where=self.where,
+                    difference=joined("; ", difference),
+                )
+            )
 
 
-def deep_note(tops: Sequence[int | None]) -> list[str]:
-    """What to say of images of 16 bits a channel, given the largest value of each (None: 8 bits).
+def deep_note(tops: Sequence[int | None]) -> list[Message]:
+    """Notes on images of 16 bits a channel, given the largest value of each (None: 8 bits).
 
     >>> deep_note([None, 4095, 4000])[0][:68]
     '2 of 3 images have 16 bits a channel, and no value above 4095 of 655'
@@ -162,50 +203,82 @@ def deep_note(tops: Sequence[int | None]) -> list[str]:
     deep = [top for top in tops if top is not None]
     if not deep:
         return []
-    words = f"{len(deep)} of {len(tops)} images have 16 bits a channel"
+
     high = max(deep)
     if high >= 1 << 15:
-        return [f"{words} and are read as 8, by round(value / 257)"]
+        return [
+            _(
+                "{deep} of {n} images have 16 bits a channel and are read as 8 bits, by round(value / 257).",
+                deep=len(deep),
+                n=len(tops),
+            )
+        ]
     levels = (high + 128) // 257 + 1
     return [
-        f"{words}, and no value above {high} of 65535. They are read as 8 bits by round(value / 257), which leaves"
-        f" {levels} of 256 levels; scale them to the full range and save them again"
-    ]
+        _(
+            "{deep} of {n} images have 16 bits a channel, and no value above {high} of 65535. They are read as 8 bits by"
+            " round(value / 257), which leaves {levels} of 256 levels. Scale them to the full range and save them again.",
+            deep=len(deep), n=len(tops), high=high, levels=levels,
+        )
+    ]  # fmt: skip
 
 
 def memory_part(
-    kind: str, where: str, which: str, images: NDArray[np.uint8], labels: Sequence[int], classes: tuple[str, ...]
-) -> Part:
+    kind: str,
+    where: Message | str,
+    which: str,
+    images: NDArray[np.uint8],
+    labels: Sequence[int],
+    classes: tuple[str, ...],
+) -> LabelledPart:
     """A part whose images, uint8 (n, h, w, c), lie in memory; they are named by number. Labels index `classes`."""
     n, sides = len(labels), min(images.shape[1:3])
-    return Part(
+    return LabelledPart(
         kind, where, tuple(f"{which}/{i:05d}" for i in range(n)), [classes[label] for label in labels],
         np.full(n, sides, np.int64), np.zeros(n, np.int64), images.shape[3], classes, images,
     )  # fmt: skip
 
 
-def _several(classes: Sequence[str] | set[str], where: str) -> None:
+def _several(classes: Sequence[str] | set[str], where: Message | str) -> None:
     if len(classes) < 2:
         raise DataError(
-            f"one class ({next(iter(classes))}) in {where}; at least 2 are needed. Give each class a folder of its own, or"
-            " name the folder or list that holds them all"
+            _(
+                "{where} has only one class ({name}). Give each class a folder of its own, or name the folder or list that holds them all.",
+                name=next(iter(classes)),
+                where=where,
+            )
         )
 
 
-def _line(row: Skipped) -> str:
-    return f"{row.path}: {row.reason}"
+def first_skipped(skipped: Sequence[Skipped]) -> Message | str:
+    """A sentence on the first skipped image, and a space; nothing where there is none."""
+    if not skipped:
+        return ""
+    return _("The first that is skipped is {path}: {reason}. ", path=skipped[0].path, reason=skipped[0].reason)
 
 
-def class_names(names: object, where: str) -> tuple[str, ...]:
+def class_names(names: object, where: Message | str) -> tuple[str, ...]:
     """Declared class names: a list of texts of one line, all of them different. Raises DataError."""
     texts = tuple(name for name in names if isinstance(name, str)) if isinstance(names, list | tuple) else ()
     if not texts or not isinstance(names, list | tuple) or len(texts) != len(names):
-        raise DataError(f"the class names in {where} are not a list of texts; write it again")
+        raise DataError(_("The class names in {where} are not a list of texts. Write the file again.", where=where))
     if odd := next((name for name in texts if not is_label(name)), None):
-        raise DataError(f"class name {one_line(odd[:40])!r} in {where} is no text of one line; write it again")
+        raise DataError(
+            _(
+                "The class name {name!r} in {where} is not a short text of one line. Rename it.",
+                name=one_line(odd[:40]),
+                where=where,
+            )
+        )
     if len(set(texts)) != len(texts):
         twin = next(name for i, name in enumerate(texts) if name in texts[:i])
-        raise DataError(f"class name {twin!r} stands twice in {where}; every class needs a name of its own")
+        raise DataError(
+            _(
+                "The class name {name!r} occurs twice in {where}. Give every class a name of its own.",
+                name=twin,
+                where=where,
+            )
+        )
     return texts
 
 
@@ -218,11 +291,21 @@ def is_label(text: str) -> bool:
     return bool(text) and len(text) <= MAX_LABEL and text.isprintable()
 
 
-def in_range(label: int, count: int, where: str) -> int:
+def in_range(label: int, count: int, where: Message | str) -> int:
     """The label, if it is one of `count` classes. Raises DataError."""
     if not 0 <= label < count:
-        why = "; -1 means unlabelled" if label == -1 else ""
-        raise DataError(f"label {label} of {where} is out of range, allowed: 0 to {count - 1}{why}; fix or remove it")
+        if label == -1:
+            raise DataError(
+                _("Label -1 of {where} means unlabelled. Remove the image, or give it a label.", where=where)
+            )
+        raise DataError(
+            _(
+                "Label {label} of {where} is out of range: 0 to {last} are allowed. Correct it, or remove the image.",
+                label=label,
+                where=where,
+                last=count - 1,
+            )
+        )
     return label
 
 
@@ -235,11 +318,11 @@ def one_line(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in name)
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> Message | str:
     """The first of many names.
 
     >>> some(["a", "b"]), some(list("abcdefg"))
     ('a, b', 'a, b, c, d, e and 2 more')
     """
     shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+    return shown if len(names) <= 5 else _("{names} and {n} more", names=shown, n=len(names) - 5)

@@ -1,4 +1,4 @@
-"""Names in a CSV list that are no paths from it: found by name, with or without suffix, in the folders beside the list."""
+"""Names in a CSV list that are not paths relative to it: found by name, with or without suffix, in the folders beside the list."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from itertools import islice
 from pathlib import Path
 
 from plusx.data.dataset import Skipped
-from plusx.data.layout import part_of
+from plusx.data.folder_layout import part_of
 from plusx.data.parts import some
+from plusx.i18n import Message, _
 from plusx.images import Walk
 
 _SAMPLE = 64
 _MAX_DEPTH = 3
 
 
-def resolved(path: Path, rows: Mapping[str, str], skipped: list[Skipped]) -> tuple[Mapping[str, str], list[str]]:
+def resolved(path: Path, rows: Mapping[str, str], skipped: list[Skipped]) -> tuple[Mapping[str, str], list[Message]]:
     """The rows of a list with names of files; a name that several files have, or that comes twice so, is skipped."""
     root = path.absolute().parent
     if all((root / name).exists() for name in islice(rows, _SAMPLE) if name.isprintable()):
@@ -31,16 +32,24 @@ def resolved(path: Path, rows: Mapping[str, str], skipped: list[Skipped]) -> tup
         if name not in exact and not os.path.isabs(name):
             able = _preferred(by_name.get(os.path.normpath(name).replace(os.sep, "/"), []), path)
             if len(able) > 1:
-                skipped.append(Skipped(f"{path}, {name}", f"several files have this name ({some(able)})"))
+                skipped.append(
+                    Skipped(f"{path}, {name}", _("several files have this name ({files})", files=some(able)))
+                )
                 continue
             if able:
                 there, n, first = able[0], n + 1, first or (name, able[0])
         if there in found:
-            skipped.append(Skipped(f"{path}, {name}", f"{there} is listed before"))
+            skipped.append(Skipped(f"{path}, {name}", _("{name} is listed before", name=there)))
             continue
         found[there] = label
     return found, [] if first is None else [
-        f"{n:,} names of {path.name} were found in folders ({first[0]} is {first[1]})"
+        _(
+            "{n:,} names of {path} were found in folders ({name} is {file}).",
+            n=n,
+            path=path.name,
+            name=first[0],
+            file=first[1],
+        )
     ]
 
 

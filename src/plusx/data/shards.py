@@ -1,4 +1,4 @@
-"""One set of images out of several shards: each is listed, its images looked at once, what was seen is kept."""
+"""One set of images out of several shards: each is listed, its images are decoded once, and the index is stored."""
 
 from __future__ import annotations
 
@@ -11,16 +11,26 @@ from typing import Any
 import numpy as np
 
 from plusx.data.dataset import Skipped
-from plusx.data.indexing import Progress, Seen, each, keep, place, recall
-from plusx.data.packed import Packed, Stamp, joined
-from plusx.data.parts import Part
+from plusx.data.indexing import (
+    ImageIndex,
+    ProgressCallback,
+    index_path,
+    load_index,
+    loaded_message,
+    map_threaded,
+    save_index,
+    stored_message,
+)
+from plusx.data.packed import FileStamp, Packed, concatenated
+from plusx.data.parts import LabelledPart
 from plusx.errors import DataError
+from plusx.i18n import Message, _
 from plusx.images import Probe, probe
 
 
 @dataclass(frozen=True)
-class Listing:
-    """What a shard says of its images before they are looked at. Bytes lie in `file`, the shard or its pack."""
+class ShardListing:
+    """The images of a shard before they are decoded. Their bytes are in `file`, the shard or its pack."""
 
     file: Path
     names: list[str]
@@ -37,20 +47,27 @@ class Listing:
         self.sizes.append(size)
 
 
-Lister = Callable[[Path, Path | None], Listing]  # of a shard, with the cache
+ShardLister = Callable[[Path, Path | None], ShardListing]  # of a shard, with the cache
 
 
-def stamp_of(path: Path) -> Stamp:
+def stamp_of(path: Path) -> FileStamp:
     """Size and time of a file. Raises DataError."""
     try:
-        return Stamp.of(os.stat(path))
+        return FileStamp.of(os.stat(path))
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check name and permissions") from error
+        raise DataError(
+            _("{path} cannot be read ({reason}). Check its name and permissions.", path=path, reason=error.strerror)
+        ) from error
 
 
 def shard_part(
-    kind: str, paths: Sequence[Path], lister: Lister, cache: Path | None, progress: Progress | None, where: str
-) -> Part:
+    kind: str,
+    paths: Sequence[Path],
+    lister: ShardLister,
+    cache: Path | None,
+    progress: ProgressCallback | None,
+    where: Message | str,
+) -> LabelledPart:
     """The images of shards, in the order of shards and of what lies in them. Raises DataError."""
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     names: list[str] = []
@@ -62,24 +79,28 @@ def shard_part(
         names += [prefix + name for name in seen.columns["names"]]
         for key, column in columns.items():
             column += seen.columns[key]
-        skipped += [Skipped(f"{path}/{name}", why) for name, why in seen.about["skipped"]]
+        skipped += [Skipped(f"{path}/{name}", loaded_message(why)) for name, why in seen.about["skipped"]]
         declared.add(None if seen.about["classes"] is None else tuple(seen.about["classes"]))
         grey = grey and all(seen.columns["grey"])
         packed.append(bytes_at)
     if len(declared) > 1:
-        raise DataError(f"the shards of {where} declare different classes; they belong to different sets")
-    return Part(
+        raise DataError(
+            _("The shards of {where} declare different classes. Name the shards of one data set.", where=where)
+        )
+    return LabelledPart(
         kind, where, tuple(names), tuple(columns["labels"]), np.array(columns["sides"], np.int64),
         np.array(columns["sizes"], np.int64), 1 if grey else 3, declared.pop(),
-        packed=joined(packed), root=root, skipped=tuple(skipped),
+        packed=concatenated(packed), root=root, skipped=tuple(skipped),
     )  # fmt: skip
 
 
-def _shard(kind: str, path: Path, lister: Lister, cache: Path | None, progress: Progress | None) -> tuple[Seen, Packed]:
+def _shard(
+    kind: str, path: Path, lister: ShardLister, cache: Path | None, progress: ProgressCallback | None
+) -> tuple[ImageIndex, Packed]:
     stamp = stamp_of(path)
-    at = None if cache is None else place(cache, kind, path)
-    seen = None if at is None else recall(at)
-    # a pack may have been swept from the cache
+    at = None if cache is None else index_path(cache, kind, path)
+    seen = None if at is None else load_index(at)
+    # a pack may have been deleted from the cache
     if (
         seen is None
         or seen.about.get("stamp") != [stamp.size, stamp.mtime_ns]
@@ -87,7 +108,7 @@ def _shard(kind: str, path: Path, lister: Lister, cache: Path | None, progress: 
     ):
         seen = _look(lister(path, cache), stamp, progress)
         if at is not None:
-            keep(at, seen)
+            save_index(at, seen)
     return seen, _in_one(Path(seen.about["file"]), seen.columns["starts"], seen.columns["sizes"])
 
 
@@ -96,7 +117,7 @@ def _in_one(file: Path, starts: Sequence[int], sizes: Sequence[int]) -> Packed:
     return Packed((file,), (stamp_of(file),), *columns)
 
 
-def _look(listing: Listing, stamp: Stamp, progress: Progress | None) -> Seen:
+def _look(listing: ShardListing, stamp: FileStamp, progress: ProgressCallback | None) -> ImageIndex:
     """Every image of a listing, decoded once (small)."""
     packed = _in_one(listing.file, listing.starts, listing.sizes)
 
@@ -104,11 +125,11 @@ def _look(listing: Listing, stamp: Stamp, progress: Progress | None) -> Seen:
         try:
             return probe(packed.read(i))
         except DataError as error:
-            return str(error)
+            return error.message
 
-    answers = each(one, range(len(listing.names)), progress)
+    answers = map_threaded(one, range(len(listing.names)), progress)
     good = [(i, answer) for i, answer in enumerate(answers) if isinstance(answer, Probe)]
-    bad = [[listing.names[i], answer] for i, answer in enumerate(answers) if isinstance(answer, str)]
+    bad = [[listing.names[i], stored_message(answer)] for i, answer in enumerate(answers) if isinstance(answer, str)]
     columns = {
         "names": [listing.names[i] for i, _ in good],
         "labels": [listing.labels[i] for i, _ in good],
@@ -121,6 +142,6 @@ def _look(listing: Listing, stamp: Stamp, progress: Progress | None) -> Seen:
         "stamp": [stamp.size, stamp.mtime_ns],
         "file": str(listing.file),
         "classes": None if listing.classes is None else list(listing.classes),
-        "skipped": [*bad, *([row.path, row.reason] for row in listing.skipped)],
+        "skipped": [*bad, *([row.path, stored_message(row.reason)] for row in listing.skipped)],
     }
-    return Seen(columns, about)
+    return ImageIndex(columns, about)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from plusx.errors import DataError
-from plusx.pickles import Array, BadPickle, Inert, Latin, LongText, NumpyNames, Vocabulary, read_pickle
+from plusx.i18n import _
+from plusx.pickles import BadPickle, Inert, Latin, LongText, NumpyNames, PickledArray, Vocabulary, read_pickle
 
 MAX_BYTES = 1 << 28  # CIFAR-100's training file, the largest that is meant to come here, has 155 MB
 
@@ -18,13 +19,22 @@ def unpickle(raw: bytes, name: str) -> Any:
     """What a pickle holds. Raises DataError, naming `name`, for a damaged one or one that needs more than plain data."""
     if len(raw) > MAX_BYTES:
         raise DataError(
-            f"{name} is a pickle of {len(raw)} bytes, more than the cap of {MAX_BYTES}; use the binary version"
+            _(
+                "{name} is a pickle of {n} bytes, and at most {most} are read. Use the binary version of the data set.",
+                name=name,
+                n=len(raw),
+                most=MAX_BYTES,
+            )
         )
     try:
         return _finished(read_pickle(raw, Vocabulary(NumpyNames().makers()))[0])
     except BadPickle as error:
         raise DataError(
-            f"cannot read the pickle {name}: {error}. Fetch it again; only dictionaries, lists and arrays are read."
+            _(
+                "{name} cannot be read as a pickle of dictionaries, lists and arrays: {reason}. Get the file again.",
+                name=name,
+                reason=error.message,
+            )
         ) from error
 
 
@@ -40,8 +50,8 @@ def _plain(item: Any) -> Any:
         return bytes(item)
     if isinstance(item, LongText | Latin):
         return item.value
-    if not isinstance(item, Array):
+    if not isinstance(item, PickledArray):
         return item
     if item.dtype not in ("<u1", ">u1"):
-        raise BadPickle("an array that is not of bytes")
+        raise BadPickle(_("it holds an array that is not of bytes"))
     return np.frombuffer(item.raw(), np.uint8).reshape(item.shape, order="F" if item.fortran else "C")

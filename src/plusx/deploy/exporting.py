@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plusx.bundles import Bundle, open_bundle
-from plusx.bundles.durable import write_dir
+from plusx.bundles.atomic import write_dir
 from plusx.bundles.engines import ENGINE_FILE, ENGINE_SCHEMA, put_engine
 from plusx.deploy.config import ExportConfig, ExportSource, Size
 from plusx.deploy.layouts import laid_out

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.bundles import Bundle, read_run
-from plusx.data import BUILT_IN, Data, ListColumns, open_data, order
+from plusx.data import BUILT_IN, Data, ListColumns, open_data, permutation
 from plusx.errors import DataError, PlusxError
 from plusx.evaluation.held_out import columns_of, open_held_out
 from plusx.i18n import Message, _, joined
@@ -100,7 +100,7 @@ def loose_images(bundle: Bundle, where: str, most: int) -> ProofImages:
 def _read(data: Data, bundle: Bundle, most: int, seed: int) -> ProofImages:
     """At most `most` of the data, drawn by `seed` independently of their classes."""
     pre: Preprocessing = bundle.preprocessing
-    chosen = np.sort(order(len(data), seed=seed, epoch=0)[:most])
+    chosen = np.sort(permutation(len(data), seed=seed, epoch=0)[:most])
     pixels = [resize_crop(data.read(int(i), pre.mode, pre.decode_px), pre) for i in chosen]
     return ProofImages(data.kind, _stack(pixels, data.kind), data.labels[chosen])
 

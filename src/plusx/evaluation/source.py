@@ -9,7 +9,7 @@ from pathlib import Path
 
 from plusx.bundles import Bundle, open_weights
 from plusx.bundles.bundle import WEIGHTS
-from plusx.bundles.tensors import Tensors
+from plusx.bundles.serialisation import Tensors
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The one way an image becomes an array: decode, resize, crop, normalise. Pillow, simplejpeg and numpy; no torch."""
 
-from plusx.images.decode import MAX_FILE_BYTES, MAX_PIXELS, Probe, decode, probe
+from plusx.images.decode import MAX_FILE_BYTES, MAX_PIXELS, Probe, decode, probe, read_file
 from plusx.images.magic import FORMATS, OTHER_SUFFIXES, SUFFIXES
 from plusx.images.preprocessing import Preprocessing, centre_crop, normalise, resize_box, resize_crop
 from plusx.images.traits import traits
-from plusx.images.walking import FoundFile, Tally, Walk, holds_images, is_litter
+from plusx.images.walking import FoundFile, NonImages, Walk, holds_images, is_ignored
 
 __all__ = [
     "FORMATS",
@@ -13,16 +13,17 @@ __all__ = [
     "OTHER_SUFFIXES",
     "SUFFIXES",
     "FoundFile",
+    "NonImages",
     "Preprocessing",
     "Probe",
-    "Tally",
     "Walk",
     "centre_crop",
     "decode",
     "holds_images",
-    "is_litter",
+    "is_ignored",
     "normalise",
     "probe",
+    "read_file",
     "resize_box",
     "resize_crop",
     "traits",

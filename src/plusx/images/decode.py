@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from plusx.errors import DataError
+from plusx.i18n import Message, _
 from plusx.images.jpeg import check_pixels, decode_fast, ends_early, orientation, oriented, scale_for
-from plusx.images.magic import FORMATS, HEAD_BYTES, format_of, unread
+from plusx.images.magic import FORMATS, HEAD_BYTES, format_of, unsupported
 
 MAX_PIXELS = 89_478_485  # Pillow's own MAX_IMAGE_PIXELS: a quarter of a gigabyte of RGB
 MAX_FILE_BYTES = 1 << 29
@@ -63,11 +64,11 @@ def decode(
     """uint8 (h, w, c), upright; c = 1 for mode "L", 3 for "RGB".
 
     `at_least_px`: a JPEG may be decoded at 1/2, 1/4 or 1/8, the smallest with both sides ≥ this; `exact` forbids it.
-    `on_deep` hears of an image of 16 bits a channel, and gets its largest value, as Probe.top.
-    Raises DataError with one line: the path if there is one, and the reason.
+    `on_deep` is called for an image of 16 bits a channel, with its largest value, as Probe.top.
+    Raises DataError: a sentence with path and reason for a path, the reason alone (a clause) for bytes.
     """
     if mode not in ("RGB", "L"):
-        raise DataError(f"image mode {mode!r}; allowed: RGB, L")
+        raise DataError(_("The image mode {mode!r} is unknown. Use RGB or L.", mode=mode))
     at_least_px = None if exact else at_least_px
     try:
         raw = source if isinstance(source, bytes) else read_file(source)
@@ -77,7 +78,11 @@ def decode(
                 return oriented(image, orientation(raw))
         return decode_with_pillow(raw, mode, at_least_px, on_deep)
     except DataError as error:
-        raise error if isinstance(source, bytes) else DataError(f"{source}: {error}") from error
+        raise (
+            error
+            if isinstance(source, bytes)
+            else DataError(_("{path} cannot be used: {reason}.", path=source, reason=error.message))
+        ) from error
 
 
 def probe(source: bytes | Path) -> Probe:
@@ -102,7 +107,11 @@ def probe(source: bytes | Path) -> Probe:
             top = int(small.max()) * 256 + 255
         return Probe(width, height, grey, top)
     except DataError as error:
-        raise error if isinstance(source, bytes) else DataError(f"{source}: {error}") from error
+        raise (
+            error
+            if isinstance(source, bytes)
+            else DataError(_("{path} cannot be used: {reason}.", path=source, reason=error.message))
+        ) from error
 
 
 def read_file(path: Path) -> bytes:
@@ -112,12 +121,20 @@ def read_file(path: Path) -> bytes:
         with open(handle, "rb") as file:
             about = os.fstat(handle)
             if not stat.S_ISREG(about.st_mode):
-                raise DataError("not a regular file")
+                raise DataError(_("it is not a regular file"))
             if about.st_size > MAX_FILE_BYTES:
-                raise DataError(f"{about.st_size} bytes, more than the cap of {MAX_FILE_BYTES}")
+                raise DataError(
+                    _(
+                        "it has {size} bytes, and at most {most} are read",
+                        size=about.st_size,
+                        most=MAX_FILE_BYTES,
+                    )
+                )
             return file.read(about.st_size)  # a larger number would be taken from memory first
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise DataError(
+            _("it cannot be read ({reason})", reason=getattr(error, "strerror", None) or _("its name is not valid"))
+        ) from error
 
 
 def decode_with_pillow(
@@ -147,20 +164,26 @@ def decode_with_pillow(
 def opened(raw: bytes) -> Image.Image:
     """Pillow's image, not decoded yet, of an allowed format and below the cap. Raises DataError."""
     if not raw:
-        raise DataError("empty file")
+        raise DataError(_("the file is empty"))
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(raw), formats=FORMATS)
     except UnidentifiedImageError as error:
         if (kind := format_of(raw[:HEAD_BYTES])) is not None and kind not in FORMATS:
-            raise DataError(unread(kind)) from error
+            raise DataError(unsupported(kind)) from error
         known = ", ".join(FORMATS)
-        raise DataError(f"not an image plusx reads ({raw[:8].hex()}…); allowed: {known}") from error
+        raise DataError(
+            _(
+                "it is not an image that plusx reads (it begins with {start}; formats: {known})",
+                start=raw[:8].hex(),
+                known=known,
+            )
+        ) from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"more pixels than the cap of {MAX_PIXELS}; make it smaller") from error
+        raise DataError(_("it has more than {most} pixels (make it smaller)", most=MAX_PIXELS)) from error
     except BAD_IMAGE as error:
-        raise DataError(_reason("image", error)) from error
+        raise DataError(_reason(None, error)) from error
     check_pixels(*image.size, MAX_PIXELS)
     return image
 
@@ -169,7 +192,9 @@ def _converted(image: Image.Image, mode: str) -> NDArray[np.uint8]:
     if image.mode in _WIDE_MODES:
         return _from_16_bit(image, mode)
     if image.mode in ("F", "LAB", "HSV"):
-        raise DataError(f"pixels of mode {image.mode} have no known range; save it as 8-bit RGB")
+        raise DataError(
+            _("its pixels have mode {mode}, whose range is unknown (save it as 8-bit RGB)", mode=image.mode)
+        )
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         seen = image.convert("RGBA")
         paper = Image.new("RGBA", seen.size, (255, 255, 255, 255))
@@ -185,7 +210,7 @@ def _from_16_bit(image: Image.Image, mode: str) -> NDArray[np.uint8]:
     """Pillow may clip I;16 → L at 255; here 65535 becomes 255. 32-bit integers have no known white: refused."""
     wide = np.asarray(image)
     if wide.dtype.itemsize > 2 and image.format not in ("PNG", "PPM"):
-        raise DataError("pixels of 32-bit integers have no known range; save it as 8 or 16 bits")
+        raise DataError(_("its pixels are 32-bit integers, whose range is unknown (save it with 8 or 16 bits)"))
     grey = ((np.clip(wide, 0, 65535).astype(np.uint32) + 128) // 257).astype(np.uint8)[..., None]
     return grey if mode == "L" else np.repeat(grey, 3, axis=-1)
 
@@ -210,7 +235,10 @@ def _is_grey(image: Image.Image) -> bool:
     return bool((colours == colours[:, :1]).all())
 
 
-def _reason(kind: str | None, error: BaseException) -> str:
+def _reason(kind: str | None, error: BaseException) -> Message:
+    named = kind or _("image")
     if isinstance(error, MemoryError):
-        return f"{kind or 'an image'} that needs more memory than there is"
-    return f"damaged {kind}: it ends too early" if ends_early(error) else f"damaged or unusual {kind}"
+        return _("the {kind} needs more memory than there is", kind=named)
+    if ends_early(error):
+        return _("the {kind} is damaged: it ends too early", kind=named)
+    return _("the {kind} is damaged or unusual", kind=named)

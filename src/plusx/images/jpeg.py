@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import DataError
+from plusx.i18n import _
 
 TOLERANCE = 2
 """Levels of 255 by which this path may differ from Pillow's at the same scale: under both lies libjpeg-turbo, but wheels carry
@@ -31,13 +32,13 @@ def scale_for(width: int, height: int, at_least_px: int | None) -> int:
 
 
 def decode_fast(raw: bytes, mode: str, at_least_px: int | None, max_pixels: int) -> NDArray[np.uint8] | None:
-    """uint8 (h, w, c) without orientation applied, or None when Pillow should judge this file.
+    """uint8 (h, w, c) without orientation applied, or None when this file is left to Pillow.
 
     Raises DataError for an image over the cap, or one whose data are cut or damaged.
     """
     simplejpeg = _simplejpeg()
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(raw, strict=False)
+        height, width, colours, _sampling = simplejpeg.decode_jpeg_header(raw, strict=False)
     except (ValueError, LookupError):  # a header cut before its colours is a KeyError there
         return None
     check_pixels(width, height, max_pixels)
@@ -49,7 +50,11 @@ def decode_fast(raw: bytes, mode: str, at_least_px: int | None, max_pixels: int)
         image = simplejpeg.decode_jpeg(raw, "GRAY" if mode == "L" else "RGB", **sizes)
     except ValueError as error:
         if any(word in str(error).lower() for word in _DAMAGE):
-            raise DataError("damaged JPEG: it ends too early" if ends_early(error) else "damaged JPEG") from error
+            raise DataError(
+                _("the {kind} is damaged: it ends too early", kind="JPEG")
+                if ends_early(error)
+                else _("the {kind} is damaged", kind="JPEG")
+            ) from error
         return None
     return image
 
@@ -62,9 +67,16 @@ def ends_early(error: BaseException) -> bool:
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
     """Raise DataError when an image is empty or larger than the cap."""
     if width * height > max_pixels:
-        raise DataError(f"{width} x {height} pixels, more than the cap of {max_pixels}; make it smaller")
+        raise DataError(
+            _(
+                "it has {width} x {height} pixels, and at most {max_pixels} are read (make it smaller)",
+                width=width,
+                height=height,
+                max_pixels=max_pixels,
+            )
+        )
     if width < 1 or height < 1:
-        raise DataError(f"{width} x {height} pixels; an image needs one")
+        raise DataError(_("it has {width} x {height} pixels", width=width, height=height))
 
 
 def orientation(raw: bytes) -> int:
@@ -77,7 +89,7 @@ def orientation(raw: bytes) -> int:
             continue
         if marker in (0xD9, 0xDA):  # end, or the scan begins: no headers after it
             return 1
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # stand alone
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
             at += 2
             continue
         length = int.from_bytes(raw[at + 2 : at + 4], "big")

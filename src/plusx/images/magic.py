@@ -1,4 +1,4 @@
-"""Which format a file holds, told by its first bytes; its name is asked only where these say nothing."""
+"""The image format of a file, detected from its first bytes; its name is used only where these are inconclusive."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from plusx.errors import DataError
+from plusx.i18n import Message, _
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset(
@@ -17,7 +18,7 @@ OTHER_SUFFIXES = frozenset((".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", "
 # camera raws begin as TIFF does, but the image that a TIFF reader finds in them is a thumbnail
 _RAW_SUFFIXES = frozenset((".raw", ".cr2", ".nef", ".dng", ".arw", ".pef", ".srw"))
 HEAD_BYTES = 160
-"""Enough for every format here; DICOM's mark stands at byte 128."""
+"""Enough for every format here; DICOM's mark is at byte 128."""
 _STARTS = {
     b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF",
     b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
@@ -50,26 +51,26 @@ def format_of(head: bytes) -> str | None:
     return "DICOM" if head[128:132] == b"DICM" else None
 
 
-def unread(name: str) -> str:
-    """The reason to leave out an image of a format that is known and not read."""
-    return f"{name} is a format plusx does not read; convert it to JPEG or PNG"
+def unsupported(name: str) -> Message:
+    """Why an image of a known format is skipped."""
+    return _("{format} is a format that plusx does not read (convert it to JPEG or PNG)", format=name)
 
 
-def verdict(head: bytes, suffix: str) -> str | None:
+def head_status(head: bytes, suffix: str) -> Message | str | None:
     """Of a file that begins so: "" for an image to be read, the reason for one that cannot be, None for no image.
 
     `suffix` (".heic", lower case) counts for raws, and where the bytes say nothing.
 
-    >>> verdict(b"\\xff\\xd8\\xff", ".heic"), verdict(b"hello", ".txt"), verdict(b"II*\\0", ".dng")
-    ('', None, 'DNG is a format plusx does not read; convert it to JPEG or PNG')
+    >>> head_status(b"\\xff\\xd8\\xff", ".heic"), head_status(b"hello", ".txt"), head_status(b"II*\\0", ".dng")
+    ('', None, 'DNG is a format that plusx does not read (convert it to JPEG or PNG)')
     """
     kind = format_of(head)
     if kind in FORMATS and not (kind == "TIFF" and suffix in _RAW_SUFFIXES):
         return ""
     if kind is not None and kind not in FORMATS:
-        return unread(kind)
+        return unsupported(kind)
     if suffix in OTHER_SUFFIXES or kind is not None:
-        return unread(suffix[1:].upper())
+        return unsupported(suffix[1:].upper())
     return "" if suffix in SUFFIXES else None
 
 
@@ -79,7 +80,9 @@ def read_head(path: Path | str) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(handle, "rb", buffering=0) as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise DataError("not a regular file")
+                raise DataError(_("it is not a regular file"))
             return file.read(HEAD_BYTES)
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise DataError(
+            _("it cannot be read ({reason})", reason=getattr(error, "strerror", None) or _("its name is not valid"))
+        ) from error

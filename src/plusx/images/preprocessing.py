@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import DataError
+from plusx.i18n import _
 
 Interpolation = Literal["bilinear", "bicubic"]
 Box = tuple[float, float, float, float]
@@ -34,18 +35,36 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.mode not in ("RGB", "L"):
-            raise DataError(f"preprocessing mode {self.mode!r}; allowed: RGB, L")
+            raise DataError(_("The preprocessing mode {mode!r} is unknown. Use RGB or L.", mode=self.mode))
         if self.interpolation not in ("bilinear", "bicubic"):
-            raise DataError(f"preprocessing interpolation {self.interpolation!r}; allowed: bilinear, bicubic")
+            raise DataError(
+                _(
+                    "The interpolation {interpolation!r} is unknown. Use bilinear or bicubic.",
+                    interpolation=self.interpolation,
+                )
+            )
         for name, px in (("resize_px", self.resize_px), ("crop_px", self.crop_px)):
             if px is not None and not 1 <= px <= 16384:
-                raise DataError(f"preprocessing {name}={px}; allowed: 1 to 16384, or none")
+                raise DataError(_("Preprocessing cannot have {name}={px}. Give 1 to 16384, or none.", name=name, px=px))
         if not len(self.mean) == len(self.std) == self.channels:
-            counts = f"{len(self.mean)} means and {len(self.std)} stds"
-            raise DataError(f"preprocessing has {counts}; mode {self.mode} takes {self.channels} of each")
+            raise DataError(
+                _(
+                    "Preprocessing has {means} means and {stds} standard deviations, but mode {mode} needs {channels} of each. Give {channels}.",
+                    means=len(self.mean),
+                    stds=len(self.std),
+                    mode=self.mode,
+                    channels=self.channels,
+                )
+            )
         if not all(np.isfinite([self.scale, *self.mean, *self.std])) or self.scale == 0 or 0 in self.std:
-            values = f"scale={self.scale} mean={self.mean} std={self.std}"
-            raise DataError(f"preprocessing {values}; all must be finite, scale and std not 0")
+            raise DataError(
+                _(
+                    "Preprocessing has scale={scale}, mean={mean} and std={std}. Give finite values, and a scale and std other than 0.",
+                    scale=self.scale,
+                    mean=self.mean,
+                    std=self.std,
+                )
+            )
 
     @property
     def channels(self) -> int:
@@ -128,7 +147,14 @@ def normalise(batch: NDArray[np.uint8], pre: Preprocessing) -> NDArray[np.float3
     Each of the 256 values a channel can have is computed once, in float64, and rounded once.
     """
     if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[-1] != pre.channels:
-        raise DataError(f"images are {batch.dtype} {batch.shape}; expected uint8 (n, h, w, {pre.channels})")
+        raise DataError(
+            _(
+                "The images are {dtype} of shape {shape}. Give uint8 of shape (n, h, w, {channels}).",
+                dtype=batch.dtype,
+                shape=batch.shape,
+                channels=pre.channels,
+            )
+        )
     n, h, w, c = batch.shape
     out = np.empty((n, c, h, w), dtype=np.float32)
     values = np.arange(256, dtype=np.float64) * pre.scale

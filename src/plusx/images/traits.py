@@ -1,4 +1,4 @@
-"""How an image is stored, where that tends to surprise: CMYK, 16 bits, a turn left to the viewer."""
+"""Unusual properties of an encoded image: CMYK, 16 bits a channel, an EXIF orientation."""
 
 from __future__ import annotations
 

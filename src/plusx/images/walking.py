@@ -1,4 +1,4 @@
-"""The one walk over files: which of those below a folder are images, for every command alike."""
+"""The images below a folder, found in the same way by every command."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plusx.errors import DataError
-from plusx.images.magic import SUFFIXES, read_head, verdict
+from plusx.i18n import Message, _, _n
+from plusx.images.magic import SUFFIXES, head_status, read_head
 
 MAX_DEPTH = 64
 # what systems and tools leave in folders; compared in lower case
-_LITTER = frozenset(
+_IGNORED = frozenset(
     (
         "__macosx", "__pycache__", "@eadir", "lost+found", "$recycle.bin", "system volume information",
         "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r",
@@ -20,13 +21,13 @@ _LITTER = frozenset(
 )  # fmt: skip
 
 
-def is_litter(name: str) -> bool:
-    """Whether a file or folder of that name is passed over without a word: hidden, or a system's own.
+def is_ignored(name: str) -> bool:
+    """Whether a file or folder of that name is ignored: hidden, or a system's own.
 
-    >>> is_litter("._1.jpg"), is_litter("Thumbs.db"), is_litter("notes.txt")
+    >>> is_ignored("._1.jpg"), is_ignored("Thumbs.db"), is_ignored("notes.txt")
     (True, True, False)
     """
-    return name.startswith(".") or name.lower() in _LITTER
+    return name.startswith(".") or name.lower() in _IGNORED
 
 
 def kind_of_entry(entry: os.DirEntry[str]) -> str:
@@ -42,11 +43,11 @@ class FoundFile:
     """An image, or what should be one: its name relative to the walk's root, and why it cannot be read (None: it may be)."""
 
     name: str
-    reason: str | None = None
+    reason: Message | str | None = None
 
 
-class Tally:
-    """How many files were passed over because they are no images, and the first of them."""
+class NonImages:
+    """How many files were skipped because they are not images, and the first of them."""
 
     def __init__(self) -> None:
         self.n, self.first = 0, ""
@@ -55,26 +56,27 @@ class Tally:
         self.first = self.first or str(path)
         self.n += 1
 
-    def words(self) -> str | None:
-        """One line for the user, or None when nothing was passed over."""
+    def note(self) -> Message | None:
+        """One line for the user, or None when nothing was skipped."""
         if not self.n:
             return None
-        return f"{self.n:,} files are no images and were skipped (the first: {self.first})" if self.n > 1 else (
-            f"1 file is no image and was skipped ({self.first})"
+        return _n(
+            "1 file is not an image and was skipped ({first}).",
+            "{n:,} files are not images and were skipped (the first: {first}).", self.n, first=self.first,
         )  # fmt: skip
 
 
 class Walk:
-    """The images below `root`, by name, depth first; what is no image is counted in `tally`.
+    """The images below `root`, by name, depth first; files that are not images are counted in `tally`.
 
-    Litter is passed over. A file whose name ends as an image's does is taken without opening it, since whoever decodes
-    it judges its content; of every other the first bytes decide, so a million images cost no more than their listing.
+    Hidden and system files are ignored. A file whose name ends as an image's does is taken without opening it, since decoding
+    checks its content; of every other the first bytes decide, so a million images cost no more than their listing.
     Links are followed, and no folder is entered twice.
     """
 
-    def __init__(self, root: Path, tally: Tally | None = None, max_depth: int = MAX_DEPTH) -> None:
+    def __init__(self, root: Path, tally: NonImages | None = None, max_depth: int = MAX_DEPTH) -> None:
         self.root, self.max_depth = root, max_depth
-        self.tally = Tally() if tally is None else tally
+        self.tally = NonImages() if tally is None else tally
         self._entered: set[tuple[int, int]] = set()
         self._claim(root)
 
@@ -103,9 +105,9 @@ class Walk:
     def _below(self, at: str, depth: int) -> Iterator[FoundFile]:
         try:
             with os.scandir(self.root / at) as listing:
-                entries = sorted((e for e in listing if not is_litter(e.name)), key=lambda e: e.name)
+                entries = sorted((e for e in listing if not is_ignored(e.name)), key=lambda e: e.name)
         except OSError as error:
-            yield FoundFile(at, f"cannot be read ({error.strerror})")
+            yield FoundFile(at, _("it cannot be read ({reason})", reason=error.strerror))
             return
         prefix = f"{at}/" if at else ""
         # claimed before any is entered, so that a link in the first does not take the files of the second
@@ -119,7 +121,7 @@ class Walk:
                 yield from self._below(name, depth + 1)
 
     def _file(self, name: str, kind: str) -> Iterator[FoundFile]:
-        found = judge(self.root / name, kind)
+        found = file_status(self.root / name, kind)
         if found is None:
             if kind == "file":
                 self.tally.add(self.root / name)
@@ -127,25 +129,25 @@ class Walk:
             yield FoundFile(name, found or None)
 
 
-def judge(path: Path, kind: str = "file") -> str | None:
+def file_status(path: Path, kind: str = "file") -> Message | str | None:
     """ "" for an image to be read, the reason for what should be one and cannot be, None for what is no image."""
     suffix = os.path.splitext(path.name)[1].lower()
     if kind != "file":
-        return "not a regular file, or a link to nothing" if suffix in SUFFIXES else None
+        return _("it is not a regular file, or a link to nothing") if suffix in SUFFIXES else None
     if suffix in SUFFIXES:
         return ""
     try:
-        return verdict(read_head(path), suffix)
+        return head_status(read_head(path), suffix)
     except DataError as error:
-        return str(error)
+        return error.message
 
 
 def is_image(folder: Path | str, entry: os.DirEntry[str]) -> bool:
     """Whether a name in a folder is a file that holds an image, or should."""
     return (
-        not is_litter(entry.name)
+        not is_ignored(entry.name)
         and bool(kind_of_entry(entry) == "file")
-        and judge(Path(folder, entry.name)) is not None
+        and file_status(Path(folder, entry.name)) is not None
     )
 
 
@@ -164,7 +166,7 @@ def holds_images(folder: Path) -> bool:
                 for entry in listing:
                     if is_image(at, entry):
                         return True
-                    if depth < MAX_DEPTH and not is_litter(entry.name) and kind_of_entry(entry) == "folder":
+                    if depth < MAX_DEPTH and not is_ignored(entry.name) and kind_of_entry(entry) == "folder":
                         todo.append((at / entry.name, depth + 1))
         except OSError:
             continue

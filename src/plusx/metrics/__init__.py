@@ -1,6 +1,6 @@
-"""Integer counters and intervals: what a network's answers come to."""
+"""Accuracy and calibration of predictions, from integer counters, with confidence intervals."""
 
-from plusx.metrics.confusion import Confused, confused, erring
-from plusx.metrics.evaluation import BINS, ClassScore, Counters, Evaluation, wilson
+from plusx.metrics.confusion import ConfusedPair, confused_pairs, most_confused
+from plusx.metrics.counters import BINS, ClassScore, Counters, Evaluation, wilson
 
-__all__ = ["BINS", "ClassScore", "Confused", "Counters", "Evaluation", "confused", "erring", "wilson"]
+__all__ = ["BINS", "ClassScore", "ConfusedPair", "Counters", "Evaluation", "confused_pairs", "most_confused", "wilson"]

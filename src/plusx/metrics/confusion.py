@@ -1,4 +1,4 @@
-"""What is mistaken for what."""
+"""Which classes are confused with each other."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-class Confused(NamedTuple):
-    """How many `times` images of class `true` were named `answer`, and their share of the class."""
+class ConfusedPair(NamedTuple):
+    """`n` images of class `true` were predicted as `predicted`; `share` is their share of the class."""
 
     true: str
-    answer: str
-    times: int
+    predicted: str
+    n: int
     share: float
 
 
-def confused(confusion: ArrayLike, classes: Sequence[str], most: int | None = None) -> list[Confused]:
-    """The pairs of classes that are mistaken for each other, the most frequent first; at most `most`.
+def confused_pairs(confusion: ArrayLike, classes: Sequence[str], most: int | None = None) -> list[ConfusedPair]:
+    """The pairs of classes that are confused with each other, the most frequent first; at most `most`.
 
-    >>> confused([[8, 2], [1, 3]], ["cat", "dog"])[0]
-    Confused(true='cat', answer='dog', times=2, share=0.2)
+    >>> confused_pairs([[8, 2], [1, 3]], ["cat", "dog"])[0]
+    ConfusedPair(true='cat', predicted='dog', n=2, share=0.2)
     """
     matrix = np.array(confusion, dtype=np.int64)
     totals = matrix.sum(axis=1)
@@ -30,15 +30,15 @@ def confused(confusion: ArrayLike, classes: Sequence[str], most: int | None = No
     rows, columns = np.nonzero(matrix)
     order = np.lexsort((columns, rows, -matrix[rows, columns]))[:most]
     return [
-        Confused(classes[i], classes[j], int(matrix[i, j]), float(matrix[i, j] / totals[i]))
+        ConfusedPair(classes[i], classes[j], int(matrix[i, j]), float(matrix[i, j] / totals[i]))
         for i, j in zip(map(int, rows[order]), map(int, columns[order]), strict=True)
     ]
 
 
-def erring(confusion: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Places of the at most `most` classes with the most mistakes (missed, or answered wrongly), in their own order.
+def most_confused(confusion: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Indices of the at most `most` classes with the most errors (missed, or predicted wrongly), in ascending order.
 
-    >>> erring(np.array([[5, 0, 0], [0, 3, 2], [0, 0, 4]]), 2)
+    >>> most_confused(np.array([[5, 0, 0], [0, 3, 2], [0, 0, 4]]), 2)
     array([1, 2])
     """
     wrong = confusion.sum(axis=0) + confusion.sum(axis=1) - 2 * np.diag(confusion)

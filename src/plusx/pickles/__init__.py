@@ -2,10 +2,9 @@
 
 from plusx.pickles.long_text import Latin, LongText, release
 from plusx.pickles.machine import BadPickle, Inert, Made, Name, Vocabulary, call, read_pickle
-from plusx.pickles.numpy_names import Array, NumpyNames
+from plusx.pickles.numpy_names import NumpyNames, PickledArray
 
 __all__ = [
-    "Array",
     "BadPickle",
     "Inert",
     "Latin",
@@ -13,6 +12,7 @@ __all__ = [
     "Made",
     "Name",
     "NumpyNames",
+    "PickledArray",
     "Vocabulary",
     "call",
     "read_pickle",

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from plusx.i18n import _
 from plusx.pickles.long_text import Latin, LongText
 from plusx.pickles.machine import Made, Name
 from plusx.pickles.problems import BadPickle
@@ -21,7 +22,7 @@ _PLAIN = {
 }  # fmt: skip
 
 
-class Kind(Made):
+class ElementType(Made):
     """An element type: `code` as numpy writes it without its byte order (`f4`), or one that holds no plain numbers."""
 
     def __init__(self, code: str) -> None:
@@ -39,7 +40,7 @@ class Kind(Made):
         return int(self.code[1:]) if self.code in _PLAIN or self.code in ("c8", "c16") else 0
 
 
-class Array(Made):
+class PickledArray(Made):
     """A numpy array as its bytes, empty (`done` is False) where it does not hold plain numbers.
 
     `dtype` is `<f4` and the like; `raw()` gives exactly the bytes of `shape`, from the file where they are long.
@@ -62,20 +63,22 @@ class Array(Made):
     def fill(self, raw: Any, kind: Any, shape: Any, fortran: bool) -> None:
         """Raises BadPickle unless it has all of its bytes."""
         self.done = False
-        if not isinstance(kind, Kind) or not kind.itemsize:
+        if not isinstance(kind, ElementType) or not kind.itemsize:
             return
         if isinstance(raw, str | LongText):  # Python 2 wrote its bytes as text
             raw = self.names.latin(raw)
         if not isinstance(raw, bytes | memoryview | Latin) or not isinstance(shape, tuple) or len(shape) > 32:
-            raise BadPickle("an array without its bytes")
+            raise BadPickle(_("an array in it lacks its bytes"))
         count = 1
         for side in shape:
             if type(side) is not int or not 0 <= side < 1 << 48:
-                raise BadPickle("an array with a side that is no size")
+                raise BadPickle(_("an array in it has an invalid shape"))
             count *= side
         size = raw.size if isinstance(raw, Latin) else len(raw)
         if count * kind.itemsize != size:
-            raise BadPickle(f"an array of {min(count, 1 << 62)} values in {size} bytes")
+            raise BadPickle(
+                _("an array in it has {count} values and {size} bytes", count=min(count, 1 << 62), size=size)
+            )
         self.dtype, self.shape, self.fortran, self.held, self.size = kind.order + kind.code, shape, fortran, raw, size
         self.done = True
 
@@ -91,7 +94,7 @@ class NumpyNames:
         for builtins in ("builtins", "__builtin__"):
             named[f"{builtins}.bytes"] = _no_bytes
         for core in ("numpy.core", "numpy._core"):
-            named[f"{core}.multiarray._reconstruct"] = lambda args: Array(self)
+            named[f"{core}.multiarray._reconstruct"] = lambda args: PickledArray(self)
             named[f"{core}.multiarray.scalar"] = _scalar
             named[f"{core}.numeric._frombuffer"] = self.frombuffer
         return named
@@ -112,9 +115,9 @@ class NumpyNames:
             raise TypeError
         return self.latin(text)
 
-    def frombuffer(self, args: tuple[Any, ...]) -> Array:
+    def frombuffer(self, args: tuple[Any, ...]) -> PickledArray:
         raw, kind, shape, order = args
-        made = Array(self)
+        made = PickledArray(self)
         made.fill(raw, kind, shape, order == "F")
         return made
 
@@ -126,20 +129,20 @@ def _no_bytes(args: tuple[Any, ...]) -> bytes:
     return b""
 
 
-def _dtype(args: tuple[Any, ...]) -> Kind:
+def _dtype(args: tuple[Any, ...]) -> ElementType:
     code = args[0].name.rpartition(".")[2] if isinstance(args[0], Name) else args[0]
     if isinstance(code, bytes):
         code = code.decode("latin-1")
     if not isinstance(code, str):
         raise TypeError
-    return Kind(code)
+    return ElementType(code)
 
 
 def _scalar(args: tuple[Any, ...]) -> Any:
     """A numpy number as Python's."""
     kind, raw = args
     raw = raw.encode("latin-1") if isinstance(raw, str) and len(raw) <= 16 else raw
-    if not isinstance(kind, Kind) or kind.code not in _PLAIN or not isinstance(raw, bytes):
+    if not isinstance(kind, ElementType) or kind.code not in _PLAIN or not isinstance(raw, bytes):
         raise TypeError
     try:
         return struct.unpack(kind.order + _PLAIN[kind.code], raw)[0]

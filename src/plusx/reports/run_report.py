@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from plusx.analysis import analyse
+from plusx.bundles.atomic import Json, current_location, read_json, write_file
 from plusx.bundles.bundle import MANIFEST, SCHEMA
-from plusx.bundles.durable import Json, read_json, standing, write_file
 from plusx.bundles.records import RunRecord
 from plusx.bundles.run import read_lines, read_run
-from plusx.bundles.runs import RunRow, look
+from plusx.bundles.runs import RunRow, read_run_row
 from plusx.errors import BundleError, PlusxError
 from plusx.i18n import Message, _, _n, bytes_text, duration, translator
-from plusx.metrics import confused, wilson
+from plusx.metrics import confused_pairs, wilson
 from plusx.reports.training_page import ClassLine, Epoch, Facts, RunReport, report_page
 
 REPORT = "report.html"
@@ -38,7 +38,7 @@ def write_report(run: str | Path, lang: str = "en") -> Path:
 def read_report(run: str | Path) -> RunReport:
     """The contents of the page of a run. What is missing or unreadable besides run.json is skipped. Raises BundleError."""
     found = read_run(run)
-    row, metrics = look(found.path), _metrics(found)
+    row, metrics = read_run_row(found.path), _metrics(found)
     lines = list(read_lines(found.path / "metrics.jsonl"))
     epochs = list(_epochs(lines))
     steps = [line for line in lines if line.get("event") == "step" and _whole(line.get("step"))]
@@ -59,7 +59,7 @@ def read_report(run: str | Path) -> RunReport:
         rates=[(line["step"] / by, line["lr"]) for line in steps if _number(line.get("lr"))],
         classes=_worst(_classes(metrics)) if many else _classes(metrics),
         classes_note=_most_classes(len(names)) if many else None,
-        pairs=confused(matrix, names, MOST_PAIRS) if matrix else [],
+        pairs=confused_pairs(matrix, names, MOST_PAIRS) if matrix else [],
         pairs_note=_pairs_note(metrics, matrix),
         matrix=matrix if len(names) <= MOST_MATRIX else [],
         names=names,
@@ -78,7 +78,7 @@ def _most_classes(n: int) -> Message:
 def _metrics(run: RunRecord) -> Json:
     """The metrics in the bundle of the run; empty where the bundle is missing or damaged."""
     try:
-        metrics = read_json(standing(run.bundle) / MANIFEST, SCHEMA).get("metrics")
+        metrics = read_json(current_location(run.bundle) / MANIFEST, SCHEMA).get("metrics")
     except BundleError:
         return {}
     return metrics if isinstance(metrics, dict) else {}

@@ -16,8 +16,8 @@ from plusx.data.archive import members, open_stream
 from plusx.data.parquet import encoded_images
 from plusx.errors import DataError
 from plusx.i18n import Message, _, joined
-from plusx.images import MAX_FILE_BYTES, OTHER_SUFFIXES, SUFFIXES, Tally, Walk, is_litter
-from plusx.images.walking import judge
+from plusx.images import MAX_FILE_BYTES, OTHER_SUFFIXES, SUFFIXES, NonImages, Walk, is_ignored
+from plusx.images.walking import file_status
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ImageSource = Path | bytes | NDArray[np.uint8]
@@ -32,7 +32,7 @@ class Item:
     error: str | None = None
 
 
-def find_images(paths: Iterable[str], tally: Tally | None = None) -> Iterator[Item]:
+def find_images(paths: Iterable[str], tally: NonImages | None = None) -> Iterator[Item]:
     """The images of every path, in order, as they are found. A name without a file is an item too, and so a row.
 
     Folders and patterns are searched as training searches them (`images.Walk`); `tally` counts what is no image there.
@@ -44,7 +44,7 @@ def find_images(paths: Iterable[str], tally: Tally | None = None) -> Iterator[It
         elif not text:
             raise DataError(_("A PATH is empty (''). Name an image, a folder or a pattern."))
         else:
-            yield from _one(text, Tally() if tally is None else tally)
+            yield from _one(text, NonImages() if tally is None else tally)
 
 
 def is_countable(paths: Iterable[str]) -> bool:
@@ -52,7 +52,7 @@ def is_countable(paths: Iterable[str]) -> bool:
     return not any(text == "-" or text.lower().endswith((*TARS, ".parquet")) for text in paths)
 
 
-def _one(text: str, tally: Tally) -> Iterator[Item]:
+def _one(text: str, tally: NonImages) -> Iterator[Item]:
     path = Path(text)
     if path.is_dir():
         yield from _nonempty(
@@ -69,9 +69,9 @@ def _one(text: str, tally: Tally) -> Iterator[Item]:
         yield _file(path)
 
 
-def _with_tally(message: Message, tally: Tally) -> Message:
+def _with_tally(message: Message, tally: NonImages) -> Message:
     """The message, followed by what was found there that is no image."""
-    words = tally.words()
+    words = tally.note()
     return joined(" ", [message, _("Skipped there: {words}.", words=words)]) if words else message
 
 
@@ -94,25 +94,25 @@ def _lines() -> Iterator[str]:
 
 def _file(path: Path) -> Item:
     """A file that was named itself becomes a row, whatever it is."""
-    if path.suffix.lower() in OTHER_SUFFIXES and path.is_file() and (reason := judge(path)):
+    if path.suffix.lower() in OTHER_SUFFIXES and path.is_file() and (reason := file_status(path)):
         return Item(str(path), None, reason)
     return Item(str(path), path)
 
 
-def _folder(root: Path, tally: Tally) -> Iterator[Item]:
+def _folder(root: Path, tally: NonImages) -> Iterator[Item]:
     """Images below `root`, depth first, by name."""
     for found in Walk(root, tally):
         path = root / found.name
         yield Item(str(path), None if found.reason else path, found.reason)
 
 
-def _matches(text: str, tally: Tally) -> Iterator[Item]:
+def _matches(text: str, tally: NonImages) -> Iterator[Item]:
     """Images among the files that match a pattern, selected as those of a folder are."""
     for match in sorted(glob.iglob(text, recursive=True)):
         path = Path(match)
-        if is_litter(path.name) or path.is_dir():
+        if is_ignored(path.name) or path.is_dir():
             continue
-        reason = judge(path) if path.is_file() else ""
+        reason = file_status(path) if path.is_file() else ""
         if reason is None:
             tally.add(path)
         else:
@@ -125,7 +125,7 @@ def _tar(path: Path) -> Iterator[Item]:
         with open_stream(path) as stream:
             for name, _offset, size in members(stream):
                 # the stream is read once, so the name decides
-                litter = any(is_litter(part) for part in name.split("/") if part not in (".", ".."))
+                litter = any(is_ignored(part) for part in name.split("/") if part not in (".", ".."))
                 if litter or os.path.splitext(name)[1].lower() not in SUFFIXES:
                     continue
                 if size > MAX_FILE_BYTES:

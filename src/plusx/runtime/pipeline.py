@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from plusx.errors import DataError
 from plusx.i18n import _
-from plusx.images import Preprocessing, decode, resize_crop
+from plusx.images import Preprocessing, decode, read_file, resize_crop
 from plusx.runtime.engine import Engine
 from plusx.runtime.inputs import Item
 
@@ -73,13 +73,14 @@ class Pipeline:
         try:
             return resize_crop(self._pixels(item), self.pre)
         except DataError as error:
-            return str(error).removeprefix(f"{item.name}: ")
+            return error.message
 
     def _pixels(self, item: Item) -> NDArray[np.uint8]:
         source = item.source
         if isinstance(source, Path | bytes):
             warn = None if self._warned else partial(self._warn, item.name)
-            return decode(source, self.pre.mode, at_least_px=self.pre.decode_px, exact=self.exact_decode, on_deep=warn)
+            raw = read_file(source) if isinstance(source, Path) else source  # so that the reason is without the path
+            return decode(raw, self.pre.mode, at_least_px=self.pre.decode_px, exact=self.exact_decode, on_deep=warn)
         if source is None:
             raise DataError(_("no image"))
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != self.pre.channels or 0 in source.shape:

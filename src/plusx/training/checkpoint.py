@@ -15,7 +15,7 @@ from torch import Tensor
 
 from plusx.bundles import (
     bytes_to_tensors,
-    newest_whole,
+    newest_complete,
     prune_checkpoints,
     read_checkpoint_dir,
     tensors_to_bytes,
@@ -105,7 +105,7 @@ def environment(trainer: Trainer) -> dict[str, Any]:
 def _read(
     parent: Path, on_note: Callable[[str], None]
 ) -> tuple[Path, dict[str, dict[str, NDArray[np.generic]]], dict[str, Any]] | None:
-    path = newest_whole(parent, on_note)
+    path = newest_complete(parent, on_note)
     if path is None:
         return None
     files = read_checkpoint_dir(path)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.data import Data, Skipped, crop_boxes, erase, erase_boxes, flip, flips, order, shift, shifts
+from plusx.data import Data, Skipped, crop_boxes, erase, erase_boxes, flip, flips, permutation, shift, shifts
 from plusx.data.prefetch import prefetch
 from plusx.errors import DataError
 from plusx.images import Preprocessing, normalise, resize_box, resize_crop
@@ -67,7 +67,7 @@ class BatchLoader:
         for step in range(start, stop):
             epoch, low, high = self.schedule.span(step)
             if epoch != known:
-                known, chosen = epoch, order(self.schedule.n, self.seed, epoch)
+                known, chosen = epoch, permutation(self.schedule.n, self.seed, epoch)
             positions = [
                 _Position(epoch, position, int(chosen[position])) for position in range(*self.group.share(low, high))
             ]

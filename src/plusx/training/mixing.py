@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.data import K_FREE
-from plusx.data.order import hashed
+from plusx.data.permutation import hashed
 from plusx.training.recipe import Recipe
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from plusx.data import K_FREE
-from plusx.data.order import hashed
+from plusx.data.permutation import hashed
 from plusx.errors import MissingExtra
 from plusx.i18n import _
 from plusx.training.recipe import Policy

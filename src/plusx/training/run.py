@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from plusx.bundles import DataRecord, Provenance, check_out, read_run, start_run
+from plusx.bundles import DataRecord, Provenance, check_output_dir, read_run, start_run
 from plusx.data import Splits
 from plusx.errors import BundleError
 from plusx.graph import Graph
@@ -78,7 +78,7 @@ class TrainingRun:
             named = splits.train.kind if isinstance(data, Splits) else data
             path = group.broadcast(Path(out) if out is not None else free_path(setup.spec, named))
             if group.is_rank0:
-                check_out(path)
+                check_output_dir(path)
             compute = Compute.choose(options, group, setup.recipe.precision, default_threads(setup))
             model = setup.network(options.seed)
             return cls(path, setup, splits, origin, options.seed, options, compute, model)._checked()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from plusx.bundles import append_line, read_lines, write_skipped
-from plusx.bundles.durable import write_file
+from plusx.bundles.atomic import write_file
 from plusx.bundles.run import RUN_FILE
 from plusx.errors import PlusxError
 from plusx.i18n import _

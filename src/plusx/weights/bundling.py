@@ -11,7 +11,7 @@ from typing import Any
 
 from plusx.bundles import Bundle, Provenance, save_bundle
 from plusx.bundles.bundle import WEIGHTS
-from plusx.bundles.tensors import Tensors
+from plusx.bundles.serialisation import Tensors
 from plusx.errors import DataError, WeightsError, unknown
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec

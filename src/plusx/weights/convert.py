@@ -129,8 +129,8 @@ def convert_file(
         raise WeightsError(f"{out} is no name for a {to} file. Name it with {wanted}.")
     made = load_file(stored, spec=spec, key=key, colour=colour, **fields)
     converted = convert(made, to)
-    from plusx.bundles.durable import write_file
-    from plusx.bundles.tensors import tensors_to_bytes
+    from plusx.bundles.atomic import write_file
+    from plusx.bundles.serialisation import tensors_to_bytes
 
     written = WRITERS[to](converted, out)
     largest = _read_back(converted, made, out)

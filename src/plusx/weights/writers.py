@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.bundles.durable import write_file
+from plusx.bundles.atomic import write_file
 from plusx.errors import BundleError, MissingExtra, WeightsError
 from plusx.specs import ResNetSpec
 

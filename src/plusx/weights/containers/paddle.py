@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from plusx.errors import WeightsError
-from plusx.pickles import Array
+from plusx.pickles import PickledArray
 from plusx.weights.containers.files import shown
 from plusx.weights.stored import StoredTensor
 
@@ -23,7 +23,7 @@ NAMES, SLICES = "StructuredToParameterName@@", "UnpackBigParamInfor@@"
 def tensor_of_eval(args: tuple[Any, ...]) -> Any:
     """The array of paddle's eval("data", {"data": array}). Raises TypeError for every other call of eval."""
     text, given = args
-    if text != "data" or not isinstance(given, dict) or not isinstance(given.get("data"), Array):
+    if text != "data" or not isinstance(given, dict) or not isinstance(given.get("data"), PickledArray):
         raise TypeError
     return given["data"]
 

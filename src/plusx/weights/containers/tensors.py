@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import WeightsError
-from plusx.pickles import Array
+from plusx.pickles import PickledArray
 from plusx.weights.containers.files import shown
 from plusx.weights.stored import StoredTensor
 
@@ -103,7 +103,7 @@ def contiguous(
     return StoredTensor(shape, dtype, load)
 
 
-def from_array(array: Array) -> StoredTensor:
+def from_array(array: PickledArray) -> StoredTensor:
     """A numpy array of a pickle."""
     dtype = np.dtype(array.dtype).name
     return contiguous(lambda: memoryview(array.raw()), dtype, array.shape, array.dtype[0], array.fortran)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plusx.errors import WeightsError
-from plusx.pickles import Array, Inert, Latin, LongText, Made, Name
+from plusx.pickles import Inert, Latin, LongText, Made, Name, PickledArray
 from plusx.weights.containers.files import shown
 from plusx.weights.containers.tensors import ITEM_SIZES, Allowance, Storage, from_array, strided
 from plusx.weights.stored import LayerFacts, StoredTensor
@@ -84,7 +84,7 @@ class TreeMaker:
         return self.arrays[id(value)]
 
     def _leaf(self, value: Any) -> Any:
-        if isinstance(value, Array) and value.done:
+        if isinstance(value, PickledArray) and value.done:
             self.allowance.spend(value.size, value.size)
             return from_array(value)
         if isinstance(value, Storage):
@@ -99,7 +99,11 @@ class TreeMaker:
         if isinstance(value, Latin):
             return bytes(value.value)
         return Inert(
-            "numpy.ndarray" if isinstance(value, Array) else "numpy.dtype" if isinstance(value, Made) else "object"
+            "numpy.ndarray"
+            if isinstance(value, PickledArray)
+            else "numpy.dtype"
+            if isinstance(value, Made)
+            else "object"
         )
 
     def mapping(self, value: dict[Any, Any], depth: int) -> dict[Any, Any]:

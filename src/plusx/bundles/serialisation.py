@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import BundleError
+from plusx.i18n import _
 
 Tensors = dict[str, NDArray[np.generic]]
 
@@ -23,7 +24,9 @@ def tensors_to_bytes(tensors: Mapping[str, NDArray[np.generic]]) -> bytes:
         return save(rows)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         kinds = ", ".join(sorted({str(t.dtype) for t in rows.values()}))
-        raise BundleError(f"Tensors of types {kinds} cannot be stored. Convert them to float32.") from error
+        raise BundleError(
+            _("Tensors of types {kinds} cannot be stored. Convert them to float32.", kinds=kinds)
+        ) from error
 
 
 def bytes_to_tensors(raw: bytes, name: str) -> Tensors:
@@ -34,4 +37,6 @@ def bytes_to_tensors(raw: bytes, name: str) -> Tensors:
     try:
         return load(raw)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{name} is no whole safetensors file ({len(raw):,} bytes). Use another copy.") from error
+        raise BundleError(
+            _("{name} is not a complete safetensors file ({n:,} bytes). Use another copy.", name=name, n=len(raw))
+        ) from error

@@ -1,4 +1,4 @@
-"""Counting how well a network does. Integers only: no sum depends on batches, order or processes."""
+"""Accuracy, NLL and calibration of a network. Integers only: no sum depends on batches, order or processes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plusx.errors import DataError, RunError
+from plusx.i18n import _
 
 BINS = 15  # Guo et al. 2017 (arXiv 1706.04599), section 5
 _UNIT = 1 << 24  # losses and confidences are summed in units of 2^-24
-_MAX_NLL = 1e6  # of one image; keeps 2^63 out of reach for 5 · 10^5 hopeless images
+_MAX_NLL = 1e6  # of one image; keeps sums below 2^63 for 5 · 10^5 images
 _Z95 = 1.959963984540054
 
 
@@ -36,7 +37,7 @@ def wilson(hits: int, n: int, z: float = _Z95) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How many images of a class there were, and how many were named right."""
+    """How many images of a class there were, and how many were predicted correctly."""
 
     name: str
     n: int
@@ -44,16 +45,16 @@ class ClassScore:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % Wilson interval of the share named right; None without images."""
+        """The 95 % Wilson interval of the accuracy; None without images."""
         return wilson(self.correct, self.n)
 
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """What an evaluation says, shares of 1; None where there is nothing to tell (no images, top-5 of ≤ 5 classes).
+    """The result of an evaluation, shares of 1; None where a number is undefined (no images, top-5 of ≤ 5 classes).
 
     `nll` is the mean negative log-likelihood in nats, `ece` the expected calibration error over 15 bins, `confusion`
-    int64 (classes, classes): row = true class, column = answer. `interval` is top-1's 95 % Wilson interval.
+    int64 (classes, classes): row = true class, column = predicted class. `interval` is top-1's 95 % Wilson interval.
     """
 
     n: int
@@ -80,7 +81,7 @@ class Evaluation:
         )
 
     def to_dict(self, confusion: bool = True) -> dict[str, Any]:
-        """Plain JSON values; `confusion` False leaves the matrix out."""
+        """Plain JSON values; `confusion` False omits the matrix."""
         out: dict[str, Any] = {
             "n": self.n,
             "correct": self.correct,
@@ -101,13 +102,13 @@ class Evaluation:
 
 
 class Counters:
-    """Adds up answers batch by batch. `vector` is the whole state: int64, summed over processes it is everybody's."""
+    """Adds up predictions batch by batch. `vector` is the whole state: int64, summed over processes it is the state of all."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
         k = len(self.classes)
         if k < 1:
-            raise DataError("no classes to evaluate; at least 1")
+            raise DataError(_("There are no classes to evaluate. Give at least 1."))
         # confusion k·k | top-5 hits, NLL | per bin: images, hits, confidence
         self.vector = np.zeros(k * k + 2 + 3 * BINS, dtype=np.int64)
         self._confusion = self.vector[: k * k].reshape(k, k)
@@ -115,29 +116,44 @@ class Counters:
         self._bins = self.vector[k * k + 2 :].reshape(3, BINS)
 
     def add(self, logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> None:
-        """Count a batch: logits (n, classes), labels (n,), weights (n,) of 0 (left out) and 1.
+        """Count a batch: logits (n, classes), labels (n,), weights (n,) of 0 (ignored) and 1.
 
-        Ties go to the lower class, so a network that says the same of everything is not right every time.
-        Raises RunError when logits of a counted row are not finite, DataError for labels or shapes that cannot be.
+        Ties go to the lower class, so equal logits for all classes are not a hit every time.
+        Raises RunError when logits of a counted row are not finite, DataError for invalid labels or shapes.
         """
         k = len(self.classes)
         scores, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64)
         if scores.ndim != 2 or scores.shape[1] != k or truth.shape != scores.shape[:1]:
-            raise DataError(f"logits {scores.shape} and labels {truth.shape}; expected (n, {k}) and (n,)")
+            raise DataError(
+                _(
+                    "The logits have shape {logits} and the labels {labels}. Give (n, {k}) and (n,).",
+                    logits=scores.shape,
+                    labels=truth.shape,
+                    k=k,
+                )
+            )
         if weights is not None:
             kept = self._kept(np.asarray(weights), truth)
             scores, truth = scores[kept], truth[kept]
         if not len(truth):
             return
         if truth.min() < 0 or truth.max() >= k:
-            raise DataError(f"label {int(truth.max() if truth.max() >= k else truth.min())} is not one of {k} classes")
+            raise DataError(
+                _(
+                    "Label {label} is not one of the {k} classes. Give labels from 0 to {last}.",
+                    label=int(truth.max() if truth.max() >= k else truth.min()),
+                    k=k,
+                    last=k - 1,
+                )
+            )
         bad = int((~np.isfinite(scores)).any(axis=1).sum())
         if bad:
-            count = f"{bad} of {len(truth)} images"
-            raise RunError(f"the network's answers are not finite ({count}); take an earlier checkpoint")
-        answer = scores.argmax(axis=1)
-        np.add.at(self._confusion, (truth, answer), 1)
-        self._add_sums(scores, truth, answer == truth)
+            raise RunError(
+                _("The logits of {bad} of {n} images are not finite. Use an earlier checkpoint.", bad=bad, n=len(truth))
+            )
+        predicted = scores.argmax(axis=1)
+        np.add.at(self._confusion, (truth, predicted), 1)
+        self._add_sums(scores, truth, predicted == truth)
 
     def result(self) -> Evaluation:
         """The Evaluation of everything added so far."""
@@ -162,7 +178,13 @@ class Counters:
 
     def _kept(self, weights: NDArray[np.generic], truth: NDArray[np.int64]) -> NDArray[np.bool_]:
         if weights.shape != truth.shape or not np.isin(weights, (0, 1)).all():
-            raise DataError(f"weights {weights.shape} must be 0 or 1, one for each of {len(truth)} labels")
+            raise DataError(
+                _(
+                    "The weights have shape {shape}. Give a 0 or 1 for each of the {n} labels.",
+                    shape=weights.shape,
+                    n=len(truth),
+                )
+            )
         return weights.astype(bool)
 
     def _add_sums(self, scores: NDArray[np.float64], truth: NDArray[np.int64], hit: NDArray[np.bool_]) -> None:
@@ -175,7 +197,7 @@ class Counters:
         log_sum = np.log(np.exp(shifted).sum(axis=1))
         nll = np.minimum(log_sum - shifted[rows, truth], _MAX_NLL)
         self._sums[1] += int(np.rint(nll * _UNIT).astype(np.int64).sum())
-        confidence = np.exp(-log_sum)  # of the answer: its shifted score is 0
+        confidence = np.exp(-log_sum)  # of the predicted class: its shifted score is 0
         # bins are (0, 1/15], …, (14/15, 1], as in the paper
         bin_of = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
         for row, amount in enumerate((np.ones_like(bin_of), hit, np.rint(confidence * _UNIT))):

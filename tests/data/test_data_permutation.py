@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plusx.data import order, uniform
-from plusx.data.order import hashed
+from plusx.data import permutation, uniform
+from plusx.data.permutation import hashed
 
 N = 200_000
 
@@ -37,7 +37,7 @@ def test_the_mixer_is_splitmix64():
 def test_the_numbers_never_change():
     """A resumed run of an older plusx must draw the same numbers."""
     assert uniform(0, 0, [0, 1, 2]).tolist() == [0.1826605802663317, 0.3095154427036765, 0.9374888055294589]
-    assert order(10, 0, 0).tolist() == [1, 2, 0, 9, 7, 8, 4, 5, 6, 3]
+    assert permutation(10, 0, 0).tolist() == [1, 2, 0, 9, 7, 8, 4, 5, 6, 3]
 
 
 def streams() -> dict[str, np.ndarray]:
@@ -96,12 +96,12 @@ def test_a_batch_is_its_samples():
 
 @pytest.mark.parametrize("n", [0, 1, 2, 7, 1000])
 def test_order_is_a_permutation(n):
-    p = order(n, 5, 6)
+    p = permutation(n, 5, 6)
     assert p.dtype == np.int64 and sorted(p.tolist()) == list(range(n))
 
 
 def test_orders_differ_and_are_fair():
-    assert not np.array_equal(order(100, 0, 0), order(100, 0, 1))
-    assert not np.array_equal(order(100, 0, 0), order(100, 1, 0))
-    first = np.bincount([order(8, 0, epoch)[0] for epoch in range(8000)], minlength=8)
+    assert not np.array_equal(permutation(100, 0, 0), permutation(100, 0, 1))
+    assert not np.array_equal(permutation(100, 0, 0), permutation(100, 1, 0))
+    first = np.bincount([permutation(8, 0, epoch)[0] for epoch in range(8000)], minlength=8)
     assert ((first - 1000) ** 2 / 1000).sum() < 27  # chi-square, 7 degrees of freedom, p < 0.0003

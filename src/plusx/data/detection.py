@@ -1,4 +1,4 @@
-"""Which format lies at a place, told by what is in it: CIFAR, IDX, Parquet, tar shards, CSV lists or class folders."""
+"""The format of a data set, detected from its content: CIFAR, IDX, Parquet, tar shards, CSV lists or class folders."""
 
 from __future__ import annotations
 
@@ -9,41 +9,47 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
-from plusx.data.archive import is_header, packing
+from plusx.data.archive import compression, is_header
 from plusx.data.cifar import cifar_folder, open_cifar
-from plusx.data.columns import Columns
 from plusx.data.fashion import is_idx_folder, open_idx
+from plusx.data.folder_layout import class_folders, has_labels
 from plusx.data.folders import folder_parts
-from plusx.data.indexing import Progress
-from plusx.data.layout import class_folders, has_labels
+from plusx.data.indexing import ProgressCallback
+from plusx.data.list_columns import ColumnNames
 from plusx.data.lists import finds_images, is_list, list_part, require_list, split_parts
 from plusx.data.parquet import list_parquet
-from plusx.data.parts import PART_NAMES, Parts, Source
-from plusx.data.shards import Lister, shard_part
+from plusx.data.parts import PART_NAMES, DataParts, UnreadPart
+from plusx.data.shards import ShardLister, shard_part
 from plusx.data.tar import list_tar
 from plusx.errors import DataError
-from plusx.images import holds_images, is_litter
+from plusx.i18n import Message, _
+from plusx.images import holds_images, is_ignored
 from plusx.images.walking import kind_of_entry
 
 BUILT_IN = ("digits", "fashion-mnist")
-_LISTERS: dict[str, Lister] = {"parquet": list_parquet, "tar": list_tar}
+_LISTERS: dict[str, ShardLister] = {"parquet": list_parquet, "tar": list_tar}
 _SUFFIXES = {".parquet": "parquet", ".tar": "tar", ".csv": "csv", ".tsv": "csv"}
 _WORDS = {"parquet": "Parquet", "tar": "tar", "csv": "CSV"}
 
 
-def find_parts(where: str | Path, cache: Path | None, progress: Progress | None, columns: Columns) -> Parts:
+def find_parts(
+    where: str | Path, cache: Path | None, progress: ProgressCallback | None, columns: ColumnNames
+) -> DataParts:
     """The parts of a folder, a file or a pattern, not read yet. Raises DataError."""
     parts, kind = _find(where, cache, progress, columns)
     if columns and kind != "csv":
         raise DataError(
-            f"{where} is no CSV list, so it has no columns to name; leave --path-column and --label-column out"
+            _(
+                "{where} is not a CSV list, so it has no columns to name. Leave out --path-column and --label-column.",
+                where=where,
+            )
         )
     return parts
 
 
 def _find(
-    where: str | Path, cache: Path | None, progress: Progress | None, columns: Columns
-) -> tuple[Parts, str | None]:
+    where: str | Path, cache: Path | None, progress: ProgressCallback | None, columns: ColumnNames
+) -> tuple[DataParts, str | None]:
     """The parts, and the kind of the files that hold them (None: another than Parquet, tar and CSV)."""
     path = Path(where).expanduser()
     if path.is_dir():
@@ -55,20 +61,28 @@ def _find(
             return _parts(files, str(where), _grouped(files, path, str(where)), cache, progress, columns)
         if (found := _list_beside(path, columns)) is not None:
             parts, kind = _parts([found], str(where), {"train": [found]}, cache, progress, columns)
-            return replace(parts, notes=(f"the classes are those of {found}", *parts.notes)), kind
+            return replace(parts, notes=(_("The classes are those of {path}.", path=found), *parts.notes)), kind
         return folder_parts(path, str(where), cache, progress), None
     if path.is_file():  # one file is one set, whatever its name
         return _parts([path], str(where), {"train": [path]}, cache, progress, columns)
     if glob.has_magic(str(path)) and not path.exists():
         files = sorted(Path(match) for match in glob.iglob(str(path), recursive=True) if Path(match).is_file())
         if not files:
-            raise DataError(f"nothing matches {where}; check the pattern, or name the folder")
+            raise DataError(_("Nothing matches {where}. Check the pattern, or name the folder.", where=where))
         above = Path(os.path.commonpath([file.parent for file in files]))  # its own name says nothing of its files
         groups = _grouped(files, above, str(where)) if len(files) > 1 else {"train": files}
         return _parts(files, str(where), groups, cache, progress, columns)
     if path.exists():
-        raise DataError(f"{where} is not a folder, nor a Parquet, tar or CSV file; --data takes one of these")
-    raise DataError(f"no such data ({where}); a folder, a file, or one of: {', '.join(BUILT_IN)}")
+        raise DataError(
+            _("{path} is not a folder, nor a Parquet, tar or CSV file. Give one of these to --data.", path=where)
+        )
+    raise DataError(
+        _(
+            "There is no data at {where}. Give a folder, a file, a pattern or one of: {built_in}.",
+            where=where,
+            built_in=", ".join(BUILT_IN),
+        )
+    )
 
 
 def _parts(
@@ -76,50 +90,71 @@ def _parts(
     where: str,
     groups: Mapping[str, Sequence[Path]],
     cache: Path | None,
-    progress: Progress | None,
-    columns: Columns,
-) -> tuple[Parts, str]:
+    progress: ProgressCallback | None,
+    columns: ColumnNames,
+) -> tuple[DataParts, str]:
     kinds = {file: kind_of(file) for file in files}
     kind = kinds[files[0]]
     if other := next((file for file in files if kinds[file] != kind), None):
         raise DataError(
-            f"{where} holds {_WORDS[kind]} and {_WORDS[kinds[other]]} files ({other.name}); name those of one kind"
+            _(
+                "{where} holds {kind} files and {other} files ({name}). Name those of one kind.",
+                where=where,
+                kind=_WORDS[kind],
+                other=_WORDS[kinds[other]],
+                name=other.name,
+            )
         )
 
     if kind == "csv" and set(groups) == {"train"} and (named := split_parts(groups["train"], columns)) > {"train"}:
         return _parts_by_column(groups["train"], where, named, cache, progress, columns), kind
 
-    def source(which: str) -> Source | None:
+    def source(which: str) -> UnreadPart | None:
         if (some := groups.get(which)) is None:
             return None
-        words = str(some[0]) if len(some) == 1 else f"{where} ({some[0].name} and {len(some) - 1} more)"
+        words = (
+            str(some[0])
+            if len(some) == 1
+            else _("{where} ({name} and {n} more)", where=where, name=some[0].name, n=len(some) - 1)
+        )
         if kind == "csv":
-            return Source(words, None, lambda: list_part(some, columns, cache, progress))
-        return Source(words, None, lambda: shard_part(kind, some, _LISTERS[kind], cache, progress, words))
+            return UnreadPart(words, None, lambda: list_part(some, columns, cache, progress))
+        return UnreadPart(words, None, lambda: shard_part(kind, some, _LISTERS[kind], cache, progress, words))
 
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
     val = source("val")
     if val is None and (tests := groups.get("test")):
         if kind == "csv" and not all(is_list(file, columns) for file in tests):
-            notes = (f"{tests[0]} has no column of classes and is skipped; a share of train is held out instead",)
+            notes = (
+                _(
+                    "{path} has no column of classes and is skipped. A share of train is held out instead.",
+                    path=tests[0],
+                ),
+            )
         else:
             val = source("test")
-            notes = (f"{tests[0].name} is taken as the validation part, since no file is named val",)
-    return Parts(where, source("train"), val, notes), kind
+            notes = (_("{path} is taken as the validation part, since nothing is named val.", path=tests[0].name),)
+    return DataParts(where, source("train"), val, notes), kind
 
 
 def _parts_by_column(
-    files: Sequence[Path], where: str, named: Set[str], cache: Path | None, progress: Progress | None, columns: Columns
-) -> Parts:
+    files: Sequence[Path],
+    where: str,
+    named: Set[str],
+    cache: Path | None,
+    progress: ProgressCallback | None,
+    columns: ColumnNames,
+) -> DataParts:
     """The parts that a column of a list names: val to validate on, or test where there is no val."""
 
-    def source(part: str) -> Source:
-        return Source(f"{where}, {part}", None, lambda: list_part(files, columns, cache, progress, part))
+    def source(part: str) -> UnreadPart:
+        return UnreadPart(f"{where}, {part}", None, lambda: list_part(files, columns, cache, progress, part))
 
     held = "val" if "val" in named else "test"
-    left = ", and its test rows are skipped" if held == "val" and "test" in named else ""
-    note = f"{files[0].name} says itself which rows are train and which {held}{left}"
-    return Parts(where, source("train"), source(held), (note,))
+    note = _("A column of {name} says which rows are train and which are {part}.", name=files[0].name, part=held)
+    if held == "val" and "test" in named:
+        note = _("{note} Its test rows are skipped.", note=note)
+    return DataParts(where, source("train"), source(held), (note,))
 
 
 def kind_of(path: Path) -> str:
@@ -128,21 +163,36 @@ def kind_of(path: Path) -> str:
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
-        raise DataError(f"cannot read {path} ({error.strerror}); check its permissions") from error
+        raise DataError(
+            _("{path} cannot be read ({reason}). Check its permissions.", path=path, reason=error.strerror)
+        ) from error
     said = _SUFFIXES.get(path.suffix.lower())
     if head[:4] == b"PAR1":
         return "parquet"
     if is_header(head) or (said == "tar" and len(head) == 512 and not head.strip(b"\0")):
         return "tar"
-    if (packed := packing(head)) is not None:
-        raise DataError(f"{path} is packed ({packed}), and cannot be read from the middle so; unpack it first")
+    if (packed := compression(head)) is not None:
+        raise DataError(
+            _(
+                "{path} is compressed ({packed}), so images in the middle cannot be read. Decompress it first.",
+                path=path,
+                packed=packed,
+            )
+        )
     if said in ("parquet", "tar"):
         raise DataError(
-            f"{path} is no {_WORDS[said]} file (it begins with {head[:4].hex() or 'nothing'}); fetch it again"
+            _(
+                "{path} is not a {kind} file: it begins with {start}. Get the file again.",
+                path=path,
+                kind=_WORDS[said],
+                start=head[:4].hex() or _("nothing"),
+            )
         )
     if said == "csv" or (path.suffix.lower() == ".txt" and b"\0" not in head):
         return "csv"
-    raise DataError(f"{path} is not a folder, nor a Parquet, tar or CSV file; --data takes one of these")
+    raise DataError(
+        _("{path} is not a folder, nor a Parquet, tar or CSV file. Give one of these to --data.", path=path)
+    )
 
 
 def _shards_in(root: Path) -> list[Path]:
@@ -161,7 +211,7 @@ def _lists_in(root: Path) -> list[Path]:
     return []
 
 
-def _list_beside(root: Path, columns: Columns) -> Path | None:
+def _list_beside(root: Path, columns: ColumnNames) -> Path | None:
     """The one CSV list in a folder whose folders give no classes, whatever its name. Raises DataError where two could be it."""
     files = [
         file for file in _files(root, 0)
@@ -171,8 +221,15 @@ def _list_beside(root: Path, columns: Columns) -> Path | None:
         return None
     able = [file for file in files if is_list(file, columns) and finds_images(file, columns)]
     if len(able) > 1:
-        shown = " and ".join(file.name for file in able[:3])
-        raise DataError(f"{shown} of {root} could each give the classes. Name one: --data {able[0]}")
+        raise DataError(
+            _(
+                "{first} and {second} of {root} could each give the classes. Name one: --data {path}.",
+                first=able[0].name,
+                second=able[1].name,
+                root=root,
+                path=able[0],
+            )
+        )
     if not able and len(files) == 1:
         # let the list itself say what is unclear about it
         require_list(files[0], columns)
@@ -184,14 +241,14 @@ def _class_folders_in(folder: Path) -> bool:
 
 
 def _files(root: Path, depth: int = 1) -> Iterator[Path]:
-    """Files whose names end like data. An unreadable folder holds none: who looks for images in it will say so."""
+    """Files whose names end like data. An unreadable folder has none; whoever reads images from it reports it."""
     try:
         with os.scandir(root) as listing:
-            # names first: asking a million images what they are takes a while
+            # names first: a stat of a million images takes a while
             items = [
                 e
                 for e in listing
-                if not is_litter(e.name) and (_is_data(e.name) or (depth and kind_of_entry(e) == "folder"))
+                if not is_ignored(e.name) and (_is_data(e.name) or (depth and kind_of_entry(e) == "folder"))
             ]
     except OSError:
         return
@@ -215,7 +272,11 @@ def _grouped(files: Sequence[Path], root: Path, where: str) -> Mapping[str, Sequ
     unnamed = groups.pop("", [])
     if unnamed and groups:
         raise DataError(
-            f"{unnamed[0].name} of {where} belongs to no part while others do; put train, val or test into every name"
+            _(
+                "{name} of {where} belongs to no part, though other files do. Put train, val or test into every name.",
+                name=unnamed[0].name,
+                where=where,
+            )
         )
     return groups if groups else {"train": unnamed}
 

@@ -1,4 +1,4 @@
-"""Which folders are parts of a data set, which are classes, and which only wrap them: told by names and by what they hold."""
+"""Which folders are parts of a data set, which are classes, and which only wrap them, detected from names and content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from plusx.data.parts import PART_NAMES, some
 from plusx.errors import DataError
-from plusx.images import holds_images, is_litter
+from plusx.i18n import Message, _, joined
+from plusx.images import holds_images, is_ignored
 from plusx.images.walking import is_image, kind_of_entry
 
 _NEUTRAL = frozenset(
@@ -18,22 +19,22 @@ _NEUTRAL = frozenset(
         "photos", "jpg", "jpeg", "png",
     )
 )  # fmt: skip
-"""Words that may stand beside train or test in a folder's name and say nothing more."""
+"""Words that may accompany train or test in a folder's name without a meaning of their own."""
 _IMAGE_WORDS = frozenset(("images", "image", "imgs", "img", "images", "photos", "jpg", "jpeg", "jpegs", "png", "pngs"))
 _MOST_WRAPPERS = 8
 
 
 @dataclass(frozen=True)
-class Layout:
+class FolderLayout:
     """The folders whose folders are classes, of each part (None: not there), and what was decided on the way."""
 
     train: Path | None
     val: Path | None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
 
 
 @dataclass
-class _Group:
+class _PartGroup:
     """Folders whose names say parts and otherwise the same: seg_train and seg_test are one group."""
 
     names: dict[str, list[str]] = field(default_factory=dict)
@@ -42,13 +43,13 @@ class _Group:
         return [name for names in self.names.values() for name in names]
 
 
-def find_layout(root: Path) -> Layout:
+def find_layout(root: Path) -> FolderLayout:
     """Where the class folders of each part lie. Raises DataError where names and contents leave it open."""
-    notes: list[str] = []
+    notes: list[Message] = []
     at = root
-    for _ in range(_MOST_WRAPPERS):
+    for _depth in range(_MOST_WRAPPERS):
         if (found := _parts_in(at)) is not None:
-            return Layout(found.train, found.val, (*_wrapped(root, at), *found.notes))
+            return FolderLayout(found.train, found.val, (*_wrapped(root, at), *found.notes))
         inner = _only_container(at)
         if inner is None:
             break
@@ -57,16 +58,18 @@ def find_layout(root: Path) -> Layout:
         at = root  # nothing was gained: let the message be about what was given
     _refuse_parts_inside(at)
     notes += _wrapped(root, at)
-    return Layout(at, None, tuple(notes))
+    return FolderLayout(at, None, tuple(notes))
 
 
 def class_folders(root: Path) -> tuple[str, ...]:
-    """Names of the class folders in `root`, sorted; hidden ones and litter are none. Raises DataError."""
+    """Names of the class folders in `root`, sorted; hidden and system folders are not among them. Raises DataError."""
     try:
         with os.scandir(root) as items:
-            found = [e.name for e in items if not is_litter(e.name) and kind_of_entry(e) == "folder"]
+            found = [e.name for e in items if not is_ignored(e.name) and kind_of_entry(e) == "folder"]
     except OSError as error:
-        raise DataError(f"cannot read {root} ({error.strerror}); check its permissions") from error
+        raise DataError(
+            _("{path} cannot be read ({reason}). Check its permissions.", path=root, reason=error.strerror)
+        ) from error
     return tuple(sorted(found))
 
 
@@ -88,7 +91,7 @@ def part_of(name: str) -> tuple[str, tuple[str, ...]] | None:
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_a-zA-Z]+", name)]
     at = [i for i, word in enumerate(words) if word in PART_NAMES]
     if len(at) != 1 or at[0] not in (0, len(words) - 1):
-        # words may stand between, if they are neutral: train_images
+        # neutral words may come between: train_images
         kept = [word for word in words if word not in _NEUTRAL]
         at = [i for i, word in enumerate(kept) if word in PART_NAMES]
         if len(at) != 1 or at[0] not in (0, len(kept) - 1):
@@ -120,8 +123,8 @@ def _says_images(name: str) -> bool:
     return part_of(name) is not None or bool(words & _IMAGE_WORDS)
 
 
-def _parts_in(at: Path) -> Layout | None:
-    """The parts that the folders in `at` are; None: they are none. Raises DataError where it cannot be told."""
+def _parts_in(at: Path) -> FolderLayout | None:
+    """The parts that the folders in `at` are; None: they are none. Raises DataError where it is ambiguous."""
     names = class_folders(at)
     group = _group(at, names)
     if group is None:
@@ -132,7 +135,7 @@ def _parts_in(at: Path) -> Layout | None:
         held = val or test
         if others or held is None or not class_folders(held):
             return None
-        return Layout(None, held, (*_unwrapped_note(at, held),))
+        return FolderLayout(None, held, (*_unwrapped_note(at, held),))
     alone = len(group.names) == 1
     if not _filled(train):
         if (alone and others) or not holds_images(train):
@@ -140,47 +143,70 @@ def _parts_in(at: Path) -> Layout | None:
         raise DataError(_unlabelled(train, at))
     if alone and others:
         raise DataError(
-            f"{train.relative_to(at)} of {at} holds class folders as a part does, but {some(others)} beside it hold images"
-            f" too, as classes do. Name {train} to train on that alone, or move it away"
+            _(
+                "{part} of {root} holds class folders as a part does, but {others} beside it hold images too, as classes do. Name {train} to train on that alone, or move it away.",
+                part=train.relative_to(at),
+                root=at,
+                others=some(others),
+                train=train,
+            )
         )
     val, notes = _held_out_part(at, train, val, test)
     if others:
-        notes.append(f"{some(others)} of {at} belong to no part and are skipped")
-    return Layout(train, val, (*_unwrapped_note(at, train), *(_unwrapped_note(at, val) if val else ()), *notes))
+        notes.append(_("{others} of {root} belong to no part and are skipped.", others=some(others), root=at))
+    return FolderLayout(train, val, (*_unwrapped_note(at, train), *(_unwrapped_note(at, val) if val else ()), *notes))
 
 
-def _held_out_part(at: Path, train: Path, val: Path | None, test: Path | None) -> tuple[Path | None, list[str]]:
+def _held_out_part(at: Path, train: Path, val: Path | None, test: Path | None) -> tuple[Path | None, list[Message]]:
     """The folder to validate on, and what to say of the test part."""
     if val is not None:
         if not class_folders(val) and (loose := loose_images(val)):
             raise DataError(
-                f"the validation part {val} has no class folders, and {len(loose)} images lie directly in it. Put the"
-                " images of each class into a folder of its own, or move the part away: a share of train is held out then"
+                _(
+                    "The validation part {val} has no class folders, and {n} images lie directly in it. Put the images of each class into a folder of its own. Or move the part away, and a share of train is held out.",
+                    val=val,
+                    n=len(loose),
+                )
             )
         said = (
-            [] if test is None else [f"{test} is skipped, since there is a validation part; evaluate can take it later"]
+            []
+            if test is None
+            else [_("{path} is skipped, since there is a validation part. plusx evaluate can use it later.", path=test)]
         )
         return val, said
     if test is None:
         return None, []
     if set(class_folders(test)) & set(class_folders(train)):
-        return test, [f"{test} is taken as the validation part, since no folder is named val"]
+        return test, [_("{path} is taken as the validation part, since nothing is named val.", path=test)]
     n = len(loose_images(test)) or sum(len(loose_images(test / name)) for name in class_folders(test))
-    return None, [f"{test} has no labels and is skipped ({n} images); a share of {train} is held out instead"]
+    return None, [
+        _(
+            "{path} has no labels and is skipped ({n} images). A share of {train} is held out instead.",
+            path=test,
+            n=n,
+            train=train,
+        )
+    ]
 
 
-def _group(at: Path, names: tuple[str, ...]) -> _Group | None:
+def _group(at: Path, names: tuple[str, ...]) -> _PartGroup | None:
     """The folders that are parts by name: those that say nothing else, or a family such as seg_train and seg_test."""
-    groups: dict[tuple[str, ...], _Group] = {}
+    groups: dict[tuple[str, ...], _PartGroup] = {}
     for name in names:
         if (said := part_of(name)) is not None:
-            groups.setdefault(said[1], _Group()).names.setdefault(said[0], []).append(name)
+            groups.setdefault(said[1], _PartGroup()).names.setdefault(said[0], []).append(name)
     if () in groups and ("train" in groups[()].names or len(groups) == 1):
         return groups[()]
     families = [group for group in groups.values() if len(group.names) > 1]
     if len(families) > 1:
-        shown = "; ".join(some(group.all()) for group in families)
-        raise DataError(f"{at} holds more than one set of parts ({shown}). Move all but one away, or name one folder")
+        shown = joined("; ", [some(group.all()) for group in families])
+        raise DataError(
+            _(
+                "{at} holds more than one set of parts ({shown}). Move all but one away, or name one folder.",
+                at=at,
+                shown=shown,
+            )
+        )
     return families[0] if families else None
 
 
@@ -190,7 +216,11 @@ def _one_of(at: Path, names: list[str]) -> Path | None:
         able = [name for name in names if _filled(_unwrapped(at / name))]
         if len(able) != 1:
             raise DataError(
-                f"{some(names)} of {at} are names of the same part. Move all but one away, or name one folder with --data"
+                _(
+                    "{names} of {at} are names of the same part. Move all but one away, or name one folder with --data.",
+                    names=some(names),
+                    at=at,
+                )
             )
         names = able
     return _unwrapped(at / names[0]) if names else None
@@ -198,7 +228,7 @@ def _one_of(at: Path, names: list[str]) -> Path | None:
 
 def _unwrapped(folder: Path) -> Path:
     """The folder, or the one within it that holds everything: seg_train/seg_train."""
-    for _ in range(_MOST_WRAPPERS):
+    for _depth in range(_MOST_WRAPPERS):
         filled = _filled(folder)
         if len(filled) != 1 or loose_images(folder):
             break
@@ -222,12 +252,13 @@ def _filled(folder: Path) -> list[str]:
     return [name for name in class_folders(folder) if holds_images(folder / name)]
 
 
-def _unlabelled(train: Path, at: Path) -> str:
+def _unlabelled(train: Path, at: Path) -> Message:
     loose = len(loose_images(train))
-    return (
-        f"the training part {train} has no class folders ({loose} images lie directly in it). Put the images of each class"
-        f" into a folder of its own, or name the CSV list that gives their classes: --data {at}/LIST.csv"
-    )
+    return _(
+        "The training part {train} has no class folders ({n} images lie directly in it). Put the images of each class"
+        " into a folder of its own, or name the CSV list that gives their classes: --data {root}/LIST.csv.",
+        train=train, n=loose, root=at,
+    )  # fmt: skip
 
 
 def _refuse_parts_inside(root: Path) -> None:
@@ -237,16 +268,20 @@ def _refuse_parts_inside(root: Path) -> None:
         if len(inside) < 2:
             return
     if names:
-        inner = " and ".join(f"{names[0]}/{sub}" for sub in class_folders(root / names[0])[:2])
+        inner = ", ".join(f"{names[0]}/{sub}" for sub in class_folders(root / names[0])[:2])
         raise DataError(
-            f"the class folders of {root} hold the parts ({inner}), which training would mix. Put the parts outside:"
-            f" train/{names[0]} and val/{names[0]}"
+            _(
+                "The class folders of {root} hold the parts ({inner}), which training would mix. Put the parts outside: train/{name} and val/{name}.",
+                root=root,
+                inner=inner,
+                name=names[0],
+            )
         )
 
 
-def _wrapped(root: Path, at: Path) -> tuple[str, ...]:
-    return () if at == root else (f"everything lies in {at}, which is taken as the data set",)
+def _wrapped(root: Path, at: Path) -> tuple[Message, ...]:
+    return () if at == root else (_("Everything lies in {path}, which is taken as the data set.", path=at),)
 
 
-def _unwrapped_note(at: Path, folder: Path) -> tuple[str, ...]:
-    return () if folder.parent == at else (f"the class folders are those of {folder}",)
+def _unwrapped_note(at: Path, folder: Path) -> tuple[Message, ...]:
+    return () if folder.parent == at else (_("The class folders are those of {path}.", path=folder),)

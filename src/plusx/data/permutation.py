@@ -1,6 +1,6 @@
-"""Randomness that is counted, not drawn: numbers are a hash of (seed, epoch, position, k).
+"""Stateless random numbers: a hash of (seed, epoch, position, k), like a counter-based generator.
 
-Nothing here holds a state, so what a sample looks like cannot depend on workers, prefetch, batch size or where a
+Nothing here holds a state, so the augmentation of a sample cannot depend on workers, prefetch, batch size or where a
 run was resumed. The mixer is splitmix64's finaliser (Steele, Lea, Flood 2014; Stafford's variant 13), applied once for
 each of the four counters.
 """
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 _GAMMA = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: keeps small counters apart
 _MASK = (1 << 64) - 1
-_ORDER_K = _MASK  # the k of permutations; samples count their k from 0
+_PERMUTATION_K = _MASK  # the k of permutations; samples count their k from 0
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -47,10 +47,10 @@ def uniform(seed: int, epoch: int, positions: ArrayLike, k: ArrayLike = 0) -> ND
     return (hashed(seed, epoch, positions, k) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """A permutation of 0 … n-1 that belongs to (seed, epoch): int64 (n,).
 
-    >>> sorted(order(5, seed=1, epoch=2).tolist())
+    >>> sorted(permutation(5, seed=1, epoch=2).tolist())
     [0, 1, 2, 3, 4]
     """
-    return np.argsort(hashed(seed, epoch, np.arange(n), _ORDER_K), kind="stable").astype(np.int64)
+    return np.argsort(hashed(seed, epoch, np.arange(n), _PERMUTATION_K), kind="stable").astype(np.int64)

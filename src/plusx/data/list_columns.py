@@ -1,4 +1,4 @@
-"""Which columns of a CSV list name the image and its class: as the user says, as the header says, or as the first row shows."""
+"""Which columns of a CSV list name the image and its class: chosen by the user, by the header, or by the first row."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import TypedDict
 
 from plusx.data.parts import PART_NAMES, is_label, one_line
 from plusx.errors import DataError
+from plusx.i18n import Message, _, joined
 from plusx.images import SUFFIXES
 
-# names that say a file come before those that may as well be a number of something else
+# names that mean a file come before those that may be an identifier of something else
 _PATH_NAMES = (
     (
         "path", "paths", "file", "files", "filename", "filenames", "file_name", "filepath", "filepaths", "file_path",
@@ -37,15 +38,15 @@ _MOST_COLUMNS = 4096
 
 
 class ListColumns(TypedDict, total=False):
-    """The two arguments of `open_data` that name columns, as they are handed on and kept in run.json."""
+    """The two arguments of `open_data` that name columns, as they are passed on and stored in run.json."""
 
     path_column: str | None
     label_column: str | None
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Names of the columns that a user chose; None: to be found out."""
+class ColumnNames:
+    """Names of the columns that a user chose; None: to be detected."""
 
     path: str | None = None
     label: str | None = None
@@ -55,22 +56,22 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Where the image stands in a row, and where its class: one column, or one of several columns of 0 and 1."""
+class RowLayout:
+    """Which column of a row names the image, and which its class: one column, or one of several columns of 0 and 1."""
 
     path: int
     label: int | None
     marks: tuple[tuple[int, str], ...]
     has_header: bool
-    said: str | None = None
+    said: Message | None = None
     promises_several: bool = False
     split: int | None = None
 
 
-def choose(header: list[str], sample: list[str] | None, path: Path, wanted: Columns) -> Chosen:
+def choose(header: list[str], sample: list[str] | None, path: Path, wanted: ColumnNames) -> RowLayout:
     """The columns of a list, by its first line and the first row after it (None: there is none). Raises DataError."""
     if not wanted and len(header) == 2 and os.path.splitext(header[0].strip())[1].lower() in SUFFIXES:
-        return Chosen(0, 1, (), has_header=False)
+        return RowLayout(0, 1, (), has_header=False)
     words = [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in header[:_MOST_COLUMNS]]
     at = _wanted(header, wanted.path, path) if wanted.path else _by_name(words, _PATH_NAMES, header, path, "path")
     if at is None and sample is not None:
@@ -85,16 +86,25 @@ def choose(header: list[str], sample: list[str] | None, path: Path, wanted: Colu
         raise DataError(_unclear(header, path, at))
     if label is None:
         marks = tuple((i, header[i].strip()) for i in others)
-        said = f"{path.name}: images from column {_name(header, at)}, the class is the one of {len(marks)} columns that is 1"
-        return Chosen(at, None, marks, has_header=True, said=said)
+        said = _(
+            "{path}: images from column {images}, and the class is the one of {n} columns that is 1.",
+            path=path.name, images=_name(header, at), n=len(marks),
+        )  # fmt: skip
+        return RowLayout(at, None, marks, has_header=True, said=said)
     said = None
     if (words[at], words[label]) != ("path", "label"):
-        said = f"{path.name}: images from column {_name(header, at)}, classes from column {_name(header, label)}"
+        said = _(
+            "{path}: images from column {images}, classes from column {classes}.",
+            path=path.name, images=_name(header, at), classes=_name(header, label),
+        )  # fmt: skip
     split = next((i for i in others if words[i] in _SPLIT_NAMES and i != label), None)
     if split is not None and not (sample and split < len(sample) and part_word(sample[split])):
-        said = (said or path.name) + f"; column {_name(header, split)} names no parts and is not used"
+        unused = _(
+            "{path}: column {column} names no parts and is not used.", path=path.name, column=_name(header, split)
+        )
+        said = unused if said is None else joined(" ", [said, unused])
         split = None
-    return Chosen(at, label, (), has_header=True, said=said, promises_several=words[label] in _SEVERAL, split=split)
+    return RowLayout(at, label, (), has_header=True, said=said, promises_several=words[label] in _SEVERAL, split=split)
 
 
 def part_word(cell: str) -> str | None:
@@ -106,44 +116,63 @@ def part_word(cell: str) -> str | None:
     return PART_NAMES.get(cell.strip().lower())
 
 
-def take(cells: list[str], chosen: Chosen, where: str) -> tuple[str, str] | str:
+def take(cells: list[str], chosen: RowLayout, where: Message) -> tuple[str, str] | Message:
     """Path and label of a row, or why it has none. Raises DataError for a row that marks no class or several."""
     last = max(chosen.path, chosen.label or 0, *(i for i, _ in chosen.marks)) if chosen.marks else max(
         chosen.path, chosen.label or 0
     )  # fmt: skip
     if len(cells) <= last:
-        return f"{len(cells)} columns; path and label are needed"
+        return _("it has {n} columns, and path and label need {needed}", n=len(cells), needed=last + 1)
     name = cells[chosen.path].strip()
     label = cells[chosen.label].strip() if chosen.label is not None else _marked(cells, chosen, where)
     if not name or not label:
-        return "no label" if name else "no path"
+        return _("it has no label") if name else _("it has no path")
     if not name.isprintable() or not is_label(label):
-        return "path or label holds control characters, or is too long"
+        return _("its path or label holds control characters, or is too long")
     if label[0] in "[{(" and "," in label:
-        raise DataError(f"{where}: {one_line(label[:60])} are several classes; {_ONE_CLASS}")
+        raise DataError(
+            _(
+                "{where}: {label} are several classes. {way_out}",
+                where=where,
+                label=one_line(label[:60]),
+                way_out=_ONE_CLASS,
+            )
+        )
     return name, label
 
 
-_ONE_CLASS = "plusx trains on one class an image, so keep the rows that have one"
+_ONE_CLASS = _("plusx trains on one class an image, so keep the rows that have one.")
 
 
-def _marked(cells: list[str], chosen: Chosen, where: str) -> str:
+def _marked(cells: list[str], chosen: RowLayout, where: Message) -> str:
     """The name of the one column that is 1."""
     ones: list[str] = []
     for i, name in chosen.marks:
         value = _zero_or_one(cells[i])
         if value is None:
             raise DataError(
-                f"{where}: {one_line(cells[i].strip()[:40])!r} in column {name!r} is neither 0 nor 1, so the columns do not mark"
-                " classes. Name the column of classes with --label-column"
+                _(
+                    "{where}: {cell!r} in column {name!r} is neither 0 nor 1, so the columns do not mark classes. Name the column of classes with --label-column.",
+                    where=where,
+                    cell=one_line(cells[i].strip()[:40]),
+                    name=name,
+                )
             )
         ones += [name] if value else []
     if len(ones) != 1:
-        raise DataError(f"{where}: {len(ones)} of {len(chosen.marks)} columns are 1, not one; {_ONE_CLASS}")
+        raise DataError(
+            _(
+                "{where}: {ones} of {n} columns are 1 instead of exactly one. {way_out}",
+                where=where,
+                ones=len(ones),
+                n=len(chosen.marks),
+                way_out=_ONE_CLASS,
+            )
+        )
     return ones[0]
 
 
-def require_single(labels: Set[str], chosen: Chosen, path: Path) -> None:
+def require_single(labels: Set[str], chosen: RowLayout, path: Path) -> None:
     """Raises DataError where labels are lists of classes: words that are classes of their own in other rows."""
     for label in sorted(labels):
         words = [word for word in _SEPARATORS.split(label) if word]
@@ -151,8 +180,13 @@ def require_single(labels: Set[str], chosen: Chosen, path: Path) -> None:
         if len(words) > 1 and (all(known) or (any(known) and chosen.promises_several)):
             which = next(word for word, is_known in zip(words, known, strict=True) if is_known)
             raise DataError(
-                f"{path} has rows of several classes ({one_line(label[:60])!r}, and {which!r} alone is one as well);"
-                f" {_ONE_CLASS}, or join the words of a name with _"
+                _(
+                    "{path} has rows of several classes ({label!r}, and {which!r} alone is a class as well). {way_out} If a name has several words, join them with _.",
+                    path=path,
+                    label=one_line(label[:60]),
+                    which=which,
+                    way_out=_ONE_CLASS,
+                )
             )
 
 
@@ -163,7 +197,9 @@ def _wanted(header: Sequence[str], name: str, path: Path) -> int:
     lower = [cell.lower() for cell in names]
     if lower.count(name.lower()) == 1:
         return lower.index(name.lower())
-    raise DataError(f"{path} has no column {name!r}; its columns are: {_shown(header)}")
+    raise DataError(
+        _("{path} has no column {name!r}. Its columns are: {columns}.", path=path, name=name, columns=_shown(header))
+    )
 
 
 def _by_name(
@@ -177,8 +213,12 @@ def _by_name(
         found = [i for i, word in enumerate(words) if word in tier and i != without]
         if len(found) > 1:
             raise DataError(
-                f"columns {' and '.join(_name(header, i) for i in found[:4])} of {path} could each be the {what}. Name one with"
-                f" --{what}-column"
+                _(
+                    "Columns {columns} of {path} could each be the {what}. Name one with --{what}-column.",
+                    columns=", ".join(_name(header, i) for i in found[:4]),
+                    path=path,
+                    what=what,
+                )
             )
         if found:
             return found[0]
@@ -202,14 +242,17 @@ def _zero_or_one(cell: str) -> int | None:
     return {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "0.": 0, "1.": 1}.get(cell.strip())
 
 
-def _unclear(header: Sequence[str], path: Path, at: int | None) -> str:
-    missing, options = ("class", "--label-column NAME")
+def _unclear(header: Sequence[str], path: Path, at: int | None) -> Message:
+    values = {"path": path, "n": len(header), "columns": _shown(header)}
     if at is None:
-        missing, options = "image and class", "--path-column NAME --label-column NAME"
-    return (
-        f"the first line of {path} has {len(header)} columns ({_shown(header)}), and which of them give {missing} is not clear."
-        f" Name them with {options}, or write a header with path and label"
-    )
+        return _(
+            "The first line of {path} has {n} columns ({columns}), and it is not clear which of them give image and class. Name them"
+            " with --path-column NAME --label-column NAME, or write a header with path and label.", **values
+        )  # fmt: skip
+    return _(
+        "The first line of {path} has {n} columns ({columns}), and it is not clear which of them gives the class. Name it with"
+        " --label-column NAME, or write a header with path and label.", **values
+    )  # fmt: skip
 
 
 def _name(header: Sequence[str], i: int) -> str:

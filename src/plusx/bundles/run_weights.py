@@ -1,4 +1,4 @@
-"""Which weights of a run: those in its bundle, or the last ones and their average in its newest checkpoint."""
+"""Weights of a run: the best ones in its bundle, or the last ones and their EMA in its newest checkpoint."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import Literal
 
 from plusx.bundles.bundle import WEIGHTS, Bundle, is_bundle, open_bundle, wrong_fields
 from plusx.bundles.run import newest_checkpoint, read_checkpoint_dir, read_run
-from plusx.bundles.tensors import Tensors, bytes_to_tensors
+from plusx.bundles.serialisation import Tensors, bytes_to_tensors
 from plusx.errors import BundleError, SpecError, unknown
+from plusx.i18n import _
 
 Which = Literal["best", "last", "ema"]
 WHICH: tuple[Which, ...] = ("best", "last", "ema")
 _FILES = {"last": "model.safetensors", "ema": "ema.safetensors"}
 
 
-def _nobody(line: str) -> None:
+def _ignore(line: str) -> None:
     pass
 
 
 def open_weights(
-    source: str | Path, which: str = "best", on_damage: Callable[[str], None] = _nobody
+    source: str | Path, which: str = "best", on_damage: Callable[[str], None] = _ignore
 ) -> tuple[Bundle, Tensors]:
     """The weights `which` of a bundle or run, hashes checked, and the bundle that holds them or would.
 
-    best: the bundle's. last, ema: those of the run's newest whole checkpoint, as trained and averaged; their Bundle has
+    best: the bundle's. last, ema: those of the run's newest complete checkpoint, as trained and averaged; their Bundle has
     the run's spec, classes, preprocessing and provenance, and no metrics and files. `on_damage` gets a line for every
-    newer checkpoint passed over. Raises BundleError; SpecError for another word.
+    newer checkpoint that is skipped. Raises BundleError; SpecError for another word.
     """
     if which not in WHICH:
         raise SpecError(unknown("weights", which, WHICH))
@@ -36,16 +37,31 @@ def open_weights(
         path = bundle.path / WEIGHTS
         return bundle, bytes_to_tensors(path.read_bytes(), str(path))
     if is_bundle(source):
-        raise BundleError(f"{source} is a bundle, it has no {which} weights; name its run, or leave --weights out")
+        raise BundleError(
+            _(
+                "{source} is a bundle, which has no {which} weights. Name its run, or leave out --weights.",
+                source=source,
+                which=which,
+            )
+        )
     run = read_run(source)
     path = newest_checkpoint(source, on_damage)
     if path is None:
-        raise BundleError(f"the run {source} has no whole checkpoint yet; train it further with --resume {source}")
+        raise BundleError(
+            _("The run {run} has no complete checkpoint yet. Train it further with --resume {run}.", run=source)
+        )
     files, name = read_checkpoint_dir(path), _FILES[which]
     if name not in files:
-        raise BundleError(f"the run {source} averages no weights (its recipe has ema=0); choose --weights last or best")
+        raise BundleError(
+            _(
+                "The run {run} has no EMA weights (its recipe has ema=0). Choose --weights last or best.",
+                run=source,
+            )
+        )
     if run.preprocessing is None:
-        raise BundleError(f"{run.path / 'run.json'} does not say how its images were prepared. Use another copy.")
+        raise BundleError(
+            _("{path} lacks the preprocessing of its images. Use another copy.", path=run.path / "run.json")
+        )
     try:
         bundle = Bundle(
             path=run.bundle,
@@ -57,5 +73,11 @@ def open_weights(
             files={},
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{run.path / 'run.json'} {wrong_fields(error)}. Use another copy.") from error
+        raise BundleError(
+            _(
+                "{path} cannot be used: {reason}. Use another copy.",
+                path=run.path / "run.json",
+                reason=wrong_fields(error),
+            )
+        ) from error
     return bundle, bytes_to_tensors(files[name], str(path / name))

@@ -1,8 +1,8 @@
-"""Directories that are either whole or absent: written aside, flushed, fsynced, renamed.
+"""Directories that are either complete or absent: written aside, flushed, fsynced, renamed.
 
 A directory carries one JSON document (its manifest) that lists every other file with size and sha256, and a sha256 of
-itself. `NAME` is replaced in two renames (NAME → .NAME.old, .NAME.new → NAME); `settle` undoes the half step that a
-kill between them leaves, so the old stands until the new does.
+itself. `NAME` is replaced in two renames (NAME → .NAME.old, .NAME.new → NAME); `restore_old` undoes the half step that a
+kill between them leaves, so the old one is there until the new one is.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from plusx.errors import BundleError, RunError
+from plusx.i18n import _
 
 Json = dict[str, Any]
 _MAX_MANIFEST = 64 << 20
 _DIGEST = "sha256_of_the_rest"
 
 
-def seal(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+class NewerFormatError(BundleError):
+    """A file in the format of a newer plusx: it is not damaged."""
+
+
+def manifest_bytes(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
     """The manifest as JSON bytes, with "files" (name → bytes, sha256) and the hash of its own content added."""
     whole = dict(manifest)
     whole["files"] = {n: {"bytes": len(b), "sha256": hashlib.sha256(b).hexdigest()} for n, b in sorted(files.items())}
@@ -35,13 +40,13 @@ def seal(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
 def write_dir(target: Path, manifest_name: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
     """Write `files` and their sealed manifest as the directory `target`, replacing one that is there.
 
-    Raises RunError when the disk is full or refuses; what stood at `target` still stands then.
+    Raises RunError when the disk is full or refuses; what was at `target` is unchanged then.
     """
     new, old = _aside(target, "new"), _aside(target, "old")
-    everything = {**files, manifest_name: seal(manifest, files)}
+    everything = {**files, manifest_name: manifest_bytes(manifest, files)}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        settle(target)
+        restore_old(target)
         for leftover in (new, old):
             _remove(leftover)
         new.mkdir()
@@ -56,20 +61,20 @@ def write_dir(target: Path, manifest_name: str, manifest: Mapping[str, Any], fil
         _remove(old)
     except OSError as error:
         with contextlib.suppress(OSError):  # the half-written copy is of no use; failing to remove it loses nothing
-            settle(target)
+            restore_old(target)
             _remove(new)
         raise disk_error(target, error) from error
 
 
-def settle(target: Path) -> None:
-    """Put the old directory back if a writer was killed between its two renames."""
+def restore_old(target: Path) -> None:
+    """Puts the old directory back if a writer was killed between its two renames."""
     old = _aside(target, "old")
     if old.is_dir() and not target.exists():
         _rename(old, target)
 
 
-def standing(target: Path) -> Path:
-    """Where the directory `target` lies now: itself, or the old one of a writer killed between its two renames."""
+def current_location(target: Path) -> Path:
+    """Where the directory `target` is now: itself, or the old one of a writer killed between its two renames."""
     old = _aside(target, "old")
     return old if old.is_dir() and not target.exists() else target
 
@@ -93,10 +98,10 @@ def read_manifest(folder: Path, manifest_name: str, schema: str) -> Json:
     path = folder / manifest_name
     found = read_json(path, schema)
     if found.get(_DIGEST) != _digest(found):
-        raise BundleError(f"{path} was changed after it was written; use another copy")
+        raise BundleError(_("{path} was changed after it was written. Use another copy.", path=path))
     files = found.get("files")
     if not isinstance(files, dict) or not all(_is_entry(name, entry) for name, entry in files.items()):
-        raise BundleError(f"{path} has no proper list of files; use another copy")
+        raise BundleError(_("{path} has no valid list of files. Use another copy.", path=path))
     return found
 
 
@@ -106,20 +111,38 @@ def read_json(path: Path, schema: str) -> Json:
         with path.open("rb") as file:
             raw = file.read(_MAX_MANIFEST + 1)
     except OSError as error:
-        raise BundleError(f"cannot read {path} ({error.strerror}); is it the right directory?") from error
+        raise BundleError(
+            _("{path} cannot be read ({reason}). Give the folder of a bundle or run.", path=path, reason=error.strerror)
+        ) from error
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is damaged (not JSON, {len(raw)} bytes); use another copy") from error
-    kind, _, version = schema.partition("/")
+        raise BundleError(
+            _("{path} is damaged (not JSON, {n} bytes). Use another copy.", path=path, n=len(raw))
+        ) from error
+    kind, _slash, version = schema.partition("/")
     said = found.get("schema") if isinstance(found, dict) else None
     if not isinstance(said, str) or said.partition("/")[0] != kind:
-        raise BundleError(f"{path} has schema {said!r}, expected {schema!r}; is it the right file?")
+        raise BundleError(
+            _(
+                "{path} has the schema {said!r} instead of {schema!r}. Give another file.",
+                path=path,
+                said=said,
+                schema=schema,
+            )
+        )
     if said != schema:
         number = said.partition("/")[2]
         newer = number.isdecimal() and int(number) > int(version)
-        way_out = "newer than this plusx; upgrade plusx" if newer else "not one plusx reads; use another copy"
-        raise BundleError(f"{path} has schema {said!r}, {way_out}")
+        if newer:
+            raise NewerFormatError(
+                _(
+                    "{path} has the schema {said!r}, which is newer than this plusx. Upgrade plusx.",
+                    path=path,
+                    said=said,
+                )
+            )
+        raise BundleError(_("{path} has the unknown schema {said!r}. Use another copy.", path=path, said=said))
     return found
 
 
@@ -129,12 +152,21 @@ def check_sizes(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
         path = _inside(folder, name)
         try:
             if not path.is_file():
-                raise BundleError(f"{path} is missing; use another copy")
+                raise BundleError(_("{path} is missing. Use another copy.", path=path))
             size = path.stat().st_size
         except OSError as error:
-            raise BundleError(f"cannot read {path} ({error.strerror}); use another copy") from error
+            raise BundleError(
+                _("{path} cannot be read ({reason}). Use another copy.", path=path, reason=error.strerror)
+            ) from error
         if size != entry["bytes"]:
-            raise BundleError(f"{path} is damaged ({size} bytes, written as {entry['bytes']}); use another copy")
+            raise BundleError(
+                _(
+                    "{path} is damaged ({size} bytes instead of {written}). Use another copy.",
+                    path=path,
+                    size=size,
+                    written=entry["bytes"],
+                )
+            )
 
 
 def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
@@ -146,18 +178,37 @@ def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise BundleError(f"cannot read {path} ({error.strerror}); use another copy") from error
+            raise BundleError(
+                _("{path} cannot be read ({reason}). Use another copy.", path=path, reason=error.strerror)
+            ) from error
         if digest != entry["sha256"]:
-            raise BundleError(f"{path} is damaged (sha256 {digest[:12]}… is not the written one); use another copy")
+            raise BundleError(
+                _(
+                    "{path} is damaged (its sha256 is {digest}…, not the recorded one). Use another copy.",
+                    path=path,
+                    digest=digest[:12],
+                )
+            )
 
 
 def disk_error(path: Path, error: OSError) -> RunError:
     """The one line for a write that failed."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(f"no room on disk while writing {path}; free some space, what was there before still stands")
+        return RunError(
+            _(
+                "The disk is full, so {path} was not written. Free some space. What was there before is unchanged.",
+                path=path,
+            )
+        )
     if error.errno == errno.EFBIG:
-        return RunError(f"{path} grows over this process's file size limit; raise it (ulimit -f)")
-    return RunError(f"cannot write {path} ({error.strerror or error}); choose a place that can be written")
+        return RunError(_("{path} is larger than this process may write. Raise the limit (ulimit -f).", path=path))
+    return RunError(
+        _(
+            "{path} cannot be written ({reason}). Choose another place.",
+            path=path,
+            reason=error.strerror or error,
+        )
+    )
 
 
 def remove_dir(folder: Path) -> None:
@@ -176,10 +227,10 @@ def is_leftover(path: Path, target: Path) -> bool:
     return path in (_aside(target, "new"), _aside(target, "gone"))
 
 
-def sweep(parent: Path, pattern: str) -> None:
-    """Remove what killed writers of `parent`/`pattern` left: half copies, and old ones whose successor stands.
+def remove_leftovers(parent: Path, pattern: str) -> None:
+    """Remove what killed writers of `parent`/`pattern` left: half copies, and old ones that were replaced.
 
-    Raises RunError. Nobody else may be writing there.
+    Raises RunError. No other process may write there at the same time.
     """
     for kind in ("new", "gone", "old"):
         for path in parent.glob(f".{pattern}.{kind}"):
@@ -211,7 +262,9 @@ def _inside(folder: Path, name: str) -> Path:
     """folder / name, refused when it would leave the folder."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
-        raise BundleError(f"file name {name!r} leads out of {folder}; use another copy")
+        raise BundleError(
+            _("The file name {name!r} leads out of {folder}. Use another copy.", name=name, folder=folder)
+        )
     return folder.joinpath(*parts)
 
 
@@ -223,7 +276,7 @@ def _write_file(path: Path, content: bytes) -> None:
         _fsync(file.fileno())
 
 
-# The three system calls that durability hangs on stand alone, so that tests can stop a writer at each.
+# The system calls that durability depends on have names of their own, so that tests can stop a writer at each.
 _fsync: Callable[[int], None] = os.fsync
 _rename: Callable[[Path, Path], None] = os.replace
 
