@@ -16,8 +16,8 @@ import plusx
 from living import assert_alive, enliven, relative
 from plusx.errors import WeightsError
 from plusx.names import key_names
-from plusx.weights.identify import identify
-from plusx.weights.translate import load_file, translate
+from plusx.weights.identification.identify import identify
+from plusx.weights.conversion.translate import load_file, translate
 
 
 def assert_same(file, theirs, channels=3, key=None, **given):

@@ -21,7 +21,7 @@ from living import assert_alive, enliven, relative
 from plusx.errors import WeightsError
 from plusx.graph import lower
 from plusx.weights.containers.onnx import read
-from plusx.weights.onnx_graph import GraphNetwork, recognise_onnx
+from plusx.weights.onnx_graphs.recognition import GraphNetwork, recognise_onnx
 
 SMALL = "resnet18 depths=2,1,1 widths=8,16,24 strides=1,2,2 dilations=1,1,1 stem_width=8 classes=5"
 DEEP = "resnet50 depths=2,1,1 widths=8,16,24 strides=1,2,2 dilations=1,1,1 stem_width=16 classes=5"

@@ -15,8 +15,8 @@ from living import enliven
 from plusx.data import Data
 from plusx.errors import WeightsError
 from plusx.names import key_names
-from plusx.weights.guess import guess
-from plusx.weights.verify import verify
+from plusx.weights.guessing import guess
+from plusx.weights.verification import verify
 
 
 def test_the_same_net_under_two_names(tmp_path):

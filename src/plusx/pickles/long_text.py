@@ -6,6 +6,7 @@ import codecs
 import mmap
 from collections.abc import Iterator
 
+from plusx.i18n import _
 from plusx.pickles.problems import BadPickle
 
 LONG = 1 << 16
@@ -35,7 +36,7 @@ class LongText:
             try:
                 self.bytes = Latin(self, sum(len(part.encode("latin-1")) for part in self.parts()))
             except ValueError as error:
-                raise BadPickle("text that is no bytes in the place of bytes") from error
+                raise BadPickle(_("text that is no bytes in the place of bytes")) from error
         return self.bytes
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plusx.errors import PlusxError
+from plusx.i18n import _
 from plusx.pickles.opcodes import CONSTANTS, GET, OTHER, PLAIN, PUT
 from plusx.pickles.problems import BadPickle
 
@@ -80,9 +81,9 @@ def read_pickle(
     except (PlusxError, BadPickle):
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
-        raise BadPickle(f"damaged at byte {machine.at}") from error
+        raise BadPickle(_("damaged at byte {at}", at=machine.at)) from error
     except (MemoryError, RecursionError) as error:
-        raise BadPickle("it needs more memory than there is") from error
+        raise BadPickle(_("it needs more memory than there is")) from error
 
 
 def call(called: Any, given: Any, makers: Mapping[str, Maker]) -> Any:
@@ -111,9 +112,9 @@ class _Machine:
     def run(self, at: int) -> tuple[Any, int]:
         self.at = at
         raw, size = self.raw, len(self.raw)
-        for _ in range(self.max_steps):
+        for _step in range(self.max_steps):
             if self.at >= size:
-                raise BadPickle("it does not end")
+                raise BadPickle(_("it does not end"))
             op = raw[self.at]
             self.at += 1
             if op == 0x2E:  # STOP
@@ -132,8 +133,14 @@ class _Machine:
             elif op in STEPS:
                 STEPS[op](self)
             else:
-                raise BadPickle(f"byte {self.at - 1} is {op:#04x}, which is no pickle opcode that is read here")
-        raise BadPickle(f"more than {self.max_steps} steps")
+                raise BadPickle(
+                    _(
+                        "byte {at} is {op:#04x}, which is no pickle opcode that is read here",
+                        at=self.at - 1,
+                        op=op,
+                    )
+                )
+        raise BadPickle(_("more than {max_steps} steps", max_steps=self.max_steps))
 
     def argument(self, op: int) -> Any:
         value, self.at = OTHER[op](self.raw, self.at)
@@ -142,13 +149,13 @@ class _Machine:
     def marked(self) -> list[Any]:
         """What lies above the last mark, taken off with it."""
         if not self.outer:
-            raise BadPickle(f"no mark at byte {self.at}")
+            raise BadPickle(_("no mark at byte {at}", at=self.at))
         values, self.stack = self.stack, self.outer.pop()
         return values
 
     def take(self, count: int) -> tuple[Any, ...]:
         if len(self.stack) < count:
-            raise BadPickle(f"nothing on the stack at byte {self.at}")
+            raise BadPickle(_("nothing on the stack at byte {at}", at=self.at))
         values = tuple(self.stack[-count:])
         del self.stack[-count:]
         return values
@@ -160,15 +167,15 @@ class _Machine:
         elif type(into) is list:
             into.extend(values)
         else:
-            raise BadPickle(f"a list was expected at byte {self.at}")
+            raise BadPickle(_("a list was expected at byte {at}", at=self.at))
 
     def update(self, values: list[Any]) -> None:
         if len(values) % 2:
-            raise BadPickle(f"a key without a value at byte {self.at}")
+            raise BadPickle(_("a key without a value at byte {at}", at=self.at))
         into = self.stack[-1]
         into = into.pairs if isinstance(into, Inert) else into
         if not isinstance(into, dict):
-            raise BadPickle(f"a dictionary was expected at byte {self.at}")
+            raise BadPickle(_("a dictionary was expected at byte {at}", at=self.at))
         for key, value in zip(values[::2], values[1::2], strict=True):
             into[_key(key)] = value
 
@@ -187,14 +194,14 @@ class _Machine:
         elif isinstance(made, Inert):
             made.state = state
         elif isinstance(made, list | tuple | Name):
-            raise BadPickle(f"state for what has none at byte {self.at}")
+            raise BadPickle(_("state for what has none at byte {at}", at=self.at))
         elif self.vocabulary.built is not None:  # what a maker made is whole without: a parameter's hooks
             self.vocabulary.built(made, state)
 
     def persistent(self, key: Any) -> None:
         known = self.vocabulary.persistent
         if known is None:
-            raise BadPickle("it refers to objects outside the file")
+            raise BadPickle(_("it refers to objects outside the file"))
         self.stack.append(known(key))
 
 
@@ -204,7 +211,7 @@ def _key(key: Any) -> Any:
         return key
     if isinstance(key, tuple) and len(key) <= 16 and all(isinstance(part, str | int) for part in key):
         return key
-    raise BadPickle("a key that is neither text nor number")
+    raise BadPickle(_("a key that is neither text nor number"))
 
 
 def _text(value: Any) -> str:
@@ -212,7 +219,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if not isinstance(value, str):
-        raise BadPickle("a name that is not text")
+        raise BadPickle(_("a name that is not text"))
     return value[:_MAX_NAME]
 
 

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from plusx.i18n import _
 from plusx.pickles.long_text import Latin, LongText
 from plusx.pickles.machine import Made, Name
 from plusx.pickles.problems import BadPickle
@@ -67,15 +68,15 @@ class Array(Made):
         if isinstance(raw, str | LongText):  # Python 2 wrote its bytes as text
             raw = self.names.latin(raw)
         if not isinstance(raw, bytes | memoryview | Latin) or not isinstance(shape, tuple) or len(shape) > 32:
-            raise BadPickle("an array without its bytes")
+            raise BadPickle(_("an array without its bytes"))
         count = 1
         for side in shape:
             if type(side) is not int or not 0 <= side < 1 << 48:
-                raise BadPickle("an array with a side that is no size")
+                raise BadPickle(_("an array with a side that is no size"))
             count *= side
         size = raw.size if isinstance(raw, Latin) else len(raw)
         if count * kind.itemsize != size:
-            raise BadPickle(f"an array of {min(count, 1 << 62)} values in {size} bytes")
+            raise BadPickle(_("an array of {value} values in {size} bytes", value=min(count, 1 << 62), size=size))
         self.dtype, self.shape, self.fortran, self.held, self.size = kind.order + kind.code, shape, fortran, raw, size
         self.done = True
 

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from plusx.i18n import _
 from plusx.pickles.long_text import LONG, LongText
 from plusx.pickles.problems import BadPickle
 
@@ -20,7 +21,7 @@ Reader = Callable[[memoryview, int], tuple[Any, int]]
 
 def _piece(raw: memoryview, at: int, size: int) -> tuple[memoryview, int]:
     if size < 0 or at + size > len(raw):
-        raise BadPickle(f"{size} bytes are announced at byte {at} and the file ends before them")
+        raise BadPickle(_("{size} bytes are announced at byte {at} and the file ends before them", size=size, at=at))
     return raw[at : at + size], at + size
 
 
@@ -61,7 +62,7 @@ def _bytes(piece: memoryview) -> Any:
 
 def _long(piece: memoryview) -> int:
     if len(piece) > _MAX_NUMBER:
-        raise BadPickle(f"an integer of {len(piece)} bytes")
+        raise BadPickle(_("an integer of {count} bytes", count=len(piece)))
     return int.from_bytes(piece, "little", signed=True)
 
 
@@ -74,7 +75,7 @@ def _line(raw: memoryview, at: int, most: int = _MAX_LINE) -> tuple[bytes, int]:
         if end >= 0:
             return piece[:end], at + end + 1
         if at + size >= len(raw) or size >= most:
-            raise BadPickle(f"a line that begins at byte {at} does not end")
+            raise BadPickle(_("a line that begins at byte {at} does not end", at=at))
         size *= 4
 
 
@@ -84,7 +85,7 @@ def _decimal(raw: memoryview, at: int) -> tuple[Any, int]:
         return line == b"01", after
     digits = line.rstrip(b"L")
     if len(digits) > _MAX_NUMBER:
-        raise BadPickle(f"an integer of {len(digits)} digits")
+        raise BadPickle(_("an integer of {count} digits", count=len(digits)))
     return int(digits), after
 
 
@@ -98,7 +99,7 @@ def _quoted(raw: memoryview, at: int) -> tuple[Any, int]:
     line, after = _line(raw, at, len(raw) - at)
     line = line.strip()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b'"', b"'"):
-        raise BadPickle(f"text without its quotes at byte {at}")
+        raise BadPickle(_("text without its quotes at byte {at}", at=at))
     plain = codecs.escape_decode(line[1:-1])[0]
     return _latin(memoryview(plain)), after
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from plusx.i18n import Message
+
 
 class BadPickle(Exception):
     """Why a pickle cannot be read, in words without the file's name: the caller says which file and what to do."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(message)
+        self.message = message
