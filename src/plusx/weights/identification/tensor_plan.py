@@ -83,7 +83,7 @@ def _head(plan: TensorPlan) -> None:
     if "fc.bias" not in plan.shapes:
         plan.filled["fc.bias"] = 0.0
         plan.shapes["fc.bias"] = shape[:1]
-        plan.notes.append(_("fc has no bias in the file; it becomes zeros"))
+        plan.notes.append(_("fc has no bias in the file, so it becomes zeros"))
 
 
 def _affine_alone(plan: TensorPlan) -> None:
@@ -93,7 +93,7 @@ def _affine_alone(plan: TensorPlan) -> None:
         for name, value in (("running_mean", 0.0), ("running_var", 1 - 1e-5)):
             plan.filled[f"{path}.{name}"] = value
             plan.shapes[f"{path}.{name}"] = shape
-    plan.notes.append(_("norms hold a scale and an offset alone; mean 0 and variance 1 compute the same"))
+    plan.notes.append(_("norms hold a scale and an offset alone, which mean 0 and variance 1 reproduce"))
 
 
 def norm_behind(conv: str) -> str:
