@@ -340,7 +340,7 @@ def test_the_ways_of_other_converters(tmp_path: Path) -> None:
 REFUSALS = {
     "pool of two": "kernel (2, 2)",
     "a pool without a border": "neither torch's pool nor Caffe's", "dilated": "c3", "another slope": "slope of 0.2", "a sigmoid": "sigmoid",
-    "padding on one side": "padding (2, 2, 0, 0)", "a product": "joins", "a pad of ones": "something else than zeros",
+    "padding on one side": "padding (2, 2, 0, 0)", "a product": "joins", "a pad of ones": "something other than zeros",
     "an empty pad before a norm": "border of zeros", "no activation between": "layer1.0.relu1", "statistics of the batch": "eval mode",
 }  # fmt: skip
 

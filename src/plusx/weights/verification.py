@@ -54,6 +54,9 @@ class Verification:
             where=where,
         )
 
+    def __str__(self) -> str:
+        return self.text
+
 
 def verify(
     a: str | Path, b: str | Path, *, spec: str | ResNetSpec | None = None, other_spec: str | ResNetSpec | None = None,

@@ -114,7 +114,7 @@ def expressible(spec: ResNetSpec, target: Target) -> tuple[Answer, Message]:
                     name=name,
                     value=show_value(value),
                     target=target.name,
-                    allowed=", ".join(show_value(v) for v in allowed),
+                    allowed=", ".join("none" if v is None else show_value(v) for v in allowed),
                 ),
             )
     names = key_names(folded, target.ecosystem)
