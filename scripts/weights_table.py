@@ -54,7 +54,9 @@ def page(lang: str) -> str:
             if answer != "expressible":
                 by_reason.setdefault(translate(why, lang), []).append(name)
         if by_reason:
-            parts = ("；" if lang == "zh" else "; ").join(f"{', '.join(names)}{colon}{why}" for why, names in by_reason.items())
+            parts = ("；" if lang == "zh" else "; ").join(
+                f"{', '.join(names)}{colon}{why}" for why, names in by_reason.items()
+            )
             reasons.append(f"- `{text}`{colon}{parts}")
     return "\n".join([*lines, "", f"## {reasons_title}", "", *reasons, ""])
 

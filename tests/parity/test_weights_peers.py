@@ -11,8 +11,8 @@ import torch
 import plusx
 from living import assert_alive, enliven, relative
 from plusx.weights.conversion.convert_weights import convert_file
-from plusx.weights.identification.identify import identify
 from plusx.weights.conversion.translate import load_file
+from plusx.weights.identification.identify import identify
 
 pytestmark = pytest.mark.parity
 os.environ.setdefault("KERAS_BACKEND", "torch")

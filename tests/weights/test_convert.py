@@ -18,9 +18,9 @@ import plusx
 from living import assert_alive, enliven, relative
 from plusx.errors import SpecError, WeightsError
 from plusx.weights.conversion.convert_weights import convert_file
-from plusx.weights.identification.identify import identify
 from plusx.weights.conversion.target_systems import TARGETS, expressible
 from plusx.weights.conversion.translate import load_file
+from plusx.weights.identification.identify import identify
 
 E, F, R = "expressible", "after folding", "refused"
 NEEDS_H5PY = pytest.mark.skipif(importlib.util.find_spec("h5py") is None, reason="h5py writes Keras's files")

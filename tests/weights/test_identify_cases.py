@@ -16,8 +16,8 @@ import plusx
 from living import assert_alive, enliven, relative
 from plusx.errors import WeightsError
 from plusx.names import key_names
-from plusx.weights.identification.identify import identify
 from plusx.weights.conversion.translate import load_file, translate
+from plusx.weights.identification.identify import identify
 
 
 def assert_same(file, theirs, channels=3, key=None, **given):
@@ -217,7 +217,8 @@ def test_average_and_model_that_differ_are_asked_for():
 def test_own_names_are_refused_with_the_nearest():
     state = {re.sub(r"^layer(\d)\.", lambda m: f"layers.{int(m[1]) - 1}.", k): v for k, v in net().state_dict().items()}
     with pytest.raises(
-        WeightsError, match=r"shapes of resnet18 under unknown names: layers\.0\.0\.conv1\.weight where.*layer1\.0\.conv1\.weight"
+        WeightsError,
+        match=r"shapes of resnet18 under unknown names: layers\.0\.0\.conv1\.weight where.*layer1\.0\.conv1\.weight",
     ):
         identify(stored(state))
 

@@ -16,10 +16,10 @@ from torch import nn
 import plusx
 from living import enliven, relative
 from plusx.errors import WeightsError
+from plusx.weights.conversion.translate import load_file
 from plusx.weights.file_bundles import bundle_of
 from plusx.weights.identification.identify import identify
 from plusx.weights.identification.printing import lines, to_dict
-from plusx.weights.conversion.translate import load_file
 
 WAYS = {
     "zip": lambda n, path: torch.save(n.state_dict(), path),

@@ -17,9 +17,9 @@ from living import assert_alive, enliven, relative
 from plusx.errors import WeightsError
 from plusx.images import Preprocessing, normalise
 from plusx.names import key_names
+from plusx.weights.conversion.translate import fold_std, load_file
 from plusx.weights.identification.identify import identify
 from plusx.weights.stored import LayerFacts
-from plusx.weights.conversion.translate import fold_std, load_file
 
 
 def assert_same(file, theirs, size=65, channels=3, **given):

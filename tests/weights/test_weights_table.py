@@ -11,7 +11,7 @@ from test_convert import ORDER, TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
-import weights_table
+import weights_table  # noqa: E402
 
 WORDS = {
     "weights-table.md": {"**yes**": "expressible", "**folded**": "after folding", "no": "refused"},

@@ -111,7 +111,7 @@ def _with_spec(
         spec, differs = disagreement(layers, spec)
         refuses = refuses or differs
         if "dilate" in fields:
-            fields["dilate"] = replace(fields["dilate"], value=spec.dilate)
+            fields["dilate"] = _dilate_verdict(fields["dilate"], spec, differs)
     norms = [key.removesuffix(".running_var") for key in found.plan.shapes if key.endswith(".running_var")]
     eps = dict(found.eps) | {
         path: value for path, value in eps_of(layers, norms).items() if value != found.eps.get("", 1e-5)
@@ -126,6 +126,13 @@ def _with_spec(
 def _dense(found: Identification) -> str | None:
     """The first tensor beside the network that belongs to a segmentation head."""
     return next((key for group in found.set_aside for key in group.keys if SEGMENTATION_HEAD.search(key)), None)
+
+
+def _dilate_verdict(verdict: Verdict, spec: ResNetSpec, differs: Message | None) -> Verdict:
+    """The policy with which every convolution agrees; known where the file's layers decided it."""
+    if differs is not None or verdict.how == "known":
+        return replace(verdict, value=spec.dilate)
+    return Verdict(spec.dilate, "known", _("the file's own layers"))
 
 
 def _embedding(family: Family, spec: ResNetSpec) -> tuple[Message, ...]:
