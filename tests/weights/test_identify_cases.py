@@ -386,7 +386,8 @@ def test_moco_with_a_head_of_two_layers():
     ("words", "stride"), [("seresnet50", "1x1"), ("seresnet50 groups=32 width_per_group=4", "3x3")]
 )
 def test_cadenes_senets_stride_as_caffe_does(words, stride):
-    theirs = enliven(plusx.build(f"{words} stride_in={stride} stem_pool=caffe" if stride == "1x1" else words))
+    """Cadene/pretrained-models.pytorch, senet.py: every stem ends with MaxPool2d(3, 2, ceil_mode=True)."""
+    theirs = enliven(plusx.build(f"{words} stride_in={stride} stem_pool=caffe"))
     stem = {"conv1": "layer0.conv1", "bn1": "layer0.bn1", "fc": "last_linear"}
     state = {}
     for key, value in theirs.state_dict().items():

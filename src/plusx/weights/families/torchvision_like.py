@@ -161,10 +161,14 @@ def _cadene_senet(seen: Seen) -> Message | None:
     return _("gates are named se_module") if seen.bottleneck and conv2[0] == conv2[1] else None
 
 
+def _cadene_seresnext(seen: Seen) -> Message | None:
+    return _("gates are named se_module") if any(".se_module." in name for name in seen.theirs.values()) else None
+
+
 def _cadene(seen: Seen) -> Message | None:
     if seen.theirs.get("fc.weight") == "last_linear.weight":
         return _("the head is named last_linear")
-    return _("gates are named se_module") if any(".se_module." in name for name in seen.theirs.values()) else None
+    return None
 
 
 def _trackers(seen: Seen) -> Message | None:
@@ -236,6 +240,9 @@ OPTION_A = {
 }
 TV = "torchvision's weights IMAGENET1K_V1 (V2 resizes to 232)"
 
+# Cadene/pretrained-models.pytorch, models/senet.py: SENet.layer0 ends with MaxPool2d(3, 2, ceil_mode=True) in every network;
+# SEResNetBottleneck strides in conv1, SEResNeXtBottleneck and SEBottleneck in conv2; RGB, 224, mean and std of ImageNet.
+# hszhao/semseg, model/resnet.py: conv1, conv2, conv3 before maxpool(3, 2, padding 1), bottlenecks stride in conv2.
 FAMILIES = (
     Family(Message("CLIP"), "torchvision", _clip, refuses=_("CLIP's ModifiedResNet pools by attention, and by averages before its strided convolutions")),
     Family(_("MMDetection or mmpretrain, style caffe"), "torchvision", _mm_caffe, PLAIN | CAFFE_STRIDE, "BGR", DETECTRON_MEAN, "mmdet configs with style='caffe'"),
@@ -245,6 +252,7 @@ FAMILIES = (
     Family(Message("akamaster"), "torchvision", _akamaster, PLAIN | OPTION_A, "RGB", SMALL, "akamaster/pytorch_resnet_cifar10 trainer.py"),
     Family(Message("kuangliu"), "torchvision", _kuangliu, PLAIN | {"stem_pool": ("none", _("nothing pools after a 3x3 stem"))}, "RGB", SMALL, "kuangliu/pytorch-cifar main.py"),
     Family(_("Cadene's SENet"), "torchvision", _cadene_senet, PLAIN | CAFFE_STRIDE | {"stem_pool": ("caffe", _("its pool rounds sizes up"))}, "RGB", IMAGENET, "Cadene/pretrained-models.pytorch"),
+    Family(_("Cadene's SE-ResNeXt"), "torchvision", _cadene_seresnext, PLAIN | {"stem_pool": ("caffe", _("its pool rounds sizes up"))}, "RGB", IMAGENET, "Cadene/pretrained-models.pytorch"),
     Family(Message("Cadene"), "torchvision", _cadene, PLAIN, "RGB", IMAGENET, "Cadene/pretrained-models.pytorch"),
     Family(_("pysot or SiamMask"), "torchvision", _trackers, TRACKERS, "BGR", None, ""),
     Family(_("torchvision's segmentation"), "torchvision", _segmentation, SEGMENTATION, "RGB", IMAGENET, TV),
