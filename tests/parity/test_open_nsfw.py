@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import plusx
-from plusx.weights.bundling import bundle_of
+from plusx.weights.file_bundles import bundle_of
 
 pytestmark = pytest.mark.parity
 

@@ -10,9 +10,9 @@ import torch
 
 import plusx
 from living import assert_alive, enliven, relative
-from plusx.weights.convert import convert_file
-from plusx.weights.identify import identify
-from plusx.weights.translate import load_file
+from plusx.weights.conversion.convert_weights import convert_file
+from plusx.weights.conversion.translate import load_file
+from plusx.weights.identification.identify import identify
 
 pytestmark = pytest.mark.parity
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -79,7 +79,7 @@ def test_keras_reads(tmp_path):
     pytest.importorskip("h5py")
     import keras
 
-    from plusx.weights.writers import safetensors_bytes
+    from plusx.weights.conversion.writers import safetensors_bytes
 
     ours = enliven(plusx.build("resnet50 stride_in=1x1 classes=5"))
     state = {key: value.detach().numpy() for key, value in ours.state_dict().items()}

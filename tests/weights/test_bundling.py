@@ -17,8 +17,8 @@ import plusx
 from plusx.bundles import open_bundle
 from plusx.errors import DataError, WeightsError
 from plusx.names import key_names
-from plusx.weights.bundling import bundle_of, named_preprocessing, write_bundle
-from plusx.weights.identify import identify
+from plusx.weights.file_bundles import bundle_of, named_preprocessing, write_bundle
+from plusx.weights.identification.identify import identify
 from plusx.weights.labelling import read_labels
 
 

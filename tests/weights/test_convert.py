@@ -17,10 +17,10 @@ from storing import outputs
 import plusx
 from living import assert_alive, enliven, relative
 from plusx.errors import SpecError, WeightsError
-from plusx.weights.convert import convert_file
-from plusx.weights.identify import identify
-from plusx.weights.targets import TARGETS, expressible
-from plusx.weights.translate import load_file
+from plusx.weights.conversion.convert_weights import convert_file
+from plusx.weights.conversion.target_systems import TARGETS, expressible
+from plusx.weights.conversion.translate import load_file
+from plusx.weights.identification.identify import identify
 
 E, F, R = "expressible", "after folding", "refused"
 NEEDS_H5PY = pytest.mark.skipif(importlib.util.find_spec("h5py") is None, reason="h5py writes Keras's files")
@@ -66,7 +66,7 @@ def test_what_each_target_holds(words):
 
 def made_file(words, tmp_path):
     """A network of living numbers as plusx writes it."""
-    from plusx.weights.writers import safetensors_bytes
+    from plusx.weights.conversion.writers import safetensors_bytes
 
     net = enliven(plusx.build(words))
     path = tmp_path / "source.safetensors"
@@ -174,9 +174,9 @@ def test_refusals(tmp_path):
         WeightsError, match=r"resnet50d, and torchvision cannot hold it: stem=deep \(torchvision has 7x7\)"
     ):
         convert_file(path, "torchvision", tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match=r"a\.h5 is no name for a timm file. Name it with .safetensors or .pth"):
+    with pytest.raises(WeightsError, match=r"a\.h5 is no name for a timm file. Use this ending: .safetensors, .pth"):
         convert_file(path, "timm", tmp_path / "a.h5")
-    with pytest.raises(SpecError, match="read and not written"):
+    with pytest.raises(SpecError, match="files are only read"):
         convert_file(path, "paddle", tmp_path / "a.pdparams")
     with pytest.raises(SpecError, match="Did you mean 'torchvision'"):
         convert_file(path, "torchvison", tmp_path / "a.pth")

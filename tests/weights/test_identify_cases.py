@@ -16,8 +16,8 @@ import plusx
 from living import assert_alive, enliven, relative
 from plusx.errors import WeightsError
 from plusx.names import key_names
-from plusx.weights.identify import identify
-from plusx.weights.translate import load_file, translate
+from plusx.weights.conversion.translate import load_file, translate
+from plusx.weights.identification.identify import identify
 
 
 def assert_same(file, theirs, channels=3, key=None, **given):
@@ -217,7 +217,8 @@ def test_average_and_model_that_differ_are_asked_for():
 def test_own_names_are_refused_with_the_nearest():
     state = {re.sub(r"^layer(\d)\.", lambda m: f"layers.{int(m[1]) - 1}.", k): v for k, v in net().state_dict().items()}
     with pytest.raises(
-        WeightsError, match=r"shapes of resnet18, .*layers\.0\.0\.conv1\.weight where.*layer1\.0\.conv1\.weight"
+        WeightsError,
+        match=r"shapes of resnet18 under unknown names: layers\.0\.0\.conv1\.weight where.*layer1\.0\.conv1\.weight",
     ):
         identify(stored(state))
 
@@ -235,7 +236,7 @@ def test_norms_without_statistics_must_be_told(name):
     found = identify(file)
     assert found.fields["norm"].how == "unknown" and found.needs["norm"][:3] == ("group64", "group", "group16")
     with pytest.raises(
-        WeightsError, match=r"does not tell its norm .*norm=group64, norm=group, norm=group16, norm=group8"
+        WeightsError, match=r"does not show its norm .*norm=group64, norm=group, norm=group16, norm=group8"
     ):
         load_file(file)
     if name.startswith("gn"):
@@ -328,7 +329,7 @@ def test_clip_is_named_and_not_loaded():
 
 def test_a_part_without_stem_is_named():
     state = {f"roi_heads.{key}": value for key, value in net().state_dict().items() if key.startswith("layer4")}
-    with pytest.raises(WeightsError, match=r"a part of a ResNet at roi_heads: layer4 without a stem and layer1"):
+    with pytest.raises(WeightsError, match=r"a part of a ResNet at roi_heads: layer4 without a stem, layer1"):
         identify(stored(state))
 
 
@@ -339,7 +340,7 @@ def test_what_plusx_wrote_is_known():
     assert found.spec == theirs.spec and {verdict.how for verdict in found.fields.values()} == {"known"}
     assert_same(file, theirs)
     lying = stored(theirs.state_dict(), "safetensors", metadata={"plusx.spec": "resnet18"})
-    with pytest.raises(WeightsError, match="says that it is resnet18, but"):
+    with pytest.raises(WeightsError, match="states the spec resnet18, but"):
         identify(lying)
 
 
@@ -385,7 +386,8 @@ def test_moco_with_a_head_of_two_layers():
     ("words", "stride"), [("seresnet50", "1x1"), ("seresnet50 groups=32 width_per_group=4", "3x3")]
 )
 def test_cadenes_senets_stride_as_caffe_does(words, stride):
-    theirs = enliven(plusx.build(f"{words} stride_in={stride} stem_pool=caffe" if stride == "1x1" else words))
+    """Cadene/pretrained-models.pytorch, senet.py: every stem ends with MaxPool2d(3, 2, ceil_mode=True)."""
+    theirs = enliven(plusx.build(f"{words} stride_in={stride} stem_pool=caffe"))
     stem = {"conv1": "layer0.conv1", "bn1": "layer0.bn1", "fc": "last_linear"}
     state = {}
     for key, value in theirs.state_dict().items():

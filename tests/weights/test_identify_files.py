@@ -16,10 +16,10 @@ from torch import nn
 import plusx
 from living import enliven, relative
 from plusx.errors import WeightsError
-from plusx.weights.bundling import bundle_of
-from plusx.weights.identify import identify
-from plusx.weights.report import lines, to_dict
-from plusx.weights.translate import load_file
+from plusx.weights.conversion.translate import load_file
+from plusx.weights.file_bundles import bundle_of
+from plusx.weights.identification.identify import identify
+from plusx.weights.identification.printing import lines, to_dict
 
 WAYS = {
     "zip": lambda n, path: torch.save(n.state_dict(), path),
@@ -93,8 +93,8 @@ def test_the_report_names_what_is_not_known(tmp_path):
 def test_neither_identify_nor_bundles_import_torch(tmp_path):
     torch.save({"state_dict": net().state_dict()}, tmp_path / "a.pth")
     code = (
-        "import sys; from plusx.weights.identify import identify; from plusx.weights.bundling import bundle_of;"
-        "from plusx.weights.report import lines; path = sys.argv[1]; list(lines(identify(path))); bundle_of(path);"
+        "import sys; from plusx.weights.identification.identify import identify; from plusx.weights.file_bundles import bundle_of;"
+        "from plusx.weights.identification.printing import lines; path = sys.argv[1]; list(lines(identify(path))); bundle_of(path);"
         "print(sorted({'torch', 'torchvision'} & set(sys.modules)))"
     )
     done = subprocess.run(

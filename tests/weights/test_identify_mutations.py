@@ -11,9 +11,9 @@ import pytest
 import plusx
 from plusx.errors import WeightsError
 from plusx.names import key_names
-from plusx.weights.identify import identify
+from plusx.weights.conversion.translate import translate
+from plusx.weights.identification.identify import identify
 from plusx.weights.stored import StoredFile, StoredTensor
-from plusx.weights.translate import translate
 
 SOURCES = [
     ("resnet18", "torchvision"), ("resnet18d", "timm"), ("resnet50 widths=8,16,32,64 stem_width=8", "Hugging Face"),

@@ -10,8 +10,8 @@ import plusx
 from plusx.errors import WeightsError
 from plusx.names import ECOSYSTEMS, key_names
 from plusx.specs.rules import unread
-from plusx.weights.fields import SHAPES, UNTOLD
-from plusx.weights.identify import identify
+from plusx.weights.identification.identify import identify
+from plusx.weights.identification.verdicts import SHAPES, UNTOLD
 from plusx.weights.stored import StoredFile, StoredTensor
 
 PRESETS = [name for name in plusx.presets if sum(plusx.spec(name).depths) < 34]

@@ -21,7 +21,7 @@ from living import assert_alive, enliven, relative
 from plusx.errors import WeightsError
 from plusx.graph import lower
 from plusx.weights.containers.onnx import read
-from plusx.weights.onnx_graph import GraphNetwork, recognise_onnx
+from plusx.weights.onnx_graphs.recognition import GraphNetwork, recognise_onnx
 
 SMALL = "resnet18 depths=2,1,1 widths=8,16,24 strides=1,2,2 dilations=1,1,1 stem_width=8 classes=5"
 DEEP = "resnet50 depths=2,1,1 widths=8,16,24 strides=1,2,2 dilations=1,1,1 stem_width=16 classes=5"
@@ -342,7 +342,7 @@ def test_the_ways_of_other_converters(tmp_path: Path) -> None:
 REFUSALS = {
     "pool of two": "kernel (2, 2)",
     "a pool without a border": "neither torch's pool nor Caffe's", "dilated": "c3", "another slope": "slope of 0.2", "a sigmoid": "sigmoid",
-    "padding on one side": "padding (2, 2, 0, 0)", "a product": "joins", "a pad of ones": "something else than zeros",
+    "padding on one side": "padding (2, 2, 0, 0)", "a product": "joins", "a pad of ones": "something other than zeros",
     "an empty pad before a norm": "border of zeros", "no activation between": "layer1.0.relu1", "statistics of the batch": "eval mode",
 }  # fmt: skip
 

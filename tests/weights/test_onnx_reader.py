@@ -19,8 +19,8 @@ import plusx
 from mutating import mutant
 from plusx.errors import PlusxError, WeightsError
 from plusx.weights.containers.onnx import matches, read
-from plusx.weights.containers.wire import MOST_DEPTH, MOST_FIELDS
-from plusx.weights.onnx_graph import recognise_onnx
+from plusx.weights.containers.protobuf_wire import MOST_DEPTH, MOST_FIELDS
+from plusx.weights.onnx_graphs.recognition import recognise_onnx
 
 TYPES = {
     "FLOAT": np.float32, "DOUBLE": np.float64, "FLOAT16": np.float16, "BFLOAT16": ml_dtypes.bfloat16, "INT8": np.int8,

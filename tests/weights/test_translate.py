@@ -17,9 +17,9 @@ from living import assert_alive, enliven, relative
 from plusx.errors import WeightsError
 from plusx.images import Preprocessing, normalise
 from plusx.names import key_names
-from plusx.weights.identify import identify
+from plusx.weights.conversion.translate import fold_std, load_file
+from plusx.weights.identification.identify import identify
 from plusx.weights.stored import LayerFacts
-from plusx.weights.translate import fold_std, load_file
 
 
 def assert_same(file, theirs, size=65, channels=3, **given):
@@ -272,7 +272,7 @@ def test_layers_that_plusx_does_not_have_are_refused():
     theirs = net("resnet18")
     theirs.layer2[1].conv1.stride = (2, 2)
     refused = identify(stored(theirs.state_dict(), layers=facts(theirs))).refuses
-    assert re.search(r"layer2\.1\.conv1 has stride 2 in the file and 1", refused)
+    assert re.search(r"layer2\.1\.conv1 has stride=2 in the file and stride=1", refused)
     theirs = net("resnet18")
     theirs.maxpool = nn.MaxPool2d(2, 2)
     assert "pools" in identify(stored(theirs.state_dict(), layers=facts(theirs))).refuses

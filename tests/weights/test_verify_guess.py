@@ -15,8 +15,8 @@ from living import enliven
 from plusx.data import Data
 from plusx.errors import WeightsError
 from plusx.names import key_names
-from plusx.weights.guess import guess
-from plusx.weights.verify import verify
+from plusx.weights.guessing import guess
+from plusx.weights.verification import verify
 
 
 def test_the_same_net_under_two_names(tmp_path):
@@ -41,7 +41,7 @@ def test_dead_nets_prove_nothing(tmp_path):
         theirs.fc.weight.zero_()
     torch.save(theirs.state_dict(), tmp_path / "a.pth")
     found = verify(tmp_path / "a.pth", tmp_path / "a.pth", size_px=64)
-    assert not found.same and "nothing is proven" in str(found)
+    assert not found.same and "this proves nothing" in str(found)
 
 
 def hidden(words):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from plusx.errors import DataError
+from plusx.i18n import _
 
 SHIPPED = {"imagenet-1k": Path(__file__).parent / "labels" / "imagenet-1k.txt"}
 MOST_BYTES = 8 << 20
@@ -29,7 +30,12 @@ def read_labels(labels: str | Path | Sequence[str], classes: int) -> tuple[str, 
         names = tuple(labels)
     if len(names) != classes:
         raise DataError(
-            f"labels {labels if isinstance(labels, str | Path) else ''} name {len(names)} classes, and the network has {classes}. Give one name a class."
+            _(
+                "labels {value} name {count} classes, and the network has {classes}. Give one name a class.",
+                value=labels if isinstance(labels, str | Path) else "",
+                count=len(names),
+                classes=classes,
+            )
         )
     return names
 
@@ -42,14 +48,26 @@ def _lines(path: Path) -> list[str]:
 def _read(path: Path) -> tuple[str, ...]:
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{path} is larger than a list of labels can be ({MOST_BYTES} bytes). Give another file.")
+            raise DataError(
+                _(
+                    "{path} is larger than a list of labels can be ({most_bytes} bytes). Give another file.",
+                    path=path,
+                    most_bytes=MOST_BYTES,
+                )
+            )
         return tuple(_from_json(path) if path.suffix == ".json" else _lines(path))
     except FileNotFoundError:
         raise DataError(
-            f"There are no labels at {path}. Give a file with one name a line, or {', '.join(SHIPPED)}."
+            _(
+                "There are no labels at {path}. Give a file with one name a line, or {words}.",
+                path=path,
+                words=", ".join(SHIPPED),
+            )
         ) from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as labels ({type(error).__name__}). Write one name a line.") from None
+        raise DataError(
+            _("{path} cannot be read as labels ({name}). Write one name a line.", path=path, name=type(error).__name__)
+        ) from None
 
 
 def _from_json(path: Path) -> list[str]:
@@ -71,4 +89,6 @@ def names_of(found: Any, path: Path) -> list[str]:
         ]
         if all(isinstance(entry, str) for entry in entries):
             return cast("list[str]", entries)
-    raise DataError(f"{path} is no list of names and no map of numbers 0, 1, 2, … to names. Write one name a line.")
+    raise DataError(
+        _("{path} is no list of names and no map of numbers 0, 1, 2, … to names. Write one name a line.", path=path)
+    )

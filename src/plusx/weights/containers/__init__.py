@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from plusx.weights.containers.choosing import read
+from plusx.weights.containers.formats import read
 
 __all__ = ["read"]

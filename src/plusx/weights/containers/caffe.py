@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from plusx.errors import WeightsError
-from plusx.weights.containers.onnx import mapped
-from plusx.weights.containers.wire import Budget, Message
+from plusx.i18n import _
+from plusx.weights.containers.mapped_file import map_file
+from plusx.weights.containers.protobuf_wire import Budget, WireMessage
 from plusx.weights.stored import LayerFacts, StoredFile, StoredTensor
 
 
@@ -64,7 +65,7 @@ def read(path: Path) -> StoredFile:
     """Blobs by layer and number, and what each layer's parameters say. Raises WeightsError."""
     path = Path(path)
     budget = Budget(path.name)
-    net = Message(mapped(path), budget)
+    net = WireMessage(map_file(path), budget)
     fields = NEW if net.has(_LAYERS_NEW) else OLD
     tree: dict[str, StoredTensor] = {}
     facts: dict[str, LayerFacts] = {}
@@ -79,18 +80,25 @@ def read(path: Path) -> StoredFile:
         for number, blob in enumerate(blobs):
             if f"{name}[{number}]" in tree:
                 raise WeightsError(
-                    f"{path.name} has two layers named {name!r} with weights. plusx cannot tell them apart."
+                    _(
+                        "{file} has two layers named {name!r} with weights. plusx cannot tell them apart.",
+                        file=path.name,
+                        name=name,
+                    )
                 )
             tree[f"{name}[{number}]"] = blob
         facts[name] = _facts(layer, kind, fields, blobs)
     if not tree:
         raise WeightsError(
-            f"{path.name} holds no layer with weights. Give the .caffemodel, not the description of the network."
+            _(
+                "{file} holds no layer with weights. Give the .caffemodel, not the description of the network.",
+                file=path.name,
+            )
         )
     return StoredFile(path, "caffe", tree, facts, {"name": net.text(1)})
 
 
-def _blob(message: Message, name: str, path: Path) -> StoredTensor:
+def _blob(message: WireMessage, name: str, path: Path) -> StoredTensor:
     """A blob's tensor; the shape of old files is num, channels, height, width, ones and all."""
     if message.has(7):
         shape = tuple(int(n) for n in message.message(7).ints(1))
@@ -100,13 +108,19 @@ def _blob(message: Message, name: str, path: Path) -> StoredTensor:
     values = message.fixed(8, "<f8") if message.has(8) else message.floats(5)
     if len(shape) > 32 or any(n < 0 for n in shape) or math.prod(shape) != len(values):
         raise WeightsError(
-            f"{path.name}: blob {name} has the shape {list(shape)[:8]} and {len(values)} values, which do not agree. Fetch it again."
+            _(
+                "{file}: blob {name} has the shape {value} and {count} values, which do not agree. Fetch it again.",
+                file=path.name,
+                name=name,
+                value=list(shape)[:8],
+                count=len(values),
+            )
         )
     load: Callable[[], Any] = lambda: values.reshape(shape)  # noqa: E731
     return StoredTensor(shape, dtype, load)
 
 
-def _facts(layer: Message, kind: str, fields: Fields, blobs: list[StoredTensor]) -> LayerFacts:
+def _facts(layer: WireMessage, kind: str, fields: Fields, blobs: list[StoredTensor]) -> LayerFacts:
     attributes: dict[str, Any] = {
         "inputs": tuple(layer.texts(fields.bottom)),
         "outputs": tuple(layer.texts(fields.top)),
@@ -128,7 +142,7 @@ def _facts(layer: Message, kind: str, fields: Fields, blobs: list[StoredTensor])
     return LayerFacts(KINDS.get(kind, kind), attributes)
 
 
-def _pair(message: Message, both: int, height: int, width: int, default: int) -> tuple[int, int]:
+def _pair(message: WireMessage, both: int, height: int, width: int, default: int) -> tuple[int, int]:
     """A size written once for both axes, once an axis, or as _h and _w."""
     if message.has(height) or message.has(width):
         return message.int(height, default), message.int(width, default)
@@ -136,7 +150,7 @@ def _pair(message: Message, both: int, height: int, width: int, default: int) ->
     return (values[0], values[-1]) if values else (default, default)
 
 
-def _convolution(message: Message) -> dict[str, Any]:
+def _convolution(message: WireMessage) -> dict[str, Any]:
     return {
         "kernel_size": _pair(message, 4, 11, 12, 1), "stride": _pair(message, 6, 13, 14, 1),
         "padding": _pair(message, 3, 9, 10, 0), "dilation": _pair(message, 18, 0, 0, 1), "groups": message.int(5, 1),
@@ -144,7 +158,7 @@ def _convolution(message: Message) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _pooling(message: Message, attributes: dict[str, Any]) -> LayerFacts:
+def _pooling(message: WireMessage, attributes: dict[str, Any]) -> LayerFacts:
     average = message.int(1) == 1
     if message.int(12):
         return LayerFacts("AdaptiveAvgPool2d" if average else "AdaptiveMaxPool2d", {**attributes, "output_size": 1})

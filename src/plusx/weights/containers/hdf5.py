@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import MissingExtra, PlusxError, WeightsError
+from plusx.i18n import _
 from plusx.weights.containers.keras_names import keras_facts, keras_names
-from plusx.weights.containers.onnx import mapped
+from plusx.weights.containers.mapped_file import map_file
 from plusx.weights.stored import StoredFile, StoredTensor
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -37,7 +38,7 @@ def matches(head: bytes) -> bool:
 def read(path: Path) -> StoredFile:
     """The tensors of an HDF5 file. Raises WeightsError, or MissingExtra where pyfive is not installed."""
     path = Path(path)
-    return from_bytes(mapped(path), path, "hdf5", None)
+    return from_bytes(map_file(path), path, "hdf5", None)
 
 
 def from_bytes(view: memoryview, path: Path, container: str, config: Mapping[str, Any] | None) -> StoredFile:
@@ -46,7 +47,7 @@ def from_bytes(view: memoryview, path: Path, container: str, config: Mapping[str
         import pyfive
     except ImportError:
         raise MissingExtra(
-            f"{path.name} is an HDF5 file, which pyfive reads. Install it: pip install 'plusx[keras]'"
+            _("{file} is an HDF5 file, which pyfive reads. Install it with pip install 'plusx[keras]'.", file=path.name)
         ) from None
     try:
         with warnings.catch_warnings():
@@ -56,10 +57,13 @@ def from_bytes(view: memoryview, path: Path, container: str, config: Mapping[str
         raise
     except AssertionError:
         raise WeightsError(
-            f"{path.name} is damaged, or holds a link to another file, which plusx does not follow. Save the model whole."
+            _(
+                "{file} is damaged, or holds a link to another file, which plusx does not follow. Save the model whole.",
+                file=path.name,
+            )
         ) from None
     except Exception:  # whatever a damaged file makes a foreign parser raise
-        raise WeightsError(f"{path.name} is a damaged HDF5 file. Fetch it again.") from None
+        raise WeightsError(_("{file} is a damaged HDF5 file. Fetch it again.", file=path.name)) from None
     return _stored(path, container, data, texts, config)
 
 
@@ -93,7 +97,9 @@ def parsed(text: str | bytes, name: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise WeightsError(f"{name} holds a model configuration that is no JSON object. The file is damaged.")
+        raise WeightsError(
+            _("{name} holds a model configuration that is no JSON object. The file is damaged.", name=name)
+        )
     return found
 
 
@@ -106,7 +112,11 @@ def _walk(file: Any, name: str) -> Iterator[tuple[str, Any]]:
         count += 1
         if count > MOST_OBJECTS or depth > MOST_DEPTH:
             raise WeightsError(
-                f"{name} holds more or deeper groups than any model ({MOST_OBJECTS} at most). It may be a trap."
+                _(
+                    "{name} holds more or deeper groups than any model ({most_objects} at most). Do not trust it.",
+                    name=name,
+                    most_objects=MOST_OBJECTS,
+                )
             )
         yield path, item
         if hasattr(item, "keys"):
@@ -127,20 +137,40 @@ def _tensor(item: Any, name: str, view: memoryview, base: int, path: Path) -> St
         offset = item.id.data_offset
         if offset == _NOWHERE and size:
             raise WeightsError(
-                f"{path.name} keeps the values of {name} in another file, or never wrote them. Save the model into one file."
+                _(
+                    "{file} keeps the values of {name} in another file, or never wrote them. Save the model into one file.",
+                    file=path.name,
+                    name=name,
+                )
             )
         if size and offset + base + size > len(view):
             raise WeightsError(
-                f"{path.name}: {name} needs {size} bytes at {offset}, beyond the file's end. Fetch it again."
+                _(
+                    "{file}: {name} needs {size} bytes at {offset}, beyond the file's end. Fetch it again.",
+                    file=path.name,
+                    name=name,
+                    size=size,
+                    offset=offset,
+                )
             )
         place = view[offset + base : offset + base + size] if size else memoryview(b"")
         return StoredTensor(shape, _name(dtype), lambda: _native(np.frombuffer(place, dtype).reshape(shape)))
     if layout == 3 or size > len(view):
         raise WeightsError(
-            f"{path.name}: {name} lies in other files, or is larger than the file itself. Save the model whole."
+            _(
+                "{file}: {name} lies in other files, or is larger than the file itself. Save the model whole.",
+                file=path.name,
+                name=name,
+            )
         )
     if item.id.filter_pipeline:
-        raise WeightsError(f"{path.name}: {name} is compressed. Unpack it first: h5repack -f NONE {path.name} OUT.h5")
+        raise WeightsError(
+            _(
+                "{file}: {name} is compressed. Unpack it first with h5repack -f NONE {file} OUT.h5",
+                file=path.name,
+                name=name,
+            )
+        )
     return StoredTensor(shape, _name(dtype), _reader(item, shape, name, path))
 
 
@@ -155,7 +185,9 @@ def _reader(item: Any, shape: tuple[int, ...], name: str, path: Path) -> Callabl
         except Exception:  # as above
             found = None
         if found is None or found.shape != shape:
-            raise WeightsError(f"{path.name}: the values of {name} are damaged. Fetch it again.")
+            raise WeightsError(
+                _("{file}: the values of {name} are damaged. Fetch it again.", file=path.name, name=name)
+            )
         return _native(found)
 
     return load
@@ -197,7 +229,7 @@ class _Counted:
     def read(self, size: int = -1) -> bytes:
         self._reads += 1
         if self._reads > MOST_READS:
-            raise WeightsError(f"{self._name} leads its reader in circles. It is damaged, or a trap.")
+            raise WeightsError(_("{name} refers to itself without end. It is damaged or an attack.", name=self._name))
         end = len(self._view) if size < 0 else min(self._at + size, len(self._view))
         found = bytes(self._view[self._at : end])
         self._at = max(end, self._at)

@@ -7,8 +7,9 @@ import zlib
 from pathlib import Path
 
 from plusx.errors import WeightsError
+from plusx.i18n import _
 from plusx.weights.containers.hdf5 import from_bytes, parsed
-from plusx.weights.containers.onnx import mapped
+from plusx.weights.containers.mapped_file import map_file
 from plusx.weights.stored import StoredFile
 
 WEIGHTS, CONFIG = "model.weights.h5", "config.json"
@@ -25,18 +26,23 @@ def matches_names(names: list[str]) -> bool:
 def read(path: Path) -> StoredFile:
     """Tensors by layer and weight, and what the configuration says of the layers. Raises WeightsError."""
     path = Path(path)
-    view = mapped(path)
+    view = map_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if WEIGHTS not in names or CONFIG not in names:
                 raise WeightsError(
-                    f"{path.name} is a zip without {CONFIG} and {WEIGHTS}. Save the model as one .keras file, unsharded."
+                    _(
+                        "{file} is a zip without {config} and {weights}. Save the model as one .keras file, unsharded.",
+                        file=path.name,
+                        config=CONFIG,
+                        weights=WEIGHTS,
+                    )
                 )
             config = parsed(_unpacked(archive, CONFIG, MOST_CONFIG, path), path.name)
             weights = _member(archive, view, path)
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, NotImplementedError, EOFError):
-        raise WeightsError(f"{path.name} is a damaged zip file. Fetch it again.") from None
+        raise WeightsError(_("{file} is a damaged zip file. Fetch it again.", file=path.name)) from None
     return from_bytes(weights, path, "keras", config)
 
 
@@ -53,7 +59,7 @@ def _member(archive: zipfile.ZipFile, view: memoryview, path: Path) -> memoryvie
             )
             if start + info.file_size <= len(view):
                 return view[start : start + info.file_size]
-        raise WeightsError(f"{path.name} ends before its weights do. Fetch it again.")
+        raise WeightsError(_("{file} ends before its weights do. Fetch it again.", file=path.name))
     return memoryview(_unpacked(archive, WEIGHTS, max(MOST_RATIO * len(view), 1 << 20), path))
 
 
@@ -61,10 +67,22 @@ def _unpacked(archive: zipfile.ZipFile, name: str, most: int, path: Path) -> byt
     info = archive.getinfo(name)
     if info.file_size > most:
         raise WeightsError(
-            f"{path.name}: {name} unpacks to {info.file_size} bytes, more than a model's. It may be a trap."
+            _(
+                "{file}: {name} unpacks to {file_size} bytes, more than a model's. Do not trust it.",
+                file=path.name,
+                name=name,
+                file_size=info.file_size,
+            )
         )
     with archive.open(info) as stream:
         found = stream.read(most + 1)
     if len(found) > most:
-        raise WeightsError(f"{path.name}: {name} unpacks to more than {most} bytes. It may be a trap.")
+        raise WeightsError(
+            _(
+                "{file}: {name} unpacks to more than {most} bytes. Do not trust it.",
+                file=path.name,
+                name=name,
+                most=most,
+            )
+        )
     return found

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plusx.errors import WeightsError
-from plusx.weights.containers.files import shown
+from plusx.i18n import _
+from plusx.weights.containers.mapped_file import shown
 from plusx.weights.containers.tensors import ITEM_SIZES, MOST_DIMENSIONS, Allowance, contiguous
 from plusx.weights.containers.zips import Zip
 from plusx.weights.stored import StoredFile, StoredTensor
@@ -34,19 +35,21 @@ def array_of(view: Callable[[], memoryview], size: int, what: str, allowance: Al
     raw = view()
     head = bytes(raw[:12])
     if head[:6] != NPY_MAGIC or len(head) < 12 or head[6] not in (1, 2, 3):
-        raise WeightsError(f"{what} is no numpy array. Fetch it again.")
+        raise WeightsError(_("{what} is no numpy array. Fetch it again.", what=what))
     begin = 10 if head[6] == 1 else 12
     length = int.from_bytes(head[8:begin], "little")
     text = bytes(raw[begin : begin + min(length, _MOST_HEADER)])
     kind, order, shape = _DESCR.search(text), _ORDER.search(text), _SHAPE.search(text)
     if kind is None and b"'descr'" in text:
-        raise WeightsError(f"{what} holds Python objects or records, which are not read. Save plain numbers.")
+        raise WeightsError(
+            _("{what} holds Python objects or records, which are not read. Save plain numbers.", what=what)
+        )
     if kind is None or order is None or shape is None or length > _MOST_HEADER:
-        raise WeightsError(f"{what} has a damaged header. Fetch it again.")
+        raise WeightsError(_("{what} has a damaged header. Fetch it again.", what=what))
     dtype = _NAMES.get((kind[2] + kind[3]).decode())
     sides = tuple(int(side[:18]) for side in shape[1].replace(b",", b" ").split())
     if dtype is None or len(sides) > MOST_DIMENSIONS or math.prod(sides) * ITEM_SIZES[dtype] != size - begin - length:
-        raise WeightsError(f"{what} does not hold the numbers that its header announces. Fetch it again.")
+        raise WeightsError(_("{what} does not hold the numbers that its header announces. Fetch it again.", what=what))
     allowance.spend(size - begin - length, size)
     return contiguous(lambda: view()[begin + length :], dtype, sides, kind[1].decode() or "<", order[1] == b"True")
 

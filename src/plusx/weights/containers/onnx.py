@@ -5,15 +5,16 @@ Field numbers: onnx/onnx.proto3, messages ModelProto, GraphProto, NodeProto, Att
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from plusx.errors import WeightsError
+from plusx.i18n import _
+from plusx.weights.containers.mapped_file import map_file
 from plusx.weights.containers.onnx_tensors import Source, read_tensor
-from plusx.weights.containers.wire import Budget, Message
+from plusx.weights.containers.protobuf_wire import Budget, WireMessage
 from plusx.weights.stored import LayerFacts, StoredFile, StoredTensor
 
 
@@ -66,14 +67,16 @@ def read(path: Path) -> StoredFile:
     """Tensors by name under `tensors` and the graph under `graph`. Raises WeightsError."""
     path = Path(path)
     budget = Budget(path.name)
-    model = Message(mapped(path), budget)
+    model = WireMessage(map_file(path), budget)
     graph = model.message(7)
     if not graph.has(1) and not graph.has(5):
-        raise WeightsError(f"{path.name} holds no ONNX graph. Export the model again.")
+        raise WeightsError(_("{file} holds no ONNX graph. Export the model again.", file=path.name))
     source = Source(path, budget)
     tensors = dict(read_tensor(each, source) for each in graph.messages(5))
     if graph.has(15):
-        raise WeightsError(f"{path.name} holds sparse initializers, which plusx does not read. Export dense ones.")
+        raise WeightsError(
+            _("{file} holds sparse initializers, which plusx does not read. Export dense ones.", file=path.name)
+        )
     nodes = tuple(_node(each, source) for each in graph.messages(1))
     inputs = tuple(value for value in map(_value, graph.messages(11)) if value.name not in tensors)
     outputs = tuple(_value(each) for each in graph.messages(12))
@@ -84,19 +87,7 @@ def read(path: Path) -> StoredFile:
     return StoredFile(path, "onnx", tree, _facts(nodes, tensors), metadata)
 
 
-def mapped(path: Path) -> memoryview:
-    """The bytes of a file, memory-mapped. Raises WeightsError where it cannot be read or is empty."""
-    try:
-        with path.open("rb") as stream:
-            if path.stat().st_size == 0:
-                raise WeightsError(f"{path.name} is empty. Fetch it again.")
-            return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is no plain file"
-        raise WeightsError(f"{path} cannot be read: {why}.") from None
-
-
-def _node(message: Message, source: Source) -> OnnxNode:
+def _node(message: WireMessage, source: Source) -> OnnxNode:
     domain, kind = message.text(7), message.text(4)
     if domain not in ("", "ai.onnx"):
         kind = f"{domain}.{kind}"
@@ -108,7 +99,7 @@ def _node(message: Message, source: Source) -> OnnxNode:
 _FLOAT, _INT, _TEXT, _TENSOR, _GRAPH, _FLOATS, _INTS, _TEXTS = 1, 2, 3, 4, 5, 6, 7, 8
 
 
-def _attribute(message: Message, source: Source) -> tuple[str, Any]:
+def _attribute(message: WireMessage, source: Source) -> tuple[str, Any]:
     name, kind = message.text(1), message.int(20)
     if kind == 0:  # files before IR version 2 leave the type out
         fields = {2: _FLOAT, 3: _INT, 4: _TEXT, 5: _TENSOR, 6: _GRAPH, 7: _FLOATS, 8: _INTS, 9: _TEXTS}
@@ -137,7 +128,7 @@ def _loose(blocks: list[memoryview]) -> str:
     return bytes(blocks[-1]).decode("utf-8", "replace") if blocks else ""
 
 
-def _value(message: Message) -> OnnxValue:
+def _value(message: WireMessage) -> OnnxValue:
     tensor = message.message(2).message(1)
     if not tensor.has(2):
         return OnnxValue(message.text(1), None)

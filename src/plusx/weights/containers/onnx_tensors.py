@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import WeightsError
-from plusx.weights.containers.wire import Budget, Message
+from plusx.i18n import _
+from plusx.weights.containers.protobuf_wire import Budget, WireMessage
 from plusx.weights.stored import StoredTensor
 
 MOST_DIMS = 16
@@ -43,12 +44,18 @@ class Source:
     taken: dict[Path, list[tuple[int, int]]] = field(default_factory=dict)
 
 
-def read_tensor(message: Message, source: Source) -> tuple[str, StoredTensor]:
+def read_tensor(message: WireMessage, source: Source) -> tuple[str, StoredTensor]:
     """The name of a TensorProto and the tensor, its shape checked against the bytes that are there. Raises WeightsError."""
     name, kind = message.text(8), message.int(2)
     shape = _shape(message, source, name)
     if message.has(3):
-        raise WeightsError(f"{source.path.name}: tensor {name!r} is cut into segments, which no exporter writes.")
+        raise WeightsError(
+            _(
+                "{file}: tensor {name!r} is cut into segments, which no exporter writes.",
+                file=source.path.name,
+                name=name,
+            )
+        )
     if kind == TEXT:
         return name, _text_tensor(message, source, name, shape)
     dtype, bits = _dtype(kind, source, name)
@@ -67,11 +74,16 @@ def read_tensor(message: Message, source: Source) -> tuple[str, StoredTensor]:
     return name, StoredTensor(shape, dtype, lambda: _decode(values.tobytes(), kind, shape))
 
 
-def _shape(message: Message, source: Source, name: str) -> tuple[int, ...]:
+def _shape(message: WireMessage, source: Source, name: str) -> tuple[int, ...]:
     shape = tuple(int(n) for n in message.ints(1))
     if len(shape) > MOST_DIMS or any(n < 0 for n in shape):
         raise WeightsError(
-            f"{source.path.name}: tensor {name!r} has the shape {list(shape)[:20]}, which cannot be. The file is damaged."
+            _(
+                "{file}: tensor {name!r} has the shape {value}, which is impossible. The file is damaged.",
+                file=source.path.name,
+                name=name,
+                value=list(shape)[:20],
+            )
         )
     return shape
 
@@ -85,24 +97,38 @@ def _dtype(kind: int, source: Source, name: str) -> tuple[str, int]:
         return FLOAT8[kind], 8
     if kind in SMALL:
         return SMALL[kind]
-    raise WeightsError(f"{source.path.name}: tensor {name!r} has data type {kind}, which ONNX does not define.")
+    raise WeightsError(
+        _(
+            "{file}: tensor {name!r} has data type {kind}, which ONNX does not define.",
+            file=source.path.name,
+            name=name,
+            kind=kind,
+        )
+    )
 
 
 def _wrong_size(source: Source, name: str, shape: tuple[int, ...], dtype: str, there: int, needed: int) -> WeightsError:
     return WeightsError(
-        f"{source.path.name}: tensor {name!r} of shape {list(shape)} and type {dtype} needs {needed} bytes and has {there}. "
-        "The file is damaged; export it again."
+        _(
+            "{file}: tensor {name!r} of shape {shape} and type {dtype} needs {needed} bytes and has {there}. The file is damaged. Export it again.",
+            file=source.path.name,
+            name=name,
+            shape=list(shape),
+            dtype=dtype,
+            needed=needed,
+            there=there,
+        )
     )
 
 
-def _text_tensor(message: Message, source: Source, name: str, shape: tuple[int, ...]) -> StoredTensor:
+def _text_tensor(message: WireMessage, source: Source, name: str, shape: tuple[int, ...]) -> StoredTensor:
     values = [bytes(block).decode("utf-8", "replace") for block in message.blocks(6)]
     if len(values) != math.prod(shape):
         raise _wrong_size(source, name, shape, "string", len(values), math.prod(shape))
     return StoredTensor(shape, "str", lambda: np.array(values, dtype=np.str_).reshape(shape))
 
 
-def _typed(message: Message, kind: int) -> NDArray[Any]:
+def _typed(message: WireMessage, kind: int) -> NDArray[Any]:
     """The values of a typed field, as the bytes that raw_data would have."""
     number, packed = _FIELD.get(kind, (5, "ints"))
     if packed != "ints":
@@ -155,21 +181,35 @@ def float8_values(name: str) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def _external(message: Message, source: Source, name: str, size: int) -> tuple[Path, int]:
+def _external(message: WireMessage, source: Source, name: str, size: int) -> tuple[Path, int]:
     """The file and offset of a tensor's bytes; only a plain file in the folder of the model is ever opened."""
     entries = {entry.text(1): entry.text(2) for entry in message.messages(13)}
     file = inside(source.path, entries.get("location", ""), name)
     numbers = [entries.get("offset", "0"), entries.get("length", str(size))]
     if not all(number.isascii() and number.isdigit() and len(number) < 19 for number in numbers):
         raise WeightsError(
-            f"{source.path.name}: tensor {name!r} has the place {numbers} in {file.name}, which is no place."
+            _(
+                "{file}: tensor {name!r} has the offset and length {numbers} in {data_file}, which are no numbers.",
+                file=source.path.name,
+                name=name,
+                numbers=numbers,
+                data_file=file.name,
+            )
         )
     offset, length = (int(number) for number in numbers)
     there = file.stat().st_size
     if length != size or offset + length > there:
         raise WeightsError(
-            f"{source.path.name}: tensor {name!r} needs {size} bytes and names bytes {offset} to {offset + length} of "
-            f"{file.name}, which has {there}. The two files do not belong together; fetch both again."
+            _(
+                "{file}: tensor {name!r} needs {size} bytes and names bytes {offset} to {end} of {data_file}, which has {there}. The two files do not belong together. Fetch both again.",
+                file=source.path.name,
+                name=name,
+                size=size,
+                offset=offset,
+                end=offset + length,
+                data_file=file.name,
+                there=there,
+            )
         )
     _no_overlap(source, file, (offset, offset + length), name)
     return file, offset
@@ -187,21 +227,35 @@ def inside(model: Path, location: str, name: str) -> Path:
         or "\0" in location
     ):
         raise WeightsError(
-            f"{model.name}: tensor {name!r} asks for the file {location!r}, and plusx reads only files beside the model. "
-            "Put it into the same folder and export again."
+            _(
+                "{file}: tensor {name!r} names the file {location!r}, but only files beside the model are read. Put it into the same folder and export again.",
+                file=model.name,
+                name=name,
+                location=location,
+            )
         )
     file, folder = model.parent.joinpath(*parts), model.parent.resolve()
     try:
         if not file.resolve().is_relative_to(folder) or file.is_symlink():
             raise WeightsError(
-                f"{model.name}: tensor {name!r} asks for {location!r}, which is a link, and plusx follows none. Put the file itself there."
+                _(
+                    "{file}: tensor {name!r} names {location!r}, which is a link and not followed. Put the file itself there.",
+                    file=model.name,
+                    name=name,
+                    location=location,
+                )
             )
         found = file.is_file()
     except (OSError, RuntimeError, ValueError):
         found = False
     if not found:
         raise WeightsError(
-            f"{model.name} keeps tensor {name!r} in the file {location!r}, which is not beside it. Fetch that file too."
+            _(
+                "{file} keeps tensor {name!r} in the file {location!r}, which is not beside it. Fetch that file too.",
+                file=model.name,
+                name=name,
+                location=location,
+            )
         )
     return file
 
@@ -217,7 +271,12 @@ def _no_overlap(source: Source, file: Path, span: tuple[int, int], name: str) ->
     for other in spans[max(place - 1, 0) : place + 1]:
         if other[0] < span[1] and span[0] < other[1]:
             raise WeightsError(
-                f"{source.path.name}: tensor {name!r} overlaps another one in {file.name}. The file is damaged."
+                _(
+                    "{file}: tensor {name!r} overlaps another one in {data_file}. The file is damaged.",
+                    file=source.path.name,
+                    name=name,
+                    data_file=file.name,
+                )
             )
     insort(spans, span)
 
@@ -227,8 +286,10 @@ def _bytes(file: Path, offset: int, size: int, name: str) -> bytes:
         with file.open("rb") as stream:
             stream.seek(offset)
             raw = stream.read(size)
-    except OSError as error:
-        raise WeightsError(f"{file.name} cannot be read: {error.strerror}.") from None
+    except OSError:
+        raise WeightsError(_("{file} cannot be read. Check the disk and its permissions.", file=file.name)) from None
     if len(raw) != size:
-        raise WeightsError(f"{file.name} has become shorter while tensor {name!r} was read. Fetch it again.")
+        raise WeightsError(
+            _("{file} has become shorter while tensor {name!r} was read. Fetch it again.", file=file.name, name=name)
+        )
     return raw

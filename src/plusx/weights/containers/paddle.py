@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from plusx.errors import WeightsError
+from plusx.i18n import Message, _
 from plusx.pickles import PickledArray
-from plusx.weights.containers.files import shown
+from plusx.weights.containers.mapped_file import shown
 from plusx.weights.stored import StoredTensor
 
 NAMES, SLICES = "StructuredToParameterName@@", "UnpackBigParamInfor@@"
@@ -49,7 +50,7 @@ def plain(tree: dict[Any, Any], file: str) -> dict[Any, Any]:
         shape = facts.get("OriginShape") if isinstance(facts, dict) else None
         names = facts.get("slices") if isinstance(facts, dict) else None
         parts = [out.pop(name, None) for name in names] if isinstance(names, list) and len(names) <= 10_000 else []
-        out[key] = _joined(parts, shape, f"{file} holds {shown(str(key))} in slices")
+        out[key] = _joined(parts, shape, _("{file} holds {name} in slices", file=file, name=shown(str(key))))
     return out
 
 
@@ -59,7 +60,7 @@ def _named(value: Any) -> bool:
     )
 
 
-def _joined(parts: list[Any], shape: Any, what: str) -> StoredTensor:
+def _joined(parts: list[Any], shape: Any, what: Message) -> StoredTensor:
     parts = [part[1] if _named(part) else part for part in parts]
     sides = tuple(shape) if isinstance(shape, list | tuple) else ()
     if (
@@ -67,7 +68,7 @@ def _joined(parts: list[Any], shape: Any, what: str) -> StoredTensor:
         or not all(isinstance(part, StoredTensor) for part in parts)
         or not all(type(side) is int for side in sides)
     ):
-        raise WeightsError(f"{what} and one is missing. Fetch it again.")
+        raise WeightsError(_("{what}, and one is missing. Fetch it again.", what=what))
     count = sum(math.prod(part.shape) for part in parts)
     if (
         min(sides, default=1) < 0
@@ -75,7 +76,9 @@ def _joined(parts: list[Any], shape: Any, what: str) -> StoredTensor:
         or len({part.dtype for part in parts}) != 1
         or len(sides) > 32
     ):
-        raise WeightsError(f"{what} of {count} values, which are not those of its shape. Fetch it again.")
+        raise WeightsError(
+            _("{what} of {count} values, which do not fill its shape. Fetch it again.", what=what, count=count)
+        )
     return StoredTensor(
         sides, parts[0].dtype, lambda: np.concatenate([part.array().ravel() for part in parts]).reshape(sides)
     )

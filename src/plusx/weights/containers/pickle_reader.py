@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plusx.errors import WeightsError
+from plusx.i18n import _
 from plusx.pickles import BadPickle, read_pickle
 from plusx.weights.containers.paddle import PADDLE, is_paddle, plain
 from plusx.weights.containers.tensors import Allowance, Storage
@@ -41,11 +42,16 @@ class Pickle:
         try:
             value, end = read_pickle(self.raw, self.names.vocabulary())
         except BadPickle as error:
-            raise WeightsError(f"{self.file} cannot be read as a pickle: {error}. Fetch it again.") from error
+            raise WeightsError(
+                _("{file} cannot be read as a pickle: {error}. Fetch it again.", file=self.file, error=error.message)
+            ) from error
         if end != len(self.raw):
             raise WeightsError(
-                f"{self.file} holds {len(self.raw) - end} bytes after the end of its pickle. Fetch it again; if it was "
-                "written in several parts, save it again with torch.save or as safetensors."
+                _(
+                    "{file} holds {count} bytes after the end of its pickle. Fetch it again, or save it again with torch.save if it was written in several parts.",
+                    file=self.file,
+                    count=len(self.raw) - end,
+                )
             )
         return value
 

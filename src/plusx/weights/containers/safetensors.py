@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from plusx.errors import WeightsError
-from plusx.weights.containers.files import shown
+from plusx.i18n import Message, _
+from plusx.weights.containers.mapped_file import shown
 from plusx.weights.containers.tensors import ITEM_SIZES, MOST_DIMENSIONS, contiguous
 from plusx.weights.stored import StoredFile, StoredTensor
 
@@ -34,31 +35,36 @@ def read_safetensors(path: Path, raw: memoryview) -> StoredFile:
     """The tensors, flat, and `__metadata__`. Raises WeightsError."""
     size = int.from_bytes(raw[:8], "little")
     if size > len(raw) - 8:
-        raise _damaged(path, f"its header has {size} bytes and the file {len(raw)}")
+        raise _damaged(path, _("its header has {size} bytes and the file {count}", size=size, count=len(raw)))
     if size > _MOST_HEADER:
         raise WeightsError(
-            f"{path} has a header of {size} bytes, more than {_MOST_HEADER}. It is no checkpoint of a ResNet."
+            _(
+                "{path} has a header of {size} bytes, more than {most_header}. It is no checkpoint of a ResNet.",
+                path=path,
+                size=size,
+                most_header=_MOST_HEADER,
+            )
         )
     header = _header(path, bytes(raw[8 : 8 + size]))
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise _damaged(path, "its __metadata__ is not text")
+        raise _damaged(path, _("its __metadata__ is not text"))
     data = raw[8 + size :]
     places: list[tuple[int, int, str]] = []
     tree: dict[str, StoredTensor] = {}
     for name, facts in header.items():
         dtype, shape, begin, end = _facts(path, name, facts)
         if end > len(data):
-            raise _damaged(path, f"{shown(name)} reaches outside the file")
+            raise _damaged(path, _("{name} reaches outside the file", name=shown(name)))
         places.append((begin, end, name))
         tree[name] = contiguous(_slice(data, begin, end), dtype, shape)
     at = 0
     for begin, end, name in sorted(places):
         if begin != at:
-            raise _damaged(path, f"{shown(name)} overlaps another tensor or leaves a gap")
+            raise _damaged(path, _("{name} overlaps another tensor or leaves a gap", name=shown(name)))
         at = end
     if at != len(data):
-        raise _damaged(path, f"{len(data) - at} bytes belong to no tensor")
+        raise _damaged(path, _("{count} bytes belong to no tensor", count=len(data) - at))
     return StoredFile(path, "safetensors", tree, metadata=metadata)
 
 
@@ -66,40 +72,45 @@ def _slice(data: memoryview, begin: int, end: int) -> Any:
     return lambda: data[begin:end]
 
 
-def _damaged(path: Path, why: str) -> WeightsError:
-    return WeightsError(f"{path} is a damaged safetensors file: {why}. Fetch it again.")
+def _damaged(path: Path, why: Message) -> WeightsError:
+    return WeightsError(_("{path} is a damaged safetensors file: {why}. Fetch it again.", path=path, why=why))
 
 
 def _header(path: Path, text: bytes) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         out = dict(pairs)
         if len(out) != len(pairs):
-            raise _damaged(path, "its header names a tensor twice")
+            raise _damaged(path, _("its header names a tensor twice"))
         return out
 
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, "its header is no JSON") from error
+        raise _damaged(path, _("its header is no JSON")) from error
     if not isinstance(header, dict):
-        raise _damaged(path, "its header is no JSON object")
+        raise _damaged(path, _("its header is no JSON object"))
     return header
 
 
 def _facts(path: Path, name: str, facts: Any) -> tuple[str, tuple[int, ...], int, int]:
     if not isinstance(facts, dict) or not isinstance(facts.get("dtype"), str):
-        raise _damaged(path, f"{shown(name)} is not described")
+        raise _damaged(path, _("{name} is not described", name=shown(name)))
     dtype = _TYPES.get(facts["dtype"])
     if dtype is None:
         raise WeightsError(
-            f"{path} holds {shown(name)} as {shown(facts['dtype'], 20)}, which is not read. Save it as F32, F16 or BF16."
+            _(
+                "{path} holds {name} as {kind}, which is not read. Save it as F32, F16 or BF16.",
+                path=path,
+                name=shown(name),
+                kind=shown(facts["dtype"], 20),
+            )
         )
     shape, places = facts.get("shape"), facts.get("data_offsets")
     if not _numbers(shape) or len(shape) > MOST_DIMENSIONS or not _numbers(places) or len(places) != 2:
-        raise _damaged(path, f"{shown(name)} has a shape or place that is none")
+        raise _damaged(path, _("{name} has a shape or place that is none", name=shown(name)))
     begin, end = places
     if math.prod(shape) * ITEM_SIZES[dtype] != end - begin:
-        raise _damaged(path, f"{shown(name)} has {end - begin} bytes, not those of its shape")
+        raise _damaged(path, _("{name} has {count} bytes, not those of its shape", name=shown(name), count=end - begin))
     return dtype, tuple(shape), begin, end
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import WeightsError
+from plusx.i18n import _
 from plusx.pickles import PickledArray
-from plusx.weights.containers.files import shown
+from plusx.weights.containers.mapped_file import shown
 from plusx.weights.stored import StoredTensor
 
 ITEM_SIZES = {
@@ -41,8 +42,12 @@ class Allowance:
         self.count += 1
         if self.expanded > self.size // 2 + _SPARE or self.total > 8 * self.size + _SPARE or self.count > 1_000_000:
             raise WeightsError(
-                f"{self.file} has {self.size} bytes and its tensors ask for more than {self.total} bytes of memory by "
-                "repeating stored values. It is not read; save it again with contiguous tensors."
+                _(
+                    "{file} has {size} bytes and its tensors ask for more than {total} bytes of memory by repeating stored values. Save it again with contiguous tensors.",
+                    file=self.file,
+                    size=self.size,
+                    total=self.total,
+                )
             )
 
 
@@ -62,14 +67,21 @@ def strided(storage: Storage, dtype: str, offset: Any, shape: Any, strides: Any,
     file = allowance.file
     itemsize = ITEM_SIZES[dtype]
     if not (_sizes(shape) and _sizes(strides) and _sizes((offset,)) and len(shape) == len(strides)):
-        raise WeightsError(f"{file} holds a tensor whose shape, strides or offset are no sizes. Fetch it again.")
+        raise WeightsError(
+            _("{file} holds a tensor whose shape, strides or offset are no sizes. Fetch it again.", file=file)
+        )
     shape, strides = tuple(shape), tuple(strides)
     count = math.prod(shape)
     extent = 0 if not count else 1 + sum((side - 1) * step for side, step in zip(shape, strides, strict=True))
     if (offset + extent) * itemsize > storage.size:
         raise WeightsError(
-            f"{file} holds a tensor of shape {tuple_text(shape)} that reaches outside its storage "
-            f"{shown(storage.name)} of {storage.size} bytes. Fetch it again."
+            _(
+                "{file} holds a tensor of shape {shape} that reaches outside its storage {name} of {size} bytes. Fetch it again.",
+                file=file,
+                shape=tuple_text(shape),
+                name=shown(storage.name),
+                size=storage.size,
+            )
         )
     allowance.spend(count * itemsize, storage.size)
 

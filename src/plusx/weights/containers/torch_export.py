@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from plusx.errors import WeightsError
-from plusx.weights.containers.files import shown
-from plusx.weights.containers.operators import OPERATORS, facts_of
+from plusx.i18n import Message, _
+from plusx.weights.containers.mapped_file import shown
 from plusx.weights.containers.tensors import ITEM_SIZES, Allowance, Storage, strided
 from plusx.weights.containers.torch_zip import folder_of, read_state
+from plusx.weights.containers.torchscript_operators import OPERATORS, facts_of
 from plusx.weights.containers.zips import Zip
 from plusx.weights.stored import LayerFacts, StoredFile, StoredTensor
 
@@ -38,8 +39,10 @@ class _Export:
         self.path, self.zip, self.folder = path, archive, folder
         self.allowance = Allowance(archive.file, len(archive.raw))
 
-    def damaged(self, why: str) -> WeightsError:
-        return WeightsError(f"{self.path} is a damaged archive of torch.export: {why}. Fetch it again.")
+    def damaged(self, why: Message) -> WeightsError:
+        return WeightsError(
+            _("{path} is a damaged archive of torch.export: {why}. Fetch it again.", path=self.path, why=why)
+        )
 
     def read(self) -> StoredFile:
         try:
@@ -48,24 +51,26 @@ class _Export:
             tensors = self.old_state() if old else self.weights()
             return StoredFile(self.path, "torch.export", tensors, layers_of(graph))
         except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-            raise self.damaged("its graph or its list of weights has another form than torch writes") from error
+            raise self.damaged(_("its graph or its list of weights has another form than torch writes")) from error
 
     def json(self, name: str) -> Any:
         entry = self.zip.entries.get(self.folder + name)
         if entry is None:
-            raise self.damaged(f"{name} is missing")
+            raise self.damaged(_("{name} is missing", name=name))
         if entry.size > _MOST_JSON:
-            raise WeightsError(f"{self.path} has a graph of {entry.size} bytes. It is no ResNet.")
+            raise WeightsError(
+                _("{path} has a graph of {size} bytes. It is no ResNet.", path=self.path, size=entry.size)
+            )
         try:
             return json.loads(bytes(self.zip.view(self.folder + name)))
         except (ValueError, RecursionError) as error:
-            raise self.damaged(f"{shown(name)} is no JSON") from error
+            raise self.damaged(_("{name} is no JSON", name=shown(name))) from error
 
     def only(self, start: str, end: str) -> str:
         """The first entry under a folder with an ending, without the archive's own folder."""
         found = [name for name in self.zip.entries if name.startswith(self.folder + start) and name.endswith(end)]
         if not found:
-            raise self.damaged(f"it has no {start}…{end}")
+            raise self.damaged(_("it has no {start}…{end}", start=start, end=end))
         return found[0].removeprefix(self.folder)
 
     def old_state(self) -> dict[str, Any]:
@@ -73,10 +78,10 @@ class _Export:
         inner = Zip(raw, self.zip.file)
         folder = folder_of(inner)
         if folder is None:
-            raise self.damaged(f"{OLD_STATE} holds no tensors")
+            raise self.damaged(_("{old_state} holds no tensors", old_state=OLD_STATE))
         tree = read_state(inner, folder, self.allowance).value
         if not isinstance(tree, dict):
-            raise self.damaged(f"{OLD_STATE} is no dictionary")
+            raise self.damaged(_("{old_state} is no dictionary", old_state=OLD_STATE))
         return tree
 
     def weights(self) -> dict[str, StoredTensor]:
@@ -88,15 +93,19 @@ class _Export:
         dtype = _TYPES.get(meta["dtype"])
         if facts.get("use_pickle") or dtype is None or meta["layout"] != _STRIDED:
             raise WeightsError(
-                f"{self.path} holds {shown(name)} in a type or layout that is not read. Save it as float32."
+                _(
+                    "{path} holds {name} in a type or layout that is not read. Save it as float32.",
+                    path=self.path,
+                    name=shown(name),
+                )
             )
         entry = self.zip.entries.get(part)
         if entry is None:
-            raise self.damaged(f"the values of {shown(name)} are missing")
+            raise self.damaged(_("the values of {name} are missing", name=shown(name)))
         storage = Storage(shown(facts["path_name"]), dtype, entry.size, lambda: self.zip.view(part))
         shape, strides = ([side["as_int"] for side in meta[key]] for key in ("sizes", "strides"))
         if entry.size % ITEM_SIZES[dtype]:
-            raise self.damaged(f"the values of {shown(name)} are cut")
+            raise self.damaged(_("the values of {name} are cut", name=shown(name)))
         return strided(storage, dtype, meta["storage_offset"]["as_int"], shape, strides, self.allowance)
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from plusx.errors import WeightsError
+from plusx.i18n import Message, _
 from plusx.pickles import BadPickle, Name, Vocabulary, read_pickle
-from plusx.weights.containers.files import shown
+from plusx.weights.containers.mapped_file import shown
 from plusx.weights.containers.tensors import ITEM_SIZES, Allowance, Storage
 from plusx.weights.containers.torch_names import TorchNames, storage_type
 from plusx.weights.containers.torch_zip import module_names
@@ -40,8 +41,8 @@ class Legacy:
         self.places: dict[str, int] = {}
         self.names = TorchNames(allowance)
 
-    def damaged(self, why: str) -> WeightsError:
-        return WeightsError(f"{self.file} is damaged or was cut short: {why}. Fetch it again.")
+    def damaged(self, why: Message) -> WeightsError:
+        return WeightsError(_("{file} is damaged or was cut short: {why}. Fetch it again.", file=self.file, why=why))
 
     def read(self) -> Any:
         """The object. Raises WeightsError."""
@@ -51,14 +52,14 @@ class Legacy:
             number, at = read_pickle(self.raw, plain, at, _FEW)
             version, at = read_pickle(self.raw, plain, at, _FEW)
             if number != _NUMBER or version != _PROTOCOL:
-                raise self.damaged(f"its version is not {_PROTOCOL}")
+                raise self.damaged(_("its version is not {protocol}", protocol=_PROTOCOL))
             facts, at = read_pickle(self.raw, plain, at, _FEW)
             if isinstance(facts, dict) and facts.get("little_endian") is False:
                 order = "big"
             value, at = read_pickle(self.raw, full, at)
             keys, at = read_pickle(self.raw, plain, at)
         except BadPickle as error:
-            raise self.damaged(str(error)) from error
+            raise self.damaged(error.message) from error
         self.place(keys, at, order)
         return value
 
@@ -68,11 +69,11 @@ class Legacy:
         if fields[0] == "module" and isinstance(fields[1], Name):
             return fields[1]  # the source text of a saved class beside it: not needed
         if fields[0] != "storage" or len(fields) < 5:
-            raise BadPickle("a reference that is no storage")
-        _, kind, name, _, count, *view = fields
+            raise BadPickle(_("a reference that is no storage"))
+        _storage, kind, name, _device, count, *view = fields
         name = str(name) if isinstance(name, str | int) else None
         if name is None or type(count) is not int or not 0 <= count < 1 << 48:
-            raise BadPickle("a storage without a name or size")
+            raise BadPickle(_("a storage without a name or size"))
         storage = self.storage(name, storage_type(kind), count)
         return self.part(storage, view[0]) if view and view[0] is not None else storage
 
@@ -81,48 +82,54 @@ class Legacy:
         size = count * (1 if dtype is None else ITEM_SIZES[dtype])
         if known is None:
             if size > len(self.raw):
-                raise self.damaged(f"a storage of {size} bytes is announced in a file of {len(self.raw)}")
+                raise self.damaged(
+                    _("a storage of {size} bytes is announced in a file of {count}", size=size, count=len(self.raw))
+                )
             known = Storage(name, dtype, size, lambda: self.raw[self.places[name] : self.places[name] + size])
             self.storages[name] = known
         if known.size != size or known.dtype != dtype:
-            raise self.damaged(f"its storage {shown(name)} has two sizes or types")
+            raise self.damaged(_("its storage {name} has two sizes or types", name=shown(name)))
         return known
 
     def part(self, whole: Storage, view: Any) -> Storage:
         """A storage that is a part of another: (key, offset, elements)."""
         if not isinstance(view, tuple) or len(view) != 3 or whole.dtype is None:
-            raise BadPickle("a part of a storage that is described in another way")
-        _, offset, count = view
+            raise BadPickle(_("a part of a storage that is described in another way"))
+        _key, offset, count = view
         itemsize = ITEM_SIZES[whole.dtype]
         if (
             not all(type(number) is int and number >= 0 for number in (offset, count))
             or (offset + count) * itemsize > whole.size
         ):
-            raise self.damaged(f"a part of its storage {shown(whole.name)} lies outside it")
+            raise self.damaged(_("a part of its storage {name} lies outside it", name=shown(whole.name)))
         begin, end = offset * itemsize, (offset + count) * itemsize
         return Storage(whole.name, whole.dtype, end - begin, lambda: whole.view()[begin:end])
 
     def place(self, keys: Any, at: int, order: Any) -> None:
         """Finds the storages behind the pickles. Raises WeightsError unless all are there, with their sizes."""
         if not isinstance(keys, list):
-            raise self.damaged("the list of its storages is missing")
+            raise self.damaged(_("the list of its storages is missing"))
         for key in keys:
             storage = self.storages.get(str(key)) if isinstance(key, str | int) else None
             if storage is None or storage.name in self.places:
-                raise self.damaged("its list of storages names one that no tensor uses")
+                raise self.damaged(_("its list of storages names one that no tensor uses"))
             itemsize = 1 if storage.dtype is None else ITEM_SIZES[storage.dtype]
             if at + 8 + storage.size > len(self.raw):
-                raise self.damaged(f"it ends within storage {shown(storage.name)}")
+                raise self.damaged(_("it ends within storage {name}", name=shown(storage.name)))
             count = int.from_bytes(self.raw[at : at + 8], order)
             if count * itemsize != storage.size:
                 raise self.damaged(
-                    f"its storage {shown(storage.name)} has {count} elements, and another number is announced"
+                    _(
+                        "its storage {name} has {count} elements, and another number is announced",
+                        name=shown(storage.name),
+                        count=count,
+                    )
                 )
             self.places[storage.name] = at + 8
             storage.big_endian = order == "big"
             at += 8 + storage.size
         if set(self.places) != set(self.storages):
-            raise self.damaged("a tensor's storage is missing")
+            raise self.damaged(_("a tensor's storage is missing"))
 
 
 def read_torch_legacy(path: Path, raw: memoryview) -> StoredFile:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from plusx.errors import WeightsError
+from plusx.i18n import _
 from plusx.pickles import BadPickle, Inert, Made, Name, NumpyNames, Vocabulary, call
 from plusx.weights.containers.tensors import ITEM_SIZES, Allowance, Storage, strided
 from plusx.weights.stored import StoredTensor
@@ -30,7 +31,7 @@ def storage_type(name: Any) -> str | None:
         return None
     kind = STORAGES.get(last.removesuffix("Storage"))
     if kind is None or not last.endswith("Storage"):
-        raise BadPickle("a tensor of a type that is not known here")
+        raise BadPickle(_("a tensor of a type that is not known here"))
     return kind
 
 
@@ -82,7 +83,7 @@ class TorchNames:
         if not isinstance(storage, Storage):
             raise TypeError
         if storage.dtype is None:
-            raise BadPickle("a tensor of a storage without a type")
+            raise BadPickle(_("a tensor of a storage without a type"))
         return strided(storage, storage.dtype, offset, size, stride, self.allowance)
 
     def typed_tensor(self, args: tuple[Any, ...]) -> StoredTensor | Inert:
@@ -94,8 +95,10 @@ class TorchNames:
 
     def meta(self, args: tuple[Any, ...]) -> Any:
         raise WeightsError(
-            f"{self.allowance.file} holds tensors without values (torch's device meta). Save the model after its weights "
-            "are loaded."
+            _(
+                "{file} holds tensors without values (torch's device meta). Save the model after its weights are loaded.",
+                file=self.allowance.file,
+            )
         )
 
     def from_type(self, args: tuple[Any, ...]) -> Any:
@@ -112,7 +115,7 @@ class TorchNames:
             return given
         self.pairs += len(given)
         if self.pairs > _MOST_PAIRS:
-            raise BadPickle(f"more than {_MOST_PAIRS} entries of dictionaries")
+            raise BadPickle(_("more than {most_pairs} entries of dictionaries", most_pairs=_MOST_PAIRS))
         if not all(
             isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str | int) for pair in given
         ):

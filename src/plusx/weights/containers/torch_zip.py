@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from plusx.errors import WeightsError
+from plusx.i18n import _
 from plusx.pickles import BadPickle, read_pickle
-from plusx.weights.containers.files import shown
+from plusx.weights.containers.mapped_file import shown
 from plusx.weights.containers.tensors import ITEM_SIZES, Allowance, Storage
 from plusx.weights.containers.torch_names import TorchNames, storage_type
 from plusx.weights.containers.tree import Tree, TreeMaker
@@ -43,25 +44,36 @@ class Archive:
             return read_pickle(raw, names.vocabulary(persistent))[0], names
         except BadPickle as error:
             raise WeightsError(
-                f"{self.file} cannot be read: its {pickle} is damaged ({error}). Fetch it again."
+                _(
+                    "{file} cannot be read: its {pickle} is damaged ({error}). Fetch it again.",
+                    file=self.file,
+                    pickle=pickle,
+                    error=error.message,
+                )
             ) from error
 
     def storage(self, key: Any, folder: str) -> Storage:
         """What a persistent id stands for: ("storage", type, key, device, number of elements)."""
         if not isinstance(key, tuple) or len(key) != 5 or key[0] != "storage" or not isinstance(key[2], str):
-            raise BadPickle("a reference that is no storage")
-        _, kind, name, _, count = key
+            raise BadPickle(_("a reference that is no storage"))
+        _storage, kind, name, _device, count = key
         dtype = storage_type(kind)
         entry = self.zip.entries.get(folder + name)
         if entry is None:
-            raise WeightsError(f"{self.file} lacks its part data/{shown(name)}. Fetch it again.")
+            raise WeightsError(
+                _("{file} lacks its part data/{name}. Fetch it again.", file=self.file, name=shown(name))
+            )
         size = (
             count * (1 if dtype is None else ITEM_SIZES[dtype]) if type(count) is int and 0 <= count < 1 << 48 else -1
         )
         if not 0 <= size <= entry.size:
             raise WeightsError(
-                f"{self.file} has {entry.size} bytes in its part data/{shown(name)}, which do not hold the numbers "
-                "announced. Fetch it again."
+                _(
+                    "{file} has {size} bytes in its part data/{name}, which do not hold the numbers announced. Fetch it again.",
+                    file=self.file,
+                    size=entry.size,
+                    name=shown(name),
+                )
             )
         known = self.storages.get(f"{dtype} {entry.name}")
         if known is None or known.size < size:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from plusx.errors import WeightsError
+from plusx.i18n import _
 from plusx.pickles import Inert
-from plusx.weights.containers.files import shown
-from plusx.weights.containers.operators import OPERATORS, facts_of
-from plusx.weights.containers.script_code import MOST_TEXT, ScriptClass, Text, classes_of
+from plusx.weights.containers.mapped_file import shown
 from plusx.weights.containers.tensors import Allowance
 from plusx.weights.containers.torch_zip import Archive
+from plusx.weights.containers.torchscript_code import MOST_TEXT, ScriptClass, Text, classes_of
+from plusx.weights.containers.torchscript_operators import OPERATORS, facts_of
 from plusx.weights.containers.tree import TreeMaker, plain_attributes, state_of
 from plusx.weights.containers.zips import Zip
 from plusx.weights.stored import LayerFacts, StoredFile, StoredTensor
@@ -38,19 +39,27 @@ class _Script:
             if name.startswith(start) and name.endswith(".py"):
                 total += entry.size
                 if total > MOST_TEXT:
-                    raise WeightsError(f"{self.path} holds more than {MOST_TEXT} bytes of code. It is no ResNet.")
+                    raise WeightsError(
+                        _(
+                            "{path} holds more than {most_text} bytes of code. It is no ResNet.",
+                            path=self.path,
+                            most_text=MOST_TEXT,
+                        )
+                    )
                 out[name.removeprefix(start)] = bytes(self.zip.view(name)).decode("utf-8", "replace")
         return out
 
     def read(self) -> StoredFile:
         reader = Archive(self.zip, self.folder, self.allowance)
-        root, _ = reader.read("data.pkl", "data")
+        root, _names = reader.read("data.pkl", "data")
         if not isinstance(root, Inert):
-            raise WeightsError(f"{self.path} is a TorchScript archive without a network in it. Save the network again.")
+            raise WeightsError(
+                _("{path} is a TorchScript archive without a network in it. Save the network again.", path=self.path)
+            )
         for name, module, depth in self.modules(root, "", 0):
             self.add(name, module, depth)
         if not self.tensors:
-            constants, _ = reader.read("constants.pkl", "constants")
+            constants, _names = reader.read("constants.pkl", "constants")
             self.add_frozen(root, constants)
         return StoredFile(self.path, "torchscript", self.tensors, self.layers)
 
@@ -71,7 +80,7 @@ class _Script:
     def add_frozen(self, root: Inert, constants: Any) -> None:
         """torch.jit.freeze leaves no modules: tensors are constants of the code, and operators in its order are the layers."""
         if not isinstance(constants, list | tuple):
-            raise WeightsError(f"{self.path} has damaged constants. Fetch it again.")
+            raise WeightsError(_("{path} has damaged constants. Fetch it again.", path=self.path))
         tensors = {f"CONSTANTS.c{i}": item for i, item in enumerate(constants) if isinstance(item, StoredTensor)}
         self.layers = {"": LayerFacts(root.name.rpartition(".")[2])}
         for i, (operator, args) in enumerate(self.classes.get(root.name, ScriptClass()).calls):

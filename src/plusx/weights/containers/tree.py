@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plusx.errors import WeightsError
+from plusx.i18n import _
 from plusx.pickles import Inert, Latin, LongText, Made, Name, PickledArray
-from plusx.weights.containers.files import shown
+from plusx.weights.containers.mapped_file import shown
 from plusx.weights.containers.tensors import ITEM_SIZES, Allowance, Storage, from_array, strided
 from plusx.weights.stored import LayerFacts, StoredTensor
 
@@ -49,10 +50,20 @@ class TreeMaker:
         self.nodes += 1
         if depth > MOST_DEPTH:
             raise WeightsError(
-                f"{self.file} is nested more than {MOST_DEPTH} deep, or holds itself. It is no checkpoint."
+                _(
+                    "{file} is nested more than {most_depth} deep, or holds itself. It is no checkpoint.",
+                    file=self.file,
+                    most_depth=MOST_DEPTH,
+                )
             )
         if self.nodes > MOST_NODES:
-            raise WeightsError(f"{self.file} holds more than {MOST_NODES} values. It is no checkpoint of a network.")
+            raise WeightsError(
+                _(
+                    "{file} holds more than {most_nodes} values. It is no checkpoint of a network.",
+                    file=self.file,
+                    most_nodes=MOST_NODES,
+                )
+            )
 
     def node(self, value: Any, depth: int) -> Any:
         self.step(depth)
@@ -116,7 +127,9 @@ class TreeMaker:
                 key.decode("latin-1") if isinstance(key, bytes) else key.name if isinstance(key, Name | Inert) else key
             )
             if name in out:
-                raise WeightsError(f"{self.file} holds two values named {shown(str(name))}. It is not read.")
+                raise WeightsError(
+                    _("{file} holds two values named {name}. It is not read.", file=self.file, name=shown(str(name)))
+                )
             out[name] = self.inside(name if isinstance(name, str | int) else "", item, depth)
         return out
 

@@ -11,8 +11,9 @@ import zlib
 from dataclasses import dataclass
 
 from plusx.errors import WeightsError
+from plusx.i18n import Message, _
 from plusx.pickles import release
-from plusx.weights.containers.files import shown
+from plusx.weights.containers.mapped_file import shown
 
 MAGIC = b"PK\x03\x04"
 MOST_ENTRIES = 50_000
@@ -45,13 +46,13 @@ class Zip:
         try:
             self._read_directory()
         except struct.error as error:
-            raise self.damaged("its directory ends early") from error
+            raise self.damaged(_("its directory ends early")) from error
         self._check()
         # torch can be told to write none (torch.serialization.set_crc32_options); then every field is zero
         self.has_sums = any(entry.crc for entry in self.entries.values())
 
-    def damaged(self, why: str) -> WeightsError:
-        return WeightsError(f"{self.file} is a damaged zip archive: {why}. Fetch it again.")
+    def damaged(self, why: Message) -> WeightsError:
+        return WeightsError(_("{file} is a damaged zip archive: {why}. Fetch it again.", file=self.file, why=why))
 
     def view(self, name: str) -> memoryview:
         """The bytes of an entry: of the file itself where it is stored, unpacked and checked where it is deflated."""
@@ -61,7 +62,7 @@ class Zip:
             if self.has_sums and name not in self.checked:
                 self.checked.add(name)
                 if zlib.crc32(packed) != entry.crc:
-                    raise self.damaged(f"{shown(name)} does not have its checksum")
+                    raise self.damaged(_("{name} does not have its checksum", name=shown(name)))
             return packed
         if self.last is not None and self.last[0] == name:
             return self.last[1]
@@ -69,9 +70,9 @@ class Zip:
         try:
             plain = machine.decompress(packed, entry.size + 1)
         except zlib.error as error:
-            raise self.damaged(f"{shown(name)} cannot be unpacked") from error
+            raise self.damaged(_("{name} cannot be unpacked", name=shown(name))) from error
         if len(plain) != entry.size or zlib.crc32(plain) != entry.crc:
-            raise self.damaged(f"{shown(name)} does not unpack to its {entry.size} bytes")
+            raise self.damaged(_("{name} does not unpack to its {size} bytes", name=shown(name), size=entry.size))
         release(packed)
         self.last = (name, memoryview(plain))
         return self.last[1]
@@ -82,64 +83,73 @@ class Zip:
         found = tail.rfind(_END)
         if found < 0:
             raise WeightsError(
-                f"{self.file} is a zip archive whose directory is missing, so it was cut short. Fetch it again."
+                _(
+                    "{file} is a zip archive whose directory is missing, so it was cut short. Fetch it again.",
+                    file=self.file,
+                )
             )
         end = len(raw) - len(tail) + found
-        _, disk, _, _, count, size, at, _ = struct.unpack_from("<4sHHHHIIH", raw, end)
+        _sign, disk, _start, _here, count, size, at, _note = struct.unpack_from("<4sHHHHIIH", raw, end)
         if disk not in (0, 0xFFFF):
-            raise WeightsError(f"{self.file} is one part of an archive in several parts. Join them first.")
+            raise WeightsError(_("{file} is one part of an archive in several parts. Join them first.", file=self.file))
         base_end = end
         if bytes(raw[max(0, end - 20) : max(0, end - 16)]) == _LOCATOR64:  # torch writes it for small files too
             count, size, at, base_end = self._zip64(end)
         if at + size != base_end:
-            raise self.damaged("its directory is not where its end says")
+            raise self.damaged(_("its directory is not where its end says"))
         if count > MOST_ENTRIES or size < 46 * count:
-            raise self.damaged(f"it announces {count} entries in a directory of {size} bytes")
-        for _ in range(count):
+            raise self.damaged(_("it announces {count} entries in a directory of {size} bytes", count=count, size=size))
+        for _number in range(count):
             at = self._read_entry(at, base_end)
         if at != base_end:
-            raise self.damaged("its directory has another length than announced")
+            raise self.damaged(_("its directory has another length than announced"))
 
     def _zip64(self, end: int) -> tuple[int, int, int, int]:
         (at64,) = struct.unpack_from("<Q", self.raw, end - 12)
         if at64 + 56 > end or bytes(self.raw[at64 : at64 + 4]) != _END64:
-            raise self.damaged("the second part of its end is missing")
+            raise self.damaged(_("the second part of its end is missing"))
         count, size, at = struct.unpack_from("<QQQ", self.raw, at64 + 32)
         return count, size, at, at64
 
     def _read_entry(self, at: int, end: int) -> int:
         if at + 46 > end:
-            raise self.damaged("its directory ends early")
+            raise self.damaged(_("its directory ends early"))
         fields = struct.unpack_from("<4sHHHHHHIIIHHHHHII", self.raw, at)
         sign, flags, method, crc, packed, size = fields[0], fields[3], fields[4], *fields[7:10]
         name_size, extra_size, note_size, header = *fields[10:13], fields[16]
         after = at + 46 + name_size + extra_size + note_size
         if sign != _CENTRAL or after > end:
-            raise self.damaged("an entry of its directory is broken")
+            raise self.damaged(_("an entry of its directory is broken"))
         name = bytes(self.raw[at + 46 : at + 46 + name_size]).decode("utf-8", "replace")
         extra = self.raw[at + 46 + name_size : at + 46 + name_size + extra_size]
         size, packed, header = _wide(extra, size, packed, header)
         if flags & _ENCRYPTED:
-            raise WeightsError(f"{self.file} is encrypted. Unpack it with its password and pack it again without one.")
+            raise WeightsError(
+                _("{file} is encrypted. Unpack it with its password and pack it again without one.", file=self.file)
+            )
         if method not in (_STORED, _DEFLATED):
             raise WeightsError(
-                f"{self.file} packs {shown(name)} with method {method}; stored and deflated entries are read. "
-                "Pack it again without compression."
+                _(
+                    "{file} packs {name} with method {method}, which is not read. Pack it again without compression.",
+                    file=self.file,
+                    name=shown(name),
+                    method=method,
+                )
             )
         if name in self.entries:
-            raise self.damaged(f"it holds {shown(name)} twice")
+            raise self.damaged(_("it holds {name} twice", name=shown(name)))
         if method == _STORED and size != packed:
-            raise self.damaged(f"{shown(name)} is stored and has two sizes")
+            raise self.damaged(_("{name} is stored and has two sizes", name=shown(name)))
         self.entries[name] = Entry(name, self._data_start(header, name), packed, size, method == _DEFLATED, crc)
         return after
 
     def _data_start(self, header: int, name: str) -> int:
         if header + 30 > len(self.raw) or bytes(self.raw[header : header + 4]) != _LOCAL:
-            raise self.damaged(f"{shown(name)} is not where the directory says")
+            raise self.damaged(_("{name} is not where the directory says", name=shown(name)))
         name_size, extra_size = struct.unpack_from("<HH", self.raw, header + 26)
         local = bytes(self.raw[header + 30 : header + 30 + name_size]).decode("utf-8", "replace")
         if local != name:
-            raise self.damaged(f"{shown(name)} has another name in the directory than at its place")
+            raise self.damaged(_("{name} has another name in the directory than at its place", name=shown(name)))
         return header + 30 + name_size + extra_size
 
     def _check(self) -> None:
@@ -147,15 +157,19 @@ class Zip:
         total, before = 0, 0
         for entry in sorted(self.entries.values(), key=lambda entry: (entry.start, entry.packed)):
             if entry.start + entry.packed > len(self.raw):
-                raise self.damaged(f"{shown(entry.name)} reaches outside the file")
+                raise self.damaged(_("{name} reaches outside the file", name=shown(entry.name)))
             if entry.start < before:
-                raise self.damaged(f"{shown(entry.name)} overlaps another entry")
+                raise self.damaged(_("{name} overlaps another entry", name=shown(entry.name)))
             before = entry.start + entry.packed
             total += entry.size
         if total > len(self.raw) * 3 // 2 + _SPARE:
             raise WeightsError(
-                f"{self.file} has {len(self.raw)} bytes and would unpack to {total}. A checkpoint does not shrink so "
-                "far; if you trust it, pack it again without compression."
+                _(
+                    "{file} has {count} bytes and would unpack to {total}. Pack it again without compression if you trust it.",
+                    file=self.file,
+                    count=len(self.raw),
+                    total=total,
+                )
             )
 
 

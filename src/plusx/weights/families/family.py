@@ -1,4 +1,4 @@
-"""What an ecosystem means by its names: conventions, each with its reason, and how its images become input."""
+"""What an ecosystem assumes: conventions, each with its reason, and how its images become input."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from plusx.i18n import Message, _
 from plusx.images import Preprocessing
 
 Shape = tuple[int, ...]
@@ -13,7 +14,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Seen:
-    """What a family may judge by: a candidate's tensors under plusx's names, where it lies, and what lies around it."""
+    """What a family is recognised by: a candidate's tensors under plusx's names, where it lies, and what lies around it."""
 
     naming: str
     shapes: Mapping[str, Shape]
@@ -46,7 +47,7 @@ class Seen:
         return "layer1.0.conv3.weight" in self.shapes
 
 
-Sign = Callable[[Seen], str | None]
+Sign = Callable[[Seen], Message | None]
 """Why a candidate is of a family, in a few words; None where it is not."""
 
 
@@ -54,31 +55,39 @@ Sign = Callable[[Seen], str | None]
 class Family:
     """An ecosystem. `settles` maps fields of the spec to (value, why): what it always does, though no tensor shows it."""
 
-    name: str
+    name: Message
     naming: str
     sign: Sign
-    settles: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    settles: Mapping[str, tuple[Any, Message]] = field(default_factory=dict)
     colour: str = "RGB"
     preprocessing: Preprocessing | None = None
     source: str = ""
     """Where the preprocessing is defined."""
     eps: float = 1e-5
-    refuses: str | None = None
+    refuses: Message | None = None
     """Why plusx has no such network, where it has none."""
+    zero_biases: bool = False
+    """Whether its files hold a bias of zeros for each convolution."""
+    affine_norms: bool = False
+    """Whether its norms hold a scale and an offset alone, statistics multiplied into them."""
+    embeds: bool = False
+    """Whether its fc may give an embedding rather than classes."""
+    config_file: bool = False
+    """Whether a config.json beside the file describes the network."""
 
 
-PLAIN: dict[str, tuple[Any, str]] = {
-    "stride_in": ("3x3", "its bottlenecks stride in the 3x3 (v1.5)"),
-    "stem_pool": ("max", "its stem pools 3x3 with padding 1"),
-    "strides": (None, "each stage after the first halves the map"),
-    "dilations": (None, "no stage is dilated"),
-    "act": ("relu", "its activation is relu"),
-    "join": ("add", "branch and shortcut are added"),
-    "padding": ("same", "convolutions are padded"),
+PLAIN: dict[str, tuple[Any, Message]] = {
+    "stride_in": ("3x3", _("its bottlenecks stride in the 3x3 (v1.5)")),
+    "stem_pool": ("max", _("its stem pools 3x3 with padding 1")),
+    "strides": (None, _("each stage after the first halves the map")),
+    "dilations": (None, _("no stage is dilated")),
+    "act": ("relu", _("its activation is relu")),
+    "join": ("add", _("branch and shortcut are added")),
+    "padding": ("same", _("convolutions are padded")),
 }
 """torchvision's network; None is the natural value for the number of stages."""
 
-CAFFE_STRIDE = {"stride_in": ("1x1", "its bottlenecks stride in the first 1x1 (v1)")}
+CAFFE_STRIDE = {"stride_in": ("1x1", _("its bottlenecks stride in the first 1x1 (v1)"))}
 
 IMAGENET = Preprocessing("RGB", 256, 224)
 BICUBIC = Preprocessing("RGB", 256, 224, "bicubic")
