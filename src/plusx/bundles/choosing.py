@@ -21,7 +21,7 @@ def _nobody(line: str) -> None:
 
 
 def open_weights(
-    source: str | Path, which: str = "best", on_damage: Callable[[str], None] = _nobody
+    source: str | Path | Bundle, which: str = "best", on_damage: Callable[[str], None] = _nobody
 ) -> tuple[Bundle, Tensors]:
     """The weights `which` of a bundle or run, hashes checked, and the bundle that holds them or would.
 
@@ -34,7 +34,8 @@ def open_weights(
     if which == "best":
         bundle = open_bundle(source)
         return bundle, bundle.weights()
-    if is_bundle(source):
+    if isinstance(source, Bundle) or is_bundle(source):
+        source = source.path if isinstance(source, Bundle) else source
         raise BundleError(f"{source} is a bundle, it has no {which} weights; name its run, or leave --weights out")
     run = read_run(source)
     path = newest_checkpoint(source, on_damage)

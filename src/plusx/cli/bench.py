@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from plusx.cli.networks import add_source, bundle_on_disk
 from plusx.cli.output import add_output, choose_format, emit
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ FORMATS = ("table", "json", "svg")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="a bundle or a run")
+    add_source(parser)
     add(
         "--against",
         nargs="+",
@@ -38,11 +39,13 @@ def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
     from plusx.deploy.benching import bench, machine_line, network_line
 
-    lines = bench(
-        args.source, args.against, engine=args.engine, precision=args.precision, threads=args.threads,
-        rounds=args.rounds, seconds=args.seconds, busy=args.busy,
-    )  # fmt: skip
-    network, about = network_line(args.source), f"{machine_line()}; {args.rounds} rounds"
+    with bundle_on_disk(args) as source:
+        lines = bench(
+            source, args.against, engine=args.engine, precision=args.precision, threads=args.threads,
+            rounds=args.rounds, seconds=args.seconds, busy=args.busy,
+        )  # fmt: skip
+        network = network_line(source)
+    about = f"{machine_line()}; {args.rounds} rounds"
     if form == "json":
         record = {
             "schema": "plusx.bench/1",

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import wrote
 from plusx.errors import DataError, unknown
 
@@ -13,7 +14,7 @@ SUMMARY = "where a trained network looks, on the image"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle or a run")
+    add_source(parser)
     parser.add_argument("photo", metavar="PHOTO", help="an image")
     parser.add_argument(
         "--at", metavar="PLACE", help="a stage like layer4 or a block like layer3.5 (default: the last stage)"
@@ -27,11 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from plusx.bundles import open_bundle
     from plusx.bundles.durable import write_file
     from plusx.images import decode, normalise, resize_crop
 
-    bundle = open_bundle(args.bundle)
+    bundle = open_source(args)
     out = Path(args.output or f"{Path(args.photo).stem}-cam.png")
     if out.suffix.lower() != ".png":
         raise DataError(f"-o {out} would be no PNG, the one kind that is written; name it {out.stem}.png")

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import counted, wrote
 from plusx.errors import SpecError
 
@@ -15,7 +16,7 @@ NOTHING_WORKED = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="a bundle or a run")
+    add_source(parser)
     add("paths", nargs="+", metavar="PATH", help="as for plusx predict")
     add("--at", metavar="PLACE", help="like layer4 or layer3.2: that map, averaged (default: what the classifier sees)")
     add("--precision", default="auto", metavar="auto|fp32|bf16")
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     tally = Tally()
     items = peeked(shard(find(args.paths, tally), args.shard))
     made = embedder(
-        args.source, args.at, precision=args.precision, threads=args.threads, exact_decode=args.exact_decode
+        open_source(args), args.at, precision=args.precision, threads=args.threads, exact_decode=args.exact_decode
     )
     meter = Meter()
     with (Npy if path.suffix == ".npy" else Parquet)(path, made.width) as out:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plusx.cli.data import add_columns
+from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import add_output, choose_format, emit
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ MOST_CLASSES, MOST_PAIRS, MOST_LETTERS = 16, 10, 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="a bundle or a run")
+    add_source(parser)
     add(
         "--data",
         required=True,
@@ -57,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
 
     world = here(args.device)
     say = _note if world.first else _nothing
-    bundle, _ = world.together(lambda: open_weights(args.source, args.weights, on_damage=say))
+    quiet = not world.first
+    source = args.source if args.weights != "best" else world.together(lambda: open_source(args, quiet=quiet))
+    bundle, _ = world.together(lambda: open_weights(source, args.weights, on_damage=say))
     indexing = Indexing() if world.first else None
     data, own = world.first_then_others(
         lambda: open_held_out(
@@ -80,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     if args.weights != "best":
         say(f"{args.weights} weights, after step {step}")
     found = evaluate(
-        args.source,
+        source,
         data,
         weights=args.weights,
         device=args.device,

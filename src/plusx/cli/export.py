@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
+from plusx.cli.networks import add_source, open_source, read_size, require_bundle
 from plusx.cli.output import counted, wrote
+from plusx.i18n import _
 
 SUMMARY = "a trained network for OpenVINO, ONNX, torch.export and model servers"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="a bundle or a run")
+    add_source(parser)
     add("--to", default="openvino", metavar="openvino|onnx|torch-export")
     add("--precision", default="fp32", metavar="fp32|bf16|int8")
     add(
@@ -40,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from plusx.cli.networks import read_size
+    if args.output is None:
+        require_bundle(args.source, _("Name a new directory with -o DIR."))
     from plusx.runtime.plan import installed
     from plusx.runtime.quiet import missing
 
@@ -58,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         args.calibrate,
         args.accept_drop,
     )
-    made = export(args.source, order, args.output, say=lambda line: print(line, file=sys.stderr))
+    made = export(open_source(args), order, args.output, say=lambda line: print(line, file=sys.stderr))
     wrote(str(made.path), counted(len(made.files), "file"))
     print(made.path)
     return 0

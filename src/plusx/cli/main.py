@@ -33,12 +33,12 @@ COMMANDS = {
     "tune": "measure which engine, precision and batch are fastest here",
     "bench": "how fast a trained network answers here, beside others",
     "cam": "where a trained network looks, on the image",
-    "weights": "say what a weights file is, or cut it",
+    "weights": "say what weights files are; convert, verify, cut and bundle them",
     "data": "check images before training: unreadable, duplicate, leaking, odd, uneven",
     "recipes": "the training recipes and their settings",
     "doctor": "this machine: processor, threads, extras, disk",
 }
-GLOBAL = "everywhere: --lang en|zh (PLUSX_LANG), --debug for tracebacks. NETWORK: a preset and key=value words, a .toml or .json file, a bundle or a run."
+GLOBAL = "everywhere: --lang en|zh (PLUSX_LANG), --debug for tracebacks. NETWORK: a preset and key=value words, a .toml or .json file, a bundle, a run or a weights file."
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -135,17 +135,22 @@ def _run(words: list[str]) -> int:
     if name not in COMMANDS:
         raise SpecError(unknown("command", name, COMMANDS))
     module = import_module(f"plusx.cli.{name}")
-    parser = Parser(f"plusx {name}", COMMANDS[name], GLOBAL)
+    ways = getattr(module, "SUBCOMMANDS", {})
+    summary, words = COMMANDS[name], words[1:]
+    if words and words[0] in ways:
+        summary, module = ways[words[0]], import_module(f"plusx.cli.{name}.{words[0]}")
+        name, words = f"{name} {words[0]}", words[1:]
+    parser = Parser(f"plusx {name}", summary, GLOBAL)
     module.add_arguments(parser)
     options = {string for action in parser._actions for string in action.option_strings}
     if "--lang" not in options:
         parser.add_argument("--lang", choices=LANGUAGES, help=argparse.SUPPRESS)
     parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
-    args = parser.read(words[1:])
+    args = parser.read(words)
     if getattr(args, "output", None) is not None:
         from plusx.cli.output import check_output
 
-        check_output(args.output, is_folder=name == "export")
+        check_output(args.output, is_folder=name == "export" or getattr(module, "WRITES_FOLDER", False))
     return module.run(args)
 
 

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import choose_format, counted, is_stdout, wrote
 from plusx.errors import DataError, RunError, SpecError
 
@@ -23,7 +24,7 @@ FORMATS = ("table", "csv", "jsonl", "parquet")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="a bundle or a run")
+    add_source(parser)
     add(
         "paths",
         nargs="+",
@@ -118,14 +119,13 @@ def rows(predictor: Predictor, items: Iterable[Item], threshold: float | None) -
 
 def open_predictor(args: argparse.Namespace, count: int | None = None) -> Predictor:
     """The predictor that the words ask for; torch is imported only where it computes."""
-    from plusx.bundles import open_bundle
     from plusx.runtime.plan import choose
     from plusx.runtime.predicting import unwarmed
 
     if args.device != "auto" and args.engine not in ("auto", "torch"):
         raise SpecError(f"--device {args.device}, is torch's; leave it out, or write --engine torch")
     engine = "torch" if args.device != "auto" else args.engine
-    bundle = open_bundle(args.source)
+    bundle = open_source(args)
     if choose(bundle, engine, args.precision, threads=args.threads).engine == "torch":
         from plusx.deploy.with_torch import torch_predictor
 

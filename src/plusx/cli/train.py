@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plusx.cli.data import add_columns
+from plusx.cli.networks import add_key
 from plusx.errors import RunError, SpecError
+from plusx.i18n import _
 
 if TYPE_CHECKING:
+    from plusx.bundles import Bundle
     from plusx.cli.progress import Lines
     from plusx.specs import ResNetSpec
     from plusx.training.events import Event, Finished
@@ -30,6 +33,7 @@ _FRESH = (
     "out",
     "seed",
     "weights",
+    "key",
     "val_split",
     "minutes",
     "precision",
@@ -66,7 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--size", type=int, metavar="PX", help="side of a training image, in place of the recipe's")
     add("--out", metavar="DIR", help="the run's directory; default runs/NETWORK-DATA-001 and so on")
     add("--resume", metavar="RUN", help="go on with an interrupted run, as if nothing had happened")
-    add("--weights", metavar="BUNDLE", help="start from a bundle or run of your own")
+    add("--weights", metavar="W", help=_("start from a bundle, a run or a weights file of any family"))
+    add_key(parser)
     add_columns(parser)
     add("--val-split", type=float, metavar="F", help="share held out where the data has no val/ (default 0.2)")
     add("--seed", type=int, metavar="N", help="the seed of everything random (default 0)")
@@ -103,13 +108,14 @@ def run(args: argparse.Namespace) -> int:
         return _work(resume(args.out, args.data, hands=hands, sinks=(screen,)), stop, screen, world.first)
     if args.data is None:
         raise SpecError("--data is missing, must name the images; e.g. --data photos/ or --data digits")
+    network = _network(args)
     events = fit(
-        _network(args.network),
+        network,
         args.data,
         recipe_text(args),
         args.out,
         seed=args.seed if args.seed is not None else 0,
-        weights=args.weights,
+        weights=None if args.weights is None else _first_weights(args, network, world.first),
         val_split=args.val_split if args.val_split is not None else 0.2,
         minutes=args.minutes,
         precision=args.precision,
@@ -158,13 +164,38 @@ def _begun_by(command: list[str], out: str | None) -> bool:
     return out is not None and Path(out, "run.json").is_file() and list(read_run(out).command) == command
 
 
-def _network(words: list[str]) -> str | ResNetSpec | None:
+def _network(args: argparse.Namespace) -> str | ResNetSpec | None:
     """The words as they were written (so that a written classes= is known as such), or what a file or bundle holds."""
-    from plusx.cli.networks import read_network
+    from plusx.cli.networks import read_network, say_note
+    from plusx.specs import ResNetSpec
 
+    words: list[str] = args.network
     if not words:
         return None
-    return read_network(words) if Path(words[0]).exists() else " ".join(words)
+    if not Path(words[0]).exists():
+        return " ".join(words)
+    spec = read_network(words, args.key if Path(words[0]).is_file() else None)
+    if Path(words[0]).suffix in (".toml", ".json"):
+        return spec
+    if args.weights is None:
+        say_note(_("only the network of {source} is taken. --weights {source} takes its weights too.", source=words[0]))
+    if spec.until is None:
+        spec = spec.replace(classes=ResNetSpec().classes)  # those of the data, as where no word says any
+    return spec
+
+
+def _first_weights(args: argparse.Namespace, network: str | ResNetSpec | None, speaks: bool) -> Bundle:
+    """The weights of --weights; what a file does not tell of itself is taken from NETWORK."""
+    from plusx.cli.networks import say_note
+    from plusx.specs import parse
+    from plusx.weights.opening import open_first_weights
+
+    spec = parse(network) if isinstance(network, str) else network
+    return open_first_weights(args.weights, spec, key=args.key, say=say_note if speaks else _quiet)
+
+
+def _quiet(line: str) -> None:
+    """What the process of rank 0 says already."""
 
 
 def _work(events: Iterator[Event], stop: Stop, screen: Lines, speaks: bool) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from plusx.analysis.feature_info import FeatureInfo, check_place, feature_info, place_names
 from plusx.errors import SpecError
 from plusx.graph import lower
-from plusx.nn.feature_info import FeatureInfo, check_place, feature_info, place_names
 from plusx.nn.resnet import ResNet
 from plusx.nn.surgery import cut
 from plusx.nn.traversal import steps

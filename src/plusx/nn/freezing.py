@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from plusx.analysis.feature_info import check_place
 from plusx.errors import SpecError
 from plusx.graph import lower
-from plusx.nn.feature_info import check_place
 from plusx.nn.features import Features
 from plusx.nn.resnet import ResNet
 from plusx.nn.traversal import blocks

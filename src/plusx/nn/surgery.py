@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from plusx.errors import SpecError, WeightsError, unknown
+from plusx.analysis.feature_info import check_place, feature_info
+from plusx.errors import SpecError, unknown
 from plusx.graph import Op, lower
 from plusx.graph.kinds import GATES, NORMS
-from plusx.graph.lower import Network
-from plusx.nn.building import fitting
-from plusx.nn.feature_info import check_place, feature_info
 from plusx.nn.resnet import ResNet
-from plusx.nn.suggest import shapes_of, suggest
 from plusx.nn.transplant import fresh, transplant
 from plusx.specs import ResNetSpec, stage_geometry
 
@@ -35,24 +32,6 @@ def cut(net: ResNet, until: str) -> ResNet:
     new = transplant(net, net.spec.replace(until=until, classes=0))
     log.info("cut at %s: %s", until, feature_info(new.spec, until))
     return new
-
-
-def cut_state(
-    state: Mapping[str, Tensor], until: str, network: Network | None = None
-) -> tuple[dict[str, Tensor], ResNetSpec]:
-    """The tensors (torchvision's names) up to and with `until`, and the spec of what they make.
-
-    Without `network`, the spec is found from names and shapes, which do not tell where a bottleneck strides, nor rates.
-    Raises WeightsError, GeometryError.
-    """
-    spec = suggest(shapes_of(state)) if network is None else lower(network).spec
-    if spec is None:
-        raise WeightsError(
-            "no spec of plusx was found that fits these weights; name their network (plusx weights cut --network WORDS)"
-        )
-    check_place(lower(spec), until)
-    graph = lower(spec.replace(until=until, classes=0))
-    return {key: tensor for key, tensor in fitting(dict(state), graph).items() if key in state}, graph.spec
 
 
 def dilate(net: ResNet, output_stride: int) -> ResNet:

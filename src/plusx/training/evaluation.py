@@ -19,6 +19,7 @@ from plusx.training.ahead import ahead
 from plusx.training.held_out import open_held_out
 from plusx.training.machine import count_threads, pick_device, using_threads
 from plusx.training.world import ALONE, World, here
+from plusx.weights.opening import open_source
 
 BATCH = 64
 """Fixed, because the last bits of a logit may depend on it."""
@@ -92,11 +93,12 @@ def logits(
         return network(torch.from_numpy(normalise(images, pre)).to(device)).float().cpu().numpy()
 
 
-def load_network(source: str | Path, device: torch.device, weights: str = "best") -> tuple[ResNet, Bundle]:
+def load_network(source: str | Path | Bundle, device: torch.device, weights: str = "best") -> tuple[ResNet, Bundle]:
     """The network of a bundle or run with its best, last or ema weights, ready to answer, and `open_weights`' bundle.
 
-    Raises BundleError.
+    A weights file is taken as well. Raises BundleError, WeightsError.
     """
+    source = source if isinstance(source, Bundle) or not Path(source).is_file() else open_source(source)
     bundle, tensors = open_weights(source, weights)
     network = build(bundle.spec, tensors).to(device).eval()
     network.preprocessing = bundle.preprocessing
@@ -104,7 +106,7 @@ def load_network(source: str | Path, device: torch.device, weights: str = "best"
 
 
 def evaluate(
-    source: str | Path,
+    source: str | Path | Bundle,
     data: str | Path | Data,
     *,
     weights: str = "best",
@@ -113,7 +115,7 @@ def evaluate(
     workers: int = 0,
     seen: Callable[[int], None] = _nobody,
 ) -> Evaluation:
-    """The Evaluation of a bundle or run on `data`; on the run's own, what the training reported, to the digit.
+    """The Evaluation of a bundle, run or weights file on `data`; on the run's own, what the training reported, to the digit.
 
     `weights`: best (the bundle's), or last or ema of the run's newest checkpoint. A path means what it does for `fit`; of
     the run's own images only the held-out share counts (`open_held_out`). `threads` None: as many as the training had,

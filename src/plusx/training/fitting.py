@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from plusx.bundles import RunRecord, check_out, read_run
+from plusx.bundles import Bundle, RunRecord, check_out, read_run
 from plusx.data import BUILT_IN, ListColumns, Splits, open_data
 from plusx.errors import BundleError, SpecError
 from plusx.graph import Graph
@@ -28,7 +28,7 @@ def fit(
     out: str | Path | None = None,
     *,
     seed: int = 0,
-    weights: str | Path | None = None,
+    weights: str | Path | Bundle | None = None,
     val_split: float = 0.2,
     minutes: float | None = None,
     precision: Precision | None = None,
@@ -43,8 +43,8 @@ def fit(
 
     What is wrong with the arguments is raised now (SpecError, DataError, WeightsError, BundleError), and nothing is
     written before the first event is asked for; later failures raise RunError, progress kept. `recipe` None, or
-    key=value words without a name: the data's own. `out` None: runs/NETWORK-DATA-001, 002, …. `weights`: a bundle to
-    start from; its network, if none is named. `path_column`, `label_column`: of a CSV list, as for open_data. `minutes`:
+    key=value words without a name: the data's own. `out` None: runs/NETWORK-DATA-001, 002, …. `weights`: a bundle or a
+    weights file to start from; its network, if none is named. `path_column`, `label_column`: of a CSV list, as for open_data. `minutes`:
     as many epochs as fit at the measured speed. `precision`, `class_weights`: in place of the recipe's.
     The same arguments give the same weights, bit for bit, on the same machine, torch, threads and number of processes,
     with any workers, however often interrupted and resumed. Under torchrun every process calls this, with the same

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from plusx.bundles import open_bundle
+from plusx.bundles import Bundle
 from plusx.data.dataset import Data, Splits
 from plusx.errors import DataError, SpecError, WeightsError
 from plusx.graph import Graph
@@ -20,6 +20,7 @@ from plusx.specs import ResNetSpec, parse
 from plusx.training.policies import require_policy
 from plusx.training.recipe import Recipe
 from plusx.training.seeds import INITIALISATION, counted
+from plusx.weights.opening import open_first_weights
 
 PHOTO_PX = 224
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -55,26 +56,27 @@ class Setup:
 
 
 def prepare(
-    network: str | ResNetSpec | Graph | None, splits: Splits, recipe: Recipe, weights: str | Path | None
+    network: str | ResNetSpec | Graph | None, splits: Splits, recipe: Recipe, weights: str | Path | Bundle | None
 ) -> Setup:
     """Decides all that the data, the recipe and a bundle of first weights leave open.
 
     Raises SpecError, DataError or WeightsError where they contradict each other.
     """
     notes: list[str] = []
-    first = open_bundle(weights) if weights is not None else None
+    asked = None if network is None else complete(network, splits.train)
+    first = open_first_weights(weights, asked) if weights is not None else None
     if network is None:
         if first is None:
             raise SpecError("no network is named; write one, e.g. plusx train resnet18 --data photos/")
         network = first.spec.replace(classes=len(splits.train.classes))
-    spec = complete(network, splits.train)
+    spec = asked or complete(network, splits.train)
     array = None
     if first is not None:
         array = _first_weights(first.weights(), first.spec, spec)
         if first.classes != splits.train.classes:
             array = {name: a for name, a in array.items() if not name.startswith("fc.")}
             notes.append(
-                f"the classifier starts anew: {weights} knows {_few(first.classes)}, the data has {_few(splits.train.classes)}"
+                f"the classifier starts anew: {first.path} knows {_few(first.classes)}, the data has {_few(splits.train.classes)}"
             )
     require_policy(recipe.policy)
     recipe, size_notes = settle(recipe, splits)

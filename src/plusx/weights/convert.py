@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from plusx.errors import SpecError, WeightsError, unknown
 from plusx.graph import lower
+from plusx.images import Preprocessing
 from plusx.names import key_names
 from plusx.specs import ResNetSpec
 from plusx.weights.identify import read
@@ -39,6 +40,7 @@ class Converted:
     tensors: Tensors
     names: Mapping[str, str]
     notes: tuple[str, ...]
+    preprocessing: Preprocessing | None = None
 
 
 def target_of(to: str) -> Target:
@@ -63,7 +65,8 @@ def convert(made: Translation, to: str) -> Converted:
     spec, notes = made.spec, list(made.notes)
     tensors = dict(made.tensors)
     if not target.ecosystem:
-        return Converted(spec, target, tensors, {key: key for key in tensors}, tuple(notes))
+        known = made.identification.preprocessing
+        return Converted(spec, target, tensors, {key: key for key in tensors}, tuple(notes), known)
     if answer == "after folding":
         spec, tensors = unfolded(spec, target)[0], fold(spec, tensors, unfolded(spec, target)[0])
         notes.append(why)
@@ -127,7 +130,11 @@ def convert_file(
     if out.suffix not in target.suffixes:
         wanted = " or ".join(target.suffixes) if any(target.suffixes) else "a directory, a name without an ending"
         raise WeightsError(f"{out} is no name for a {to} file. Name it with {wanted}.")
+    if not target.ecosystem:
+        colour = "RGB"  # what readers of plusx's own files rely on
     made = load_file(stored, spec=spec, key=key, colour=colour, **fields)
+    if made.identification.colour.value == "BGR" and colour is None and made.spec.in_channels == 3:
+        made = replace(made, notes=(*made.notes, "its input is BGR images, as in the file it came from"))
     converted = convert(made, to)
     from plusx.bundles.durable import write_file
     from plusx.bundles.tensors import tensors_to_bytes

@@ -14,6 +14,9 @@ from plusx.weights.families import Naming
 from plusx.weights.fields import Verdict
 from plusx.weights.plan import Plan
 
+IN_FILE = "the file itself"
+"""The source of a preprocessing that the file names."""
+
 
 @dataclass(frozen=True, eq=False)
 class Identification:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from plusx.errors import SpecError, WeightsError
+from plusx.errors import DataError, SpecError, WeightsError
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec, parse
 from plusx.weights.beside import beside, classes_beside, refusal_beside
@@ -19,7 +20,7 @@ from plusx.weights.facts import Layers, disagreement, eps_of, refusal, settle
 from plusx.weights.families import FAMILIES, Family, Seen
 from plusx.weights.fields import Verdict, judge
 from plusx.weights.flattening import FlatFile, flatten
-from plusx.weights.identification import Identification
+from plusx.weights.identification import IN_FILE, Identification
 from plusx.weights.nearest import differences, fitting_spec, nothing_found
 from plusx.weights.plan import make_plan
 from plusx.weights.published import as_published
@@ -115,7 +116,9 @@ def _with_spec(
     }
     return replace(
         found, spec=spec, notes=(*found.notes, *_embedding(found, spec)), fields=fields, needs=needs, refuses=refuses, eps=eps,
-        classes=class_names(flat, spec.classes) or classes_beside(stored, found.family, spec.classes), preprocessing=_preprocessing(found.preprocessing, spec),
+        classes=class_names(flat, spec.classes) or classes_beside(stored, found.family, spec.classes),
+        preprocessing=_written_preprocessing(stored) if written else _preprocessing(found.preprocessing, spec),
+        preprocessing_source=IN_FILE if written else found.preprocessing_source,
         family="plusx" if written else found.family, family_why="the file says its spec" if written else found.family_why,
     )  # fmt: skip
 
@@ -147,6 +150,19 @@ def _written(stored: StoredFile, found: Identification) -> ResNetSpec | None:
     if differs:
         raise WeightsError(f"{stored.path} says that it is {spec}, but {differs}. Use another copy.")
     return spec
+
+
+def _written_preprocessing(stored: StoredFile) -> Preprocessing | None:
+    """The preprocessing that plusx wrote into the file; None where it did not know any. Raises WeightsError."""
+    text = stored.metadata.get("plusx.preprocessing")
+    if text is None:
+        return None
+    try:
+        return Preprocessing.from_dict(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError, DataError):
+        raise WeightsError(
+            f"{stored.path} holds a plusx.preprocessing that cannot be read. Use another copy."
+        ) from None
 
 
 def _colour(family: Family) -> Verdict:

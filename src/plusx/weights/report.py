@@ -8,7 +8,7 @@ from typing import Any
 from plusx.analysis import analyse
 from plusx.specs.language import show_value
 from plusx.weights.fields import Verdict
-from plusx.weights.identification import Identification
+from plusx.weights.identification import IN_FILE, Identification
 
 SCHEMA = "plusx.identify/1"
 MOST_GROUPS = 12
@@ -68,7 +68,9 @@ def _verdicts(found: Identification) -> Iterator[str]:
     if found.preprocessing is not None:
         pre = found.preprocessing
         size = f"resize {pre.resize_px}, crop {pre.crop_px}" if pre.resize_px else "size as it is"
-        yield f"images       {size}, {pre.interpolation}, mean {pre.mean}, std {pre.std}, by convention of {found.preprocessing_source}"
+        source = found.preprocessing_source
+        known = "as the file says" if source == IN_FILE else f"by convention of {source}"
+        yield f"images       {size}, {pre.interpolation}, mean {pre.mean}, std {pre.std}, {known}"
     elif found.spec is not None:
         yield "images       how they become input is not known"
 

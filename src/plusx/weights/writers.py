@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from plusx.bundles.durable import write_file
 from plusx.errors import BundleError, MissingExtra, WeightsError
+from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec
 
 if TYPE_CHECKING:
@@ -34,9 +35,15 @@ def safetensors_bytes(tensors: Tensors, metadata: dict[str, str]) -> bytes:
         ) from None
 
 
+def plusx_metadata(spec: ResNetSpec, preprocessing: Preprocessing | None) -> dict[str, str]:
+    """The text that plusx writes beside its tensors, and every reader of plusx honours."""
+    known = {} if preprocessing is None else {"plusx.preprocessing": json.dumps(preprocessing.to_dict())}
+    return {"format": "pt", "plusx.spec": str(spec), **known}
+
+
 def write_plusx(made: Converted, out: Path) -> list[Path]:
-    """A safetensors file that says its spec, which plusx and its readers honour."""
-    write_file(out, safetensors_bytes(made.tensors, {"format": "pt", "plusx.spec": str(made.spec)}))
+    """A safetensors file that says its spec and preprocessing."""
+    write_file(out, safetensors_bytes(made.tensors, plusx_metadata(made.spec, made.preprocessing)))
     return [out]
 
 

@@ -8,7 +8,7 @@ import torchvision
 
 import plusx
 from plusx.errors import WeightsError
-from plusx.nn.suggest import shapes_of, suggest
+from plusx.names.shapes import shapes_of, suggest
 
 HIDDEN = {
     **{f"plain{n}": f"resnet{n}" for n in (20, 32, 44, 56, 110)},

@@ -1,0 +1,61 @@
+"""plusx weights identify: what weights files are. torch is not imported."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from plusx.cli.networks import add_key
+from plusx.cli.output import add_output, choose_format, emit
+from plusx.errors import PlusxError, WeightsError
+from plusx.i18n import _
+
+if TYPE_CHECKING:
+    from plusx.weights.identification import Identification
+
+FORMATS = ("table", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help=_("weights files of any family"))
+    add_key(parser)
+    parser.add_argument("--format", metavar="|".join(FORMATS), help=_("default: as FILE ends, else table"))
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints every file that is known; a file that is refused is one line on stderr, and the exit code says so."""
+    form = choose_format(args.format, args.output, FORMATS)
+    if len(args.files) == 1:
+        return emit(_text([_identified(args.files[0], args.key)], form, one=True), args.output)
+    found: list[Identification] = []
+    for file in args.files:
+        try:
+            found.append(_identified(file, args.key))
+        except PlusxError as error:
+            print(f"plusx: {error.message}", file=sys.stderr)
+    if found:
+        emit(_text(found, form, one=False), args.output)
+    if len(found) < len(args.files):
+        n, refused = len(args.files), len(args.files) - len(found)
+        raise WeightsError(
+            _("{refused} of {n} files are no known networks. The lines above say why.", refused=refused, n=n)
+        )
+    return 0
+
+
+def _identified(file: str, key: str | None) -> Identification:
+    from plusx.weights.identify import identify
+
+    return identify(file, key)
+
+
+def _text(found: list[Identification], form: str, *, one: bool) -> str:
+    from plusx.weights.report import lines, to_dict
+
+    if form == "json":
+        records = [to_dict(each) for each in found]
+        return json.dumps(records[0] if one else records, ensure_ascii=False, indent=1) + "\n"
+    return "\n".join("".join(f"{line}\n" for line in lines(each)) for each in found)
