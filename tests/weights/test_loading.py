@@ -65,5 +65,5 @@ def test_bad_wishes(net, tmp_path):
     with pytest.raises(WeightsError, match="There is no weights file"):
         plusx.load(tmp_path / "none.pth")
     save_file({"a.weight": torch.zeros(3)}, path)
-    with pytest.raises(WeightsError, match="holds 1 tensor"):
+    with pytest.raises(WeightsError, match="holds no ResNet"):
         plusx.load(path)

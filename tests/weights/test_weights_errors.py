@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import plusx
 from plusx.cli.main import main
 from plusx.errors import WeightsError
-from plusx.nn.building import read_state
 
 FOREIGN = re.compile(r"weights_only|Unpickl|PytorchStreamReader|\x1b|numpy\.core|https?:|\b101\b|trusted source|Errno")
 """What torch, pickle and Python say of such files."""
@@ -34,17 +34,56 @@ STATE = {"conv1.weight": torch.zeros(4, 3, 3, 3)}
 FILES = {
     "empty.pth": (b"", "is empty"),
     "empty.safetensors": (b"", "is empty"),
-    "five.pth": (b"hello", "is no file of weights (5 bytes that begin with b'he')"),
-    "e.pth": (b"e", "is no file of weights (1 bytes"),
-    "html.pth": (b"<!DOCTYPE html><html>404</html>", "is no file of weights"),
-    "short.pth": (saved(STATE)[:200], "is cut short or damaged"),
-    "short.safetensors": (b"\x40\0\0\0\0\0\0\0{", "is no whole safetensors file"),
-    "legacy-short.pth": (saved(STATE, _use_new_zipfile_serialization=False)[:60], "holds more than tensors, or is damaged"),
-    "object.pth": (saved(torch.nn.Linear(2, 2)), "holds more than tensors"),
-    "hostile.pth": (pickle.dumps(Hostile()), "holds more than tensors"),
-    "list.pth": (saved([1, 2]), "holds no state dict"),
-    "nested.pth": (saved({"epoch": 3}), "holds no state dict"),
+    "five.pth": (b"hello", "has 5 bytes, too few for a checkpoint"),
+    "e.pth": (b"e", "has 1 bytes"),
+    "html.pth": (b"<!DOCTYPE html><html>404</html>", "is a web page"),
+    "short.pth": (saved(STATE)[:200], "was cut short"),
+    "short.safetensors": (b"\x40\0\0\0\0\0\0\0{", "is a damaged safetensors file"),
+    "legacy-short.pth": (saved(STATE, _use_new_zipfile_serialization=False)[:60], "is damaged or was cut short"),
+    "object.pth": (saved(torch.nn.Linear(2, 2)), "holds no ResNet: 2 tensors"),
+    "hostile.pth": (pickle.dumps(Hostile()), "holds no tensors"),
+    "list.pth": (saved([1, 2]), "holds no tensors"),
+    "nested.pth": (saved({"epoch": 3}), "holds no tensors"),
 }  # fmt: skip
+
+
+COMMANDS = {
+    "show": ["show", "FILE"],
+    "geometry": ["geometry", "FILE"],
+    "explain": ["explain", "FILE"],
+    "draw": ["draw", "FILE"],
+    "diff": ["diff", "resnet18", "FILE"],
+    "train": ["train", "--data", "digits", "--weights", "FILE"],
+    "evaluate": ["evaluate", "FILE", "--data", "digits"],
+    "predict": ["predict", "FILE", "x.jpg"],
+    "embed": ["embed", "FILE", "x.jpg", "-o", "x.npy"],
+    "cam": ["cam", "FILE", "x.jpg"],
+    "export": ["export", "FILE", "--to", "onnx", "-o", "x"],
+    "bench": ["bench", "FILE"],
+    "identify": ["weights", "identify", "FILE"],
+    "convert": ["weights", "convert", "FILE", "--to", "timm", "-o", "x.safetensors"],
+    "verify": ["weights", "verify", "FILE", "FILE"],
+    "guess": ["weights", "guess", "FILE", "--data", "digits"],
+    "bundle": ["weights", "bundle", "FILE", "-o", "x"],
+    "cut": ["weights", "cut", "FILE", "--until", "layer1", "-o", "x.safetensors"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "name", ["empty.pth", "html.pth", "object.pth", "hostile.pth", "none.pth", "short.safetensors"]
+)
+def test_every_command_refuses_such_a_file_in_one_line(name, command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 40)).save("x.jpg")
+    content, says = FILES.get(name, (None, "Check the path"))
+    if content is not None:
+        Path(name).write_bytes(content)
+    assert main([name if word == "FILE" else word for word in COMMANDS[command]]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and says in said.err and name in said.err, said.err
+    assert said.out == "" and not FOREIGN.search(said.err)
+    assert {path.name for path in tmp_path.iterdir()} <= {name, "x.jpg"}, "nothing was written"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -53,7 +92,7 @@ def test_a_file_that_is_no_weights_is_one_own_line(name, tmp_path, capsys):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(WeightsError) as raised:
-        read_state(path)
+        plusx.load(path)
     assert main(["weights", "identify", str(path)]) == 2
     said = capsys.readouterr()
     for text in (str(raised.value), said.err.strip()):

@@ -137,7 +137,9 @@ def _run(words: list[str]) -> int:
     module = import_module(f"plusx.cli.{name}")
     ways = getattr(module, "SUBCOMMANDS", {})
     summary, words = COMMANDS[name], words[1:]
-    if words and words[0] in ways:
+    if ways and words and not words[0].startswith("-"):
+        if words[0] not in ways:
+            raise SpecError(unknown(f"way of plusx {name}", words[0], ways))
         summary, module = ways[words[0]], import_module(f"plusx.cli.{name}.{words[0]}")
         name, words = f"{name} {words[0]}", words[1:]
     parser = Parser(f"plusx {name}", summary, GLOBAL)

@@ -77,7 +77,7 @@ class Exported:
     proof: Proof
 
 
-def export(source: str | Path, order: Order, out: str | Path | None = None, say: Say = lambda line: None) -> Exported:
+def export(source: str | Path | Bundle, order: Order, out: str | Path | None = None, say: Say = lambda line: None) -> Exported:
     """Export, prove, and only then store: in the bundle's engines/NAME, or as the new directory `out`.
 
     Layouts other than plain need `out`, since a server takes a directory. Raises GateError when the proof does not hold,

@@ -129,12 +129,16 @@ def convert_file(
     stored, target, out = read(source), target_of(to), Path(out)
     if out.suffix not in target.suffixes:
         wanted = " or ".join(target.suffixes) if any(target.suffixes) else "a directory, a name without an ending"
-        raise WeightsError(f"{out} is no name for a {to} file. Name it with {wanted}.")
+        raise WeightsError(f"-o {out} is no name for a {to} file. Name it with {wanted}.")
     if not target.ecosystem:
         colour = "RGB"  # what readers of plusx's own files rely on
     made = load_file(stored, spec=spec, key=key, colour=colour, **fields)
     if made.identification.colour.value == "BGR" and colour is None and made.spec.in_channels == 3:
         made = replace(made, notes=(*made.notes, "its input is BGR images, as in the file it came from"))
+    if to == "detectron2":
+        made = replace(
+            made, notes=(*made.notes, _for_detectron2(made, colour or str(made.identification.colour.value)))
+        )
     converted = convert(made, to)
     from plusx.bundles.durable import write_file
     from plusx.bundles.tensors import tensors_to_bytes
@@ -149,6 +153,12 @@ def convert_file(
     proof = _proof(made, converted, written, largest, sorted(extra))
     write_file(beside / f"{stem}{PROOF}", (json.dumps(proof, indent=1, ensure_ascii=False) + "\n").encode())
     return out
+
+
+def _for_detectron2(made: Translation, colour: str) -> str:
+    """What its config must say, since its files do not (detectron2 config/defaults.py: BGR, STRIDE_IN_1X1 True)."""
+    first = made.spec.block == "basic" or made.spec.stride_in == "1x1"
+    return f"detectron2 needs INPUT.FORMAT {colour} and RESNETS.STRIDE_IN_1X1 {first} in its config"
 
 
 def _read_back(converted: Converted, made: Translation, out: Path) -> float:

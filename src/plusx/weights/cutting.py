@@ -44,5 +44,8 @@ def cut_file(
     kept = whole.replace(until=until, classes=0)
     made = translate(stored, found, spec=kept, colour="RGB")
     write_file(Path(out), safetensors_bytes(made.tensors, plusx_metadata(made.spec, found.preprocessing)))
-    counts = [sum(not tensor.name.endswith(COUNTER) for _, tensor in lower(net).tensors()) for net in (kept, whole)]
-    return Cut(made, whole, *counts, feature_info(kept, until))
+    return Cut(made, whole, _count(kept), _count(whole), feature_info(kept, until))
+
+
+def _count(spec: ResNetSpec) -> int:
+    return sum(not tensor.name.endswith(COUNTER) for _, tensor in lower(spec).tensors())

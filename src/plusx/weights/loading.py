@@ -38,6 +38,7 @@ def build(network: Network, weights: State | str | Path | None = None) -> ResNet
     >>> build("resnet18 classes=10").fc.out_features
     10
     """
+    _require_torch()
     from plusx.nn import build as build_from_state
 
     if weights is None or isinstance(weights, Mapping):
@@ -73,6 +74,7 @@ def load(
     Every tensor that is replaced or adapted is logged by name, as is what the file left open. Networks for BGR images are
     turned to RGB. Raises SpecError, WeightsError, BundleError.
     """
+    _require_torch()
     if (classes is None) != (head == "keep"):
         raise SpecError(
             _("head={head!r} and classes={classes} contradict each other. Write head='new' and classes=N together, or neither.", head=head, classes=classes)
@@ -92,10 +94,8 @@ def load(
 
 def network_of(made: Translation) -> ResNet:
     """A translated network, holding the arrays of the translation where they can be written to."""
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        raise missing(error.name or "torch") from error
+    import torch
+
     from plusx.nn.building import holding
 
     state = {
@@ -106,6 +106,14 @@ def network_of(made: Translation) -> ResNet:
     known = found.preprocessing
     net.preprocessing = known if known is not None and known.channels == made.spec.in_channels else None
     return net
+
+
+def _require_torch() -> None:
+    """Raises MissingExtra."""
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise missing(error.name or "torch") from error
 
 
 def require_file(path: str | Path) -> None:

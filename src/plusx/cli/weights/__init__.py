@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from plusx.errors import SpecError, unknown
+from plusx.errors import SpecError
 from plusx.i18n import _
 
 WAYS = {
@@ -27,6 +27,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.way is None:
-        raise SpecError(_("plusx weights needs a way: {ways}.", ways=", ".join(WAYS)))
-    raise SpecError(unknown("way of plusx weights", args.way, WAYS))
+    raise SpecError(_("plusx weights needs a way: {ways}.", ways=", ".join(WAYS)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 
-from plusx.cli.networks import add_key, add_words, colour_of, words_of
+from plusx.cli.networks import add_key, add_words, colour_of, say_note, words_of
 from plusx.cli.output import wrote
 from plusx.errors import SpecError
 from plusx.i18n import _
@@ -34,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     out = convert_file(args.file, args.to, args.output, spec=spec, key=args.key, colour=colour_of(args), **fields)
     beside, stem = (out, "") if out.is_dir() else (out.parent, f"{out.name}.")
     proof = beside / f"{stem}{PROOF}"
+    for note in json.loads(proof.read_text(encoding="utf-8"))["notes"]:
+        say_note(note)
     print(_("proof  {path}", path=proof))
     extra = beside / f"{stem}{EXTRA}"
     if extra.is_file():
