@@ -118,7 +118,7 @@ def test_names_of_other_libraries_weights_are_answered(name):
 
 
 def test_other_weights_that_are_none():
-    with pytest.raises(WeightsError, match=r"^There is no weights file nowhere/net\.pth\. Give the path"):
+    with pytest.raises(WeightsError, match=r"^There is no weights file nowhere/net\.pth\. Check the path"):
         plusx.resnet18(weights="nowhere/net.pth")
     with pytest.raises(WeightsError, match="is a folder"):
         plusx.resnet18(weights=str(Path.cwd()))

@@ -62,7 +62,8 @@ def open_source(
 def open_first_weights(
     source: str | Path | Bundle, network: ResNetSpec | None = None, *, key: str | None = None, say: Say = _log
 ) -> Bundle:
-    """The weights that a training starts from: of a bundle, a run or a file; `network` says what a file does not tell.
+    """The weights that a training starts from: of a bundle, a run or a file; `network` says what a file does not tell, classes and
+    channels aside.
 
     A file's preprocessing need not be known, since a training has its own. Raises as `open_source` does.
     """
@@ -74,7 +75,7 @@ def open_first_weights(
     spec = None
     if network is not None:
         found = identify(source, key).spec
-        spec = None if found is None else network.replace(classes=found.classes)
+        spec = None if found is None else network.replace(classes=found.classes, in_channels=found.in_channels)
     bundle = bundle_of(source, spec=spec, key=key, for_training=True)
     for line in bundle.said:
         say(line)
