@@ -383,6 +383,26 @@ def test_a_bundle_has_labels_and_preprocessing(tmp_path, capsys):
     assert "name 2 classes, and the network has 1000" in capsys.readouterr().err
 
 
+def test_the_weights_of_a_bundle_are_what_the_bundle_says(tmp_path, capsys):
+    """No tensor tells resnet20 from plain20, the bundle does."""
+    net = enliven(plusx.build("resnet20"))
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    bundle, labels = tmp_path / "b", tmp_path / "labels.txt"
+    labels.write_text("\n".join(f"c{i}" for i in range(net.spec.classes)))
+    assert (
+        main(["weights", "bundle", str(tmp_path / "net.pth"), "shortcut=A", "-o", str(bundle), "--labels", str(labels)])
+        == 0
+    )
+    capsys.readouterr()
+    assert main(["weights", "identify", str(bundle / "weights.safetensors"), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["spec"] == "resnet20" and not found["needs"] and found["classes"][:2] == ["c0", "c1"]
+    assert found["preprocessing"] == json.loads((bundle / "bundle.json").read_text())["preprocessing"]
+    ours, x = plusx.load(bundle / "weights.safetensors"), torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(ours(x), net.eval()(x))
+
+
 def test_what_a_cut_file_says_of_itself_is_honoured(tmp_path, capsys):
     """Cut at layer3 with stride_in=1x1: load, show and identify gave another stride, and pooled features for a map."""
     whole = enliven(plusx.build("resnet50 stride_in=1x1")).eval()

@@ -1,10 +1,12 @@
-"""What a file's neighbour says: Hugging Face's config.json."""
+"""What a file's neighbour says: Hugging Face's config.json, or the bundle that the file belongs to."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from plusx.bundles import Bundle, is_bundle, open_bundle
+from plusx.bundles.bundle import WEIGHTS
 from plusx.errors import DataError
 from plusx.weights.labelling import names_of
 from plusx.weights.stored import StoredFile
@@ -57,3 +59,9 @@ def classes_beside(stored: StoredFile, family: str, classes: int) -> tuple[str, 
     except DataError:
         return None
     return names if len(names) == classes else None
+
+
+def bundle_around(stored: StoredFile) -> Bundle | None:
+    """The bundle whose weights the file is; what it says is worth more than shapes. Raises BundleError for a damaged one."""
+    folder = stored.path.parent
+    return open_bundle(folder) if stored.path.name == WEIGHTS and is_bundle(folder) else None

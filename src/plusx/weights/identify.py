@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from plusx.bundles import Bundle
 from plusx.errors import DataError, SpecError, WeightsError
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec, parse
-from plusx.weights.beside import beside, classes_beside, refusal_beside
+from plusx.weights.beside import beside, bundle_around, classes_beside, refusal_beside
 from plusx.weights.candidates import Candidate, choose, find
 from plusx.weights.extras import class_names, groups_of
 from plusx.weights.facts import Layers, disagreement, eps_of, refusal, settle
@@ -98,7 +99,8 @@ def _with_spec(
     if spec is None:
         return replace(found, refuses=misfit)
     told = settle(layers, spec) | beside(stored, found.family)
-    written = _written(stored, found)
+    bundle = bundle_around(stored)
+    written = _written(stored, found, bundle)
     legacy = "bn1.running_mean" in found.plan.shapes and "bn1.num_batches_tracked" not in found.plan.shapes
     try:
         spec, fields, needs = judge(spec, found.plan.shapes, family, told, written, old=legacy, dense=_dense(found))
@@ -116,10 +118,10 @@ def _with_spec(
     }
     return replace(
         found, spec=spec, notes=(*found.notes, *_embedding(found, spec)), fields=fields, needs=needs, refuses=refuses, eps=eps,
-        classes=class_names(flat, spec.classes) or classes_beside(stored, found.family, spec.classes),
-        preprocessing=_written_preprocessing(stored) if written else _preprocessing(found.preprocessing, spec),
+        classes=class_names(flat, spec.classes) or (bundle and bundle.classes) or classes_beside(stored, found.family, spec.classes),
+        preprocessing=_written_preprocessing(stored, bundle) if written else _preprocessing(found.preprocessing, spec),
         preprocessing_source=IN_FILE if written else found.preprocessing_source,
-        family="plusx" if written else found.family, family_why="the file says its spec" if written else found.family_why,
+        family="plusx" if written else found.family, family_why=f"{'its bundle' if bundle else 'the file'} says its spec" if written else found.family_why,
     )  # fmt: skip
 
 
@@ -137,9 +139,9 @@ def _embedding(found: Identification, spec: ResNetSpec) -> tuple[str, ...]:
     return ()
 
 
-def _written(stored: StoredFile, found: Identification) -> ResNetSpec | None:
-    """The spec that plusx wrote into the file, if it did and the tensors are those of it."""
-    text = stored.metadata.get("plusx.spec")
+def _written(stored: StoredFile, found: Identification, bundle: Bundle | None) -> ResNetSpec | None:
+    """The spec that plusx wrote into the file or its bundle, if it did and the tensors are those of it."""
+    text = stored.metadata.get("plusx.spec") if bundle is None else str(bundle.spec)
     if text is None:
         return None
     try:
@@ -152,8 +154,10 @@ def _written(stored: StoredFile, found: Identification) -> ResNetSpec | None:
     return spec
 
 
-def _written_preprocessing(stored: StoredFile) -> Preprocessing | None:
-    """The preprocessing that plusx wrote into the file; None where it did not know any. Raises WeightsError."""
+def _written_preprocessing(stored: StoredFile, bundle: Bundle | None) -> Preprocessing | None:
+    """The preprocessing that plusx wrote into the file or its bundle; None where it knew none. Raises WeightsError."""
+    if bundle is not None:
+        return bundle.preprocessing
     text = stored.metadata.get("plusx.preprocessing")
     if text is None:
         return None
