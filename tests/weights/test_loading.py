@@ -67,3 +67,67 @@ def test_bad_wishes(net, tmp_path):
     save_file({"a.weight": torch.zeros(3)}, path)
     with pytest.raises(WeightsError, match="holds no ResNet"):
         plusx.load(path)
+
+
+def test_what_did_not_fit_is_named(net, tmp_path, caplog):
+    """A new head, an adapted input and chosen bands each name the tensors that the file had otherwise."""
+    path = tmp_path / "net.pth"
+    torch.save({"state_dict": {f"model.{key}": value for key, value in net.state_dict().items()}}, path)
+    plusx.load(path, head="new", classes=2)
+    assert "net.pth: fc.weight, fc.bias did not fit and are left out" in caplog.text
+    caplog.clear()
+    grey = plusx.load(path, spec=f"{NET} in_channels=1", input="adapt")
+    assert "conv1.weight did not fit and is adapted from 3 to 1 channels: all channels are summed" in caplog.text
+    caplog.clear()
+    plusx.load(path)
+    assert not caplog.records, "nothing that matters was assumed"
+    torch.save(grey.state_dict(), path)
+    plusx.load(path)
+    both = plusx.load(
+        path, spec=f"{NET.replace('classes=5', 'classes=7')} in_channels=4", input="adapt", head="new", classes=2
+    )
+    assert (both.spec.in_channels, both.spec.classes) == (4, 2)
+
+
+def test_fewer_bands_are_chosen_or_refused(tmp_path, caplog):
+    torch.manual_seed(0)
+    wide = enliven(plusx.build(f"{NET} in_channels=13")).eval()
+    path = tmp_path / "bands.pth"
+    torch.save(wide.state_dict(), path)
+    with pytest.raises(SpecError, match=r"3 channels cannot stand for 13"):
+        plusx.load(path, spec=f"{NET} in_channels=3", input="adapt")
+    rgb = plusx.load(path, spec=f"{NET} in_channels=3", input="adapt", bands=(3, 2, 1))
+    assert "channels 3, 2, 1 of the file's are kept, the others left out" in caplog.text
+    x = torch.randn(2, 3, 40, 40)
+    whole = torch.zeros(2, 13, 40, 40)
+    whole[:, [3, 2, 1]] = x
+    with torch.inference_mode():
+        torch.testing.assert_close(rgb(x), wide(whole), rtol=1e-4, atol=1e-4)
+    with pytest.raises(SpecError, match="input='adapt'"):
+        plusx.load(path, bands=(0, 1, 2))
+
+
+def test_fields_that_no_file_tells_are_warned_of(tmp_path, caplog):
+    """Beside a segmentation head the dilation is a default, which is said and not only logged for the curious."""
+    state = enliven(plusx.build("resnet18 classes=0")).state_dict()
+    torch.save(
+        {f"backbone.{key}": value for key, value in state.items()} | {"aspp.0.weight": torch.zeros(8, 512, 1, 1)},
+        tmp_path / "x.pth",
+    )
+    plusx.load(tmp_path / "x.pth")
+    assert "not told by the file, taken as: " in caplog.text and "dilations=1,1,1,1" in caplog.text
+
+
+def test_a_predictor_of_a_file(net, tmp_path):
+    pytest.importorskip("openvino")
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    say = plusx.predictor(tmp_path / "net.pth", labels=["a", "b", "c", "d", "e"], threads=1)
+    (row,) = say([torch.full((64, 64, 3), 90, dtype=torch.uint8).numpy()])
+    x = (torch.full((1, 3, 224, 224), 90 / 255) - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    )[:, None, None]
+    with torch.inference_mode():
+        wanted = torch.softmax(net.eval()(x)[0], 0)
+    assert dict(row.top) == pytest.approx(dict(zip("abcde", wanted.tolist(), strict=True)), abs=2e-3)
+    net18 = plusx.resnet18(weights=str(tmp_path / "net.pth"), widths="8,16,24,32", stem_width=8, classes=5)
+    assert torch.equal(net18.conv1.weight, net.conv1.weight)

@@ -8,6 +8,7 @@ from plusx.analysis import OpRow, analyse
 from plusx.errors import GeometryError, nearest
 from plusx.graph import Graph, lower
 from plusx.graph.lower import Network
+from plusx.i18n import _, joined
 
 
 class FeatureInfo(NamedTuple):
@@ -41,10 +42,14 @@ def check_place(graph: Graph, name: str) -> str:
     if name in names:
         return name
     near = nearest(name, reversed(names))  # between equals the later: layer4 of a net that ends earlier means its end
-    hint = f" did you mean {near!r}?" if near else ""
-    stages = ", ".join(f"{s.name} (blocks .0 to .{len(s.blocks) - 1})" for s in graph.stages)
+    stages = [_("{stage} (blocks .0 to .{last})", stage=s.name, last=len(s.blocks) - 1) for s in graph.stages]
+    allowed = joined(", ", ["stem", *stages])
+    if near:
+        raise GeometryError(
+            _("{spec} has no place {name!r}; did you mean {near!r}? allowed: {allowed}", spec=graph.spec, name=name, near=near, allowed=allowed)
+        )  # fmt: skip
     raise GeometryError(
-        f"{graph.spec} has no place {name!r};{hint} allowed: {', '.join(filter(None, ['stem', stages]))}"
+        _("{spec} has no place {name!r}; allowed: {allowed}", spec=graph.spec, name=name, allowed=allowed)
     )
 
 

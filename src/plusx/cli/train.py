@@ -184,12 +184,14 @@ def _network(args: argparse.Namespace) -> str | ResNetSpec | None:
     return spec
 
 
-def _first_weights(args: argparse.Namespace, network: str | ResNetSpec | None, speaks: bool) -> Bundle:
-    """The weights of --weights; what a file does not tell of itself is taken from NETWORK."""
+def _first_weights(args: argparse.Namespace, network: str | ResNetSpec | None, speaks: bool) -> str | Bundle:
+    """What --weights names, a file opened; what it does not tell of itself is taken from NETWORK."""
     from plusx.cli.networks import say_note
     from plusx.specs import parse
     from plusx.weights.opening import open_first_weights
 
+    if args.key is None and Path(args.weights).is_dir():
+        return args.weights
     spec = parse(network) if isinstance(network, str) else network
     return open_first_weights(args.weights, spec, key=args.key, say=say_note if speaks else _quiet)
 

@@ -76,7 +76,7 @@ def prepare(
         if first.classes != splits.train.classes:
             array = {name: a for name, a in array.items() if not name.startswith("fc.")}
             notes.append(
-                f"the classifier starts anew: {first.path} knows {_few(first.classes)}, the data has {_few(splits.train.classes)}"
+                f"the classifier starts anew: {weights.path if isinstance(weights, Bundle) else weights} knows {_few(first.classes)}, the data has {_few(splits.train.classes)}"
             )
     require_policy(recipe.policy)
     recipe, size_notes = settle(recipe, splits)
