@@ -250,6 +250,12 @@ def test_fit_starts_from_a_file(made):
     assert torch.equal(first_weights("run"), net.conv1.weight)
 
 
+def test_fit_refuses_a_module_with_the_way_out(made):
+    with pytest.raises(plusx.PlusxError, match=r"A ResNet is not a network's words.*as weights"):
+        plusx.fit(made[1], made[0] / "photos", out="run")  # pyright: ignore[reportArgumentType]
+    assert not Path("run").exists()
+
+
 def test_grey_weights_start_a_training_though_their_preprocessing_is_unknown(tmp_path):
     net = enliven(plusx.build("resnet20 in_channels=1"))
     torch.save(net.state_dict(), "grey.pth")

@@ -62,6 +62,11 @@ def prepare(
 
     Raises SpecError, DataError or WeightsError where they contradict each other.
     """
+    if not isinstance(network, str | ResNetSpec | Graph | None):
+        raise SpecError(
+            f"A {type(network).__name__} is not a network's words, spec or graph. Give its spec, and the file or bundle "
+            "that it starts from as weights."
+        )
     notes: list[str] = []
     asked = None if network is None else complete(network, splits.train)
     first = open_first_weights(weights, asked) if weights is not None else None
