@@ -164,9 +164,9 @@ def build(name: str, file: str, size: str) -> dict[str, float]:
 def builder(name: str, file: str, load_file: Callable[[str], Any]) -> Callable[[], Any]:
     """The call that is timed, with everything it needs imported."""
     if name == "plusx":
-        import plusx.nn
+        import plusx
 
-        return lambda: plusx.nn.build(NETWORK, weights=file)
+        return lambda: plusx.build(NETWORK, weights=file)
     import torch
 
     if name == "timm":
@@ -223,7 +223,7 @@ def presets() -> dict[str, dict[str, float]]:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "weights.safetensors"
             save_file(plusx.nn.build(preset).state_dict(), file)
-            calls: dict[str, Callable[[], Any]] = {"plusx": lambda p=preset, f=file: plusx.nn.build(p, weights=f)}
+            calls: dict[str, Callable[[], Any]] = {"plusx": lambda p=preset, f=file: plusx.build(p, weights=f)}
             if preset in torchvision.models.list_models():
                 calls["torchvision"] = lambda p=preset: getattr(torchvision.models, p)()
             if timm.is_model(preset):

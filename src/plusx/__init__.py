@@ -16,21 +16,20 @@ from plusx.version import __version__ as __version__
 if TYPE_CHECKING:  # for type checkers and editors; at run time these packages are imported on first use
     from plusx.analysis import analyse
     from plusx.analysis.diff import diff
-    from plusx.evaluation import evaluate
-    from plusx.nn import ResNet, build
+    from plusx.nn import ResNet
     from plusx.nn.factory import block, stage
     from plusx.nn.features import features
     from plusx.nn.folding import fold_norm
     from plusx.nn.freezing import freeze, param_groups
-    from plusx.nn.loading import load
     from plusx.nn.residual import Residual
     from plusx.nn.residualise import residualise
-    from plusx.nn.shorthands import resnet18, resnet34, resnet50, resnet101, resnet152
     from plusx.nn.single_use import single_use_activations
     from plusx.nn.surgery import adapt_input, add_gates, cut, dilate, new_head
-    from plusx.runtime import predictor
     from plusx.svg.render import draw
     from plusx.training import fit
+    from plusx.weights.loading import build, load
+    from plusx.weights.opening import evaluate, predictor
+    from plusx.weights.shorthands import resnet18, resnet34, resnet50, resnet101, resnet152
 
 __all__ = [
     "Graph",
@@ -73,20 +72,19 @@ _PACKAGES = {
     "plusx.analysis": ("analyse",),
     "plusx.analysis.diff": ("diff",),
     "plusx.svg.render": ("draw",),
-    "plusx.nn": ("ResNet", "build"),
+    "plusx.nn": ("ResNet",),
     "plusx.nn.features": ("features",),
     "plusx.nn.folding": ("fold_norm",),
     "plusx.nn.freezing": ("freeze", "param_groups"),
-    "plusx.nn.loading": ("load",),
     "plusx.nn.factory": ("block", "stage"),
     "plusx.nn.residual": ("Residual",),
     "plusx.nn.residualise": ("residualise",),
-    "plusx.nn.shorthands": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
     "plusx.nn.single_use": ("single_use_activations",),
     "plusx.nn.surgery": ("adapt_input", "add_gates", "cut", "dilate", "new_head"),
-    "plusx.runtime": ("predictor",),
-    "plusx.evaluation": ("evaluate",),
     "plusx.training": ("fit",),
+    "plusx.weights.loading": ("build", "load"),
+    "plusx.weights.opening": ("evaluate", "predictor"),
+    "plusx.weights.shorthands": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
 }
 LAZY = {name: package for package, names in _PACKAGES.items() for name in names}
 """Public names whose package is imported on first use, so that the core needs neither time nor torch."""

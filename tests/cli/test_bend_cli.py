@@ -70,9 +70,9 @@ def test_weights_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     net = enliven(plusx.build("resnet50 depths=1,1,2,1 widths=8,8,16,16 stem_width=8 classes=3"))
     torch.save(net.state_dict(), "net.pth")
     assert main(["weights", "cut", "net.pth", "--until", "layer3.0", "-o", "cut.safetensors"]) == 0
-    said = capsys.readouterr().out
-    assert "64 channels, stride 16" in said
-    assert "--network" in said
+    said = capsys.readouterr()
+    assert "64 channels, stride 16" in said.out
+    assert "note: taken by convention: stride_in=3x3" in said.err
     with safe_open("cut.safetensors", "pt") as file:
         spec = file.metadata()["plusx.spec"]
     assert plusx.spec(spec) == net.spec.replace(until="layer3.0", classes=0)
@@ -88,12 +88,15 @@ def test_weights_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     ("words", "expected"),
     [
         (["cat", "net.pth"], "Did you mean 'cut'"),
-        (["cut", "net.pth"], "--until layer3 -o OUT"),
+        (["cut", "net.pth"], "cut needs --until STAGE"),
         (["cut", "net.pth", "--until", "layer3", "-o", "out.pth"], "Name it out.safetensors"),
-        (["cut", "none.pth", "--until", "layer3", "-o", "out.safetensors"], "no weights file none.pth"),
-        (["cut", "net.pth", "--until", "layr2", "-o", "out.safetensors"], "Did you mean 'layer2'"),
-        (["cut", "net.pth", "--until", "layer1", "-o", "out.safetensors", "--network", "resnet50"], "'resnet20'"),
-        (["cut", "other.pth", "--until", "layer1", "-o", "out.safetensors"], "--network"),
+        (["cut", "none.pth", "--until", "layer3", "-o", "out.safetensors"], "none.pth does not exist"),
+        (["cut", "net.pth", "--until", "layr2", "-o", "out.safetensors", "shortcut=A"], "Did you mean 'layer2'"),
+        (
+            ["cut", "net.pth", "--until", "layer1", "-o", "out.safetensors", "--network", "resnet50"],
+            "holds resnet20, not resnet50",
+        ),
+        (["cut", "other.pth", "--until", "layer1", "-o", "out.safetensors"], "holds no ResNet"),
     ],
 )
 def test_weights_cut_refuses_in_one_line(

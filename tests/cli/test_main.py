@@ -32,7 +32,10 @@ def said(capsys, *words):
         (["show", "resnet50", "--size", "x"], "plusx: --size 'x' is not a size. Write a side in pixels like 224"),
         (["show", "resnet50_siamrpn", "--size", "5"], "is too small for conv1. Give a larger input"),
         (["show", "."], "plusx: . is neither a bundle nor a run"),
-        (["show"], "plusx: show needs NETWORK (a preset and key=value words, a file, a bundle or a run)"),
+        (
+            ["show"],
+            "plusx: show needs NETWORK (a preset and key=value words, a .toml or .json file, a bundle, a run or a weights file)",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(capsys, words, line):

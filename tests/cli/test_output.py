@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bundles.tmpfs import fill, small_disk
-from plusx.cli.main import COMMANDS, main
+from plusx.cli.main import main
 from plusx.cli.output import check_output, choose_format
 from plusx.errors import SpecError
 from shipping import photo_bundle, write_jpegs
@@ -47,17 +47,28 @@ WRITERS = {
     "export": ["export", "bundle", "--data", "new"],
     "bench": ["bench", "bundle"],
     "cam": ["cam", "bundle", "new/000.jpg"],
-    "weights": ["weights", "cut", "bundle/weights.safetensors", "--until", "layer1"],
+    "weights cut": ["weights", "cut", "bundle/weights.safetensors", "--until", "layer1"],
+    "weights identify": ["weights", "identify", "bundle/weights.safetensors"],
+    "weights guess": ["weights", "guess", "bundle/weights.safetensors", "--data", "new"],
+    "weights convert": ["weights", "convert", "bundle/weights.safetensors", "--to", "plusx"],
+    "weights bundle": ["weights", "bundle", "bundle/weights.safetensors"],
     "data": ["data", "check", "new"],
 }
 """A sensible use of each command that has -o."""
-ENDS = {"draw": ".svg", "embed": ".npy", "export": "", "cam": ".png", "weights": ".safetensors"}
+ENDS = {
+    "draw": ".svg",
+    "embed": ".npy",
+    "export": "",
+    "cam": ".png",
+    "weights cut": ".safetensors",
+    "weights bundle": "",
+}
 
 
 def test_every_command_with_an_output_is_tried():
-    from cli.test_parser import parser_of
+    from cli.test_parser import EVERY, parser_of
 
-    assert set(WRITERS) == {name for name in COMMANDS if "-o" in parser_of(name)._option_string_actions}
+    assert set(WRITERS) == {name for name in EVERY if "-o" in parser_of(name)._option_string_actions}
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -69,13 +80,13 @@ def test_no_command_makes_the_folder_of_its_output(name, capsys):
     assert not Path("nope").exists()
 
 
-@pytest.mark.parametrize("name", [name for name in WRITERS if name not in ("export", "bench")])
+@pytest.mark.parametrize("name", [name for name in WRITERS if name not in ("export", "bench", "weights bundle")])
 def test_a_kind_that_is_not_written_is_refused(name, capsys):
     assert main([*WRITERS[name], "-o", "a.xlsx"]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("plusx: -o a.xlsx") and said.err.count("\n") == 1
     assert not Path("a.xlsx").exists()
-    if name not in ("cam", "weights", "embed"):
+    if name not in ("cam", "weights cut", "weights convert", "embed"):
         endings = re.search(r"Let it end in one of (.*)\.$", said.err.strip())
         assert (endings is not None and ".txt" in endings[1].split(", ")) or name == "draw"
 
@@ -91,7 +102,9 @@ def test_a_kind_that_is_not_written_is_refused(name, capsys):
         ("runs", "r.json", "lines"),
         ("draw", "d.svg", "kB"),
         ("cam", "c.png", "32x32 pixels"),
-        ("weights", "w.safetensors", "tensors"),
+        ("weights cut", "w.safetensors", "tensors"),
+        ("weights convert", "w.safetensors", "plusx"),
+        ("weights identify", "w.json", "lines"),
     ],
 )
 def test_what_was_written_is_said_and_is_what_the_name_says(name, file, rows, capsys):

@@ -16,6 +16,7 @@ import pytest
 import plusx
 from plusx.cli.main import COMMANDS, main
 from plusx.cli.parser import Parser
+from plusx.cli.weights import SUBCOMMANDS
 from plusx.errors import EXTRAS, MissingExtra, SpecError
 
 ARGPARSE = re.compile(
@@ -24,9 +25,13 @@ ARGPARSE = re.compile(
 """How argparse's own sentences are recognised (CPython's Lib/argparse.py)."""
 
 
+EVERY = [*COMMANDS, *(f"weights {way}" for way in SUBCOMMANDS)]
+"""All that can be typed behind plusx, with the ways of its one command that has several."""
+
+
 def parser_of(name: str) -> Parser:
-    parser = Parser(f"plusx {name}", COMMANDS[name])
-    importlib.import_module(f"plusx.cli.{name}").add_arguments(parser)
+    parser = Parser(f"plusx {name}", COMMANDS[name.split()[0]])
+    importlib.import_module(f"plusx.cli.{name.replace(' ', '.')}").add_arguments(parser)
     return parser
 
 
@@ -39,7 +44,7 @@ def refused(parser: Parser, words: list[str]) -> str:
     return text
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY)
 def test_no_complaint_of_any_option_is_argparse_s(name):
     """Every option of every command: without its value, with one of the wrong kind, and a flag with a value."""
     parser = parser_of(name)
@@ -62,7 +67,7 @@ def test_no_complaint_of_any_option_is_argparse_s(name):
                     text = refused(parser, [*given, f"{option}={wrong}"])
                     assert ("a whole number" if action.type is int else "a finite number") in text and len(text) < 200
     if any(action.required and action.nargs != "*" for action in parser._actions):
-        assert f"{name} needs " in refused(parser, [])
+        assert f"{name.split()[-1]} needs " in refused(parser, [])
     refused(parser, [*given, "--no-such-option-anywhere"])
 
 
@@ -82,7 +87,7 @@ def test_the_samples_above_are_argparse_s():
         (["predict", "run", "x.jpg", "--threshold"], "--threshold needs a value. Write --threshold P."),
         (["evaluate", "run"], "evaluate needs --data D (as for plusx train"),
         (["predict", "run"], "predict needs PATH (images, folders"),
-        (["cam", "a", "b", "c"], "'c' is one argument too many. plusx cam takes BUNDLE PHOTO. Quote"),
+        (["cam", "a", "b", "c"], "'c' is one argument too many. plusx cam takes SOURCE PHOTO. Quote"),
         (["help", "shw"], "unknown command 'shw'. Did you mean 'show'?"),
     ],
 )  # fmt: skip
@@ -110,6 +115,8 @@ import plusx
 for name in plusx.LAZY:
     try:
         getattr(plusx, name)
+        if name in ("build", "load", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"):
+            getattr(plusx, name)(*["resnet18"] * (name in ("build", "load")))
         print(name, "works")
     except plusx.errors.MissingExtra as error:
         print(name, error)
@@ -122,7 +129,7 @@ def test_public_names_without_torch_name_the_extra():
     said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     assert set(said) == set(plusx.LAZY)
     works = {name for name, text in said.items() if text == "works"}
-    assert works == {"analyse", "diff", "draw", "predictor"}
+    assert works == {"analyse", "diff", "draw", "evaluate", "predictor"}
     assert {said[name] for name in set(said) - works} == {
         "torch is not installed. Install it with pip install 'plusx[train]'."
     }

@@ -13,7 +13,6 @@ import torch
 import plusx
 from living import assert_alive, enliven, relative
 from plusx.errors import GeometryError, SpecError, WeightsError
-from plusx.nn.surgery import cut_state
 
 NETS = {
     "basic": "resnet18 widths=8,16,24,32 stem_width=8 classes=5",
@@ -304,16 +303,6 @@ def test_a_net_changed_by_hand_is_refused():
     with pytest.raises(WeightsError, match=r"fc.weight has the shape \[9, 32\].*a module was replaced"):
         plusx.dilate(net, 16)
     assert plusx.new_head(net, 4).fc.out_features == 4
-
-
-def test_cut_state_keeps_what_the_cut_needs():
-    net = living("bottleneck")
-    kept, spec = cut_state(net.state_dict(), "layer2.0")
-    x = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        assert torch.equal(plusx.build(spec, kept).eval()(x), plusx.cut(net, "layer2.0")(x))
-    with pytest.raises(WeightsError, match="--network"):
-        cut_state({"a": torch.zeros(1)}, "layer1")
 
 
 def test_channels_are_dropped_only_by_name():

@@ -73,11 +73,15 @@ def save_bundle(
     return path
 
 
-def open_bundle(path: str | Path) -> Bundle:
+def open_bundle(path: str | Path | Bundle) -> Bundle:
     """Open the bundle at `path`, or the best one of the run at `path`; sizes and hashes of all its files are checked.
+
+    An opened bundle is returned as it is.
 
     Raises BundleError that says what is missing, damaged, or newer than this plusx.
     """
+    if isinstance(path, Bundle):
+        return path
     asked = Path(path)
     run_bundle = asked / "bundle"
     path = run_bundle if (asked / "run.json").is_file() and not is_bundle(asked) else asked

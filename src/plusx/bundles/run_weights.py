@@ -22,7 +22,7 @@ def _ignore(line: str) -> None:
 
 
 def open_weights(
-    source: str | Path, which: str = "best", on_damage: Callable[[str], None] = _ignore
+    source: str | Path | Bundle, which: str = "best", on_damage: Callable[[str], None] = _ignore
 ) -> tuple[Bundle, Tensors]:
     """The weights `which` of a bundle or run, hashes checked, and the bundle that holds them or would.
 
@@ -33,14 +33,16 @@ def open_weights(
     if which not in WHICH:
         raise SpecError(unknown("weights", which, WHICH))
     if which == "best":
+        if isinstance(source, Bundle):
+            return source, source.weights()
         bundle = open_bundle(source)  # its hashes were checked just now
         path = bundle.path / WEIGHTS
         return bundle, bytes_to_tensors(path.read_bytes(), str(path))
-    if is_bundle(source):
+    if isinstance(source, Bundle) or is_bundle(source):
         raise BundleError(
             _(
                 "{source} is a bundle, which has no {which} weights. Name its run, or leave out --weights.",
-                source=source,
+                source=source.path if isinstance(source, Bundle) else source,
                 which=which,
             )
         )

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from plusx.cli.languages import language
+from plusx.cli.networks import add_source, bundle_on_disk
 from plusx.cli.output import add_output, choose_format, emit
 from plusx.i18n import Message, _, translate
 from plusx.text.alignment import aligned
@@ -19,7 +20,7 @@ FORMATS = ("table", "json", "svg")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help=_("a bundle or a run"))
+    add_source(parser)
     add(
         "--against",
         nargs="+",
@@ -42,18 +43,17 @@ def run(args: argparse.Namespace) -> int:
     from plusx.runtime.engines import EngineOptions
 
     lang = language(args.lang)
-    rows = bench(
-        args.source,
-        args.against,
-        EngineOptions(args.engine, args.precision, threads=args.threads),
-        rounds=args.rounds,
-        seconds=args.seconds,
-        force=args.force,
-    )
-    network, about = (
-        network_line(args.source),
-        _("{machine}; {rounds} rounds", machine=machine_line(), rounds=args.rounds),
-    )
+    with bundle_on_disk(args) as source:
+        rows = bench(
+            source,
+            args.against,
+            EngineOptions(args.engine, args.precision, threads=args.threads),
+            rounds=args.rounds,
+            seconds=args.seconds,
+            force=args.force,
+        )
+        network = network_line(source)
+    about = _("{machine}; {rounds} rounds", machine=machine_line(), rounds=args.rounds)
     if form == "json":
         record = {
             "schema": "plusx.bench/1",

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import wrote
 from plusx.cli.printing import say
 from plusx.errors import DataError, unknown
@@ -16,7 +17,7 @@ MOST_LISTED = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE", help=_("a bundle or a run"))
+    add_source(parser)
     parser.add_argument("photo", metavar="PHOTO", help=_("an image"))
     parser.add_argument(
         "--at", metavar="STAGE", help=_("a stage like layer4 or a block like layer3.5 (default: the last stage)")
@@ -33,11 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from plusx.bundles import open_bundle
     from plusx.bundles.atomic import write_file
     from plusx.images import decode, normalise, resize_crop
 
-    bundle = open_bundle(args.bundle)
+    bundle = open_source(args)
     out = Path(args.output or f"{Path(args.photo).stem}-cam.png")
     if out.suffix.lower() != ".png":
         name = out.with_suffix(".png").name

@@ -9,10 +9,11 @@ from pathlib import Path
 from plusx.analysis.conditions import check, read_condition
 from plusx.analysis.diff import diff
 from plusx.cli.languages import add_language, language
-from plusx.cli.networks import read_network, read_size
+from plusx.cli.networks import add_key, read_network, read_size
 from plusx.cli.output import add_output, choose_format, emit, screen_width
 from plusx.errors import SpecError
 from plusx.i18n import _, translator
+from plusx.specs import ResNetSpec
 from plusx.text.diff_table import diff_record, diff_table
 
 FORMATS = ("table", "markdown", "json")
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", metavar="|".join(FORMATS), help=_("default: by the ending of FILE, else table"))
     example = _("exit 1 if this holds, like macs>+1%% or params>0; may be repeated")
     parser.add_argument("--fail-if", action="append", default=[], metavar="CONDITION", help=example)
+    add_key(parser)
     add_output(parser)
     add_language(parser)
 
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     form, lang = choose_format(args.format, args.output, FORMATS), language(args.lang)
     conditions = [read_condition(text) for text in args.fail_if]
-    before, after = (read_network(words) for words in split(args.networks))
+    before, after = (_read(words, args.key) for words in split(args.networks))
     found = diff(before, after, read_size(args.size))
     if form == "json":
         emit(json.dumps(diff_record(found), ensure_ascii=False, indent=1) + "\n", args.output)
@@ -41,6 +43,11 @@ def run(args: argparse.Namespace) -> int:
         emit(diff_table(found, translator(lang), markdown=form == "markdown", width=width), args.output)
     check(found, conditions)
     return 0
+
+
+def _read(words: list[str], key: str | None) -> ResNetSpec:
+    """A network; --key is for those of the two that are weights files."""
+    return read_network(words, key if Path(words[0]).is_file() else None)
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
     lang = language(args.lang)
-    network, size = read_network(args.network), read_size(args.size)
+    network, size = read_network(args.network, args.key), read_size(args.size)
     diff = None if args.diff is None else read_network(_words(args.diff))
     make = html if form == "html" else draw
 

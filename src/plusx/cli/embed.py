@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from plusx.cli.languages import language
+from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import wrote
 from plusx.cli.printing import note
 from plusx.errors import SpecError
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from plusx.cli.predict import add_engine
 
     add = parser.add_argument
-    add("source", metavar="SOURCE", help=_("a bundle or a run"))
+    add_source(parser)
     add("paths", nargs="+", metavar="PATH", help=_("as for plusx predict"))
     add(
         "--at",
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         )
     tally = NonImages()
     items = peeked(shard(find_images(args.paths, tally), args.shard))
-    made = embedder(args.source, args.at, engine_options(args), exact_decode=args.exact_decode)
+    made = embedder(open_source(args), args.at, engine_options(args), exact_decode=args.exact_decode)
     meter = ImageProgress()
     with (NpyVectors if path.suffix == ".npy" else ParquetVectors)(path, made.width) as out:
         for row in made.stream(items):

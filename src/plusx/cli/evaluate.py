@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plusx.cli.data import add_columns
+from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import add_output, choose_format, emit, screen_width
 from plusx.cli.printing import localized, note, report
 from plusx.i18n import Message, _
@@ -24,7 +25,7 @@ MOST_CLASSES, MOST_PAIRS, MOST_LETTERS = 16, 10, 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help=_("a bundle or a run"))
+    add_source(parser)
     add(
         "--data",
         required=True,
@@ -62,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
     from plusx.cli.progress import IndexingProgress
-    from plusx.evaluation import evaluate, open_held_out, open_source
+    from plusx.evaluation import evaluate, open_held_out
+    from plusx.evaluation import open_source as with_weights
     from plusx.evaluation.evaluating import evaluation_plan
     from plusx.runtime.engines import EngineOptions
     from plusx.runtime.processor import cores
@@ -70,7 +72,10 @@ def run(args: argparse.Namespace) -> int:
     options = EngineOptions(args.engine, args.precision, threads=args.threads, device=args.device)
     group = _processes(args.device)
     say = note if group.is_rank0 else _nothing
-    bundle = group.run_on_all_ranks(lambda: open_source(args.source, args.weights, on_damage=say))
+    source = args.source
+    if args.weights == "best":  # last and ema are a run's
+        source = group.run_on_all_ranks(lambda: open_source(args, quiet=not group.is_rank0))
+    bundle = group.run_on_all_ranks(lambda: with_weights(source, args.weights, on_damage=say))
     plan = group.run_on_all_ranks(lambda: evaluation_plan(bundle, options))
     indexing = IndexingProgress() if group.is_rank0 else None
     data, own = group.rank0_then_others(

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     form, say = choose_format(args.format, args.output, FORMATS), translator(language(args.lang))
-    analysis = analyse(read_network(args.network), read_size(args.size))
+    analysis = analyse(read_network(args.network, args.key), read_size(args.size))
     topics = explain_part(analysis, args.op) if args.op else explain_network(analysis)
     topics = [Topic(say(topic.title), [say(line) for line in topic.lines]) for topic in topics]
     if form == "json":

@@ -6,14 +6,17 @@ import argparse
 import sys
 
 from plusx.cli.languages import language
+from plusx.cli.networks import add_source, open_source, read_size, require_bundle
 from plusx.cli.output import wrote
 from plusx.errors import MissingExtra
 from plusx.i18n import _, _n, translate
 
+WRITES_FOLDER = True
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help=_("a bundle or a run"))
+    add_source(parser)
     add(
         "--to",
         default="openvino",
@@ -48,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from plusx.cli.networks import read_size
+    if args.output is None:
+        require_bundle(args.source, _("Name a new directory with -o DIR."))
     from plusx.runtime.engines import installed
 
     if not installed("torch"):
@@ -66,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
         args.accept_drop,
     )
     lang = language(args.lang)
-    made = export(args.source, config, args.output, log=lambda line: print(translate(line, lang), file=sys.stderr))
+    made = export(
+        open_source(args), config, args.output, log=lambda line: print(translate(line, lang), file=sys.stderr)
+    )
     wrote(str(made.path), _n("{n:,} file", "{n:,} files", len(made.files)))
     print(made.path)
     return 0

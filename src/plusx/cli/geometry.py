@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     form, lang = choose_format(args.format, args.output, FORMATS), language(args.lang)
-    analysis = analyse(read_network(args.network), read_size(args.size))
+    analysis = analyse(read_network(args.network, args.key), read_size(args.size))
     if form == "json":
         return emit(json.dumps(geometry_record(analysis), ensure_ascii=False, indent=1) + "\n", args.output)
     width = screen_width(args.output)

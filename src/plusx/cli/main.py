@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from importlib import import_module
-from types import TracebackType
+from types import ModuleType, TracebackType
 
 from plusx import settings
 from plusx.cli.languages import add_language, language
@@ -38,14 +38,14 @@ COMMANDS: dict[str, Message] = {
     "tune": _("measure which engine, precision and batch size are fastest on this machine"),
     "bench": _("the speed of a trained network on this machine, beside other engines"),
     "cam": _("the region of an image that speaks for a class (Grad-CAM)"),
-    "weights": _("identify a weights file, or cut it"),
+    "weights": _("identify, convert, compare, cut and bundle weights files"),
     "data": _("check images before training: unreadable, duplicate, leaking, odd, imbalanced"),
     "recipes": _("the training recipes and their settings"),
     "doctor": _("this machine: processor, threads, extras, disk"),
 }
 """Each command with its summary, which stands here alone."""
 EVERYWHERE = _("Every command takes --lang en|zh (default: PLUSX_LANG) and --debug, which shows tracebacks.")
-NETWORK = _("NETWORK is a preset and key=value words, a .toml or .json file, a bundle or a run.")
+NETWORK = _("NETWORK is a preset and key=value words, a .toml or .json file, a bundle, a run or a weights file.")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -152,19 +152,39 @@ def _run(words: list[str]) -> int:
     name = words[0]
     if name not in COMMANDS:
         raise SpecError(unknown(_("command"), name, COMMANDS))
-    args = make_parser(name).read([*before, *words[1:]])
+    name, between, words = _with_way(name, words[1:])
+    args = make_parser(name).read([*before, *between, *words])
     language(args.lang)
+    module = _module(name)
     if getattr(args, "output", None) is not None:
         from plusx.cli.output import check_output
 
-        check_output(args.output, is_folder=name == "export")
-    return import_module(f"plusx.cli.{name}").run(args)
+        check_output(args.output, is_folder=getattr(module, "WRITES_FOLDER", False))
+    return module.run(args)
+
+
+def _with_way(name: str, words: list[str]) -> tuple[str, list[str], list[str]]:
+    """A command with its way, like `weights cut`, the options before the way, and the words after it. Raises SpecError."""
+    ways = getattr(_module(name), "SUBCOMMANDS", None)
+    options, rest = _common_options(words)
+    if ways is None or not rest or rest[0].startswith("-"):
+        return name, [], words
+    if rest[0] not in ways:
+        raise SpecError(unknown(_("way of {command}", command=f"plusx {name}"), rest[0], ways))
+    return f"{name} {rest[0]}", options, rest[1:]
+
+
+def _module(name: str) -> ModuleType:
+    """The module of a command, like `draw`, or of a way of one, like `weights cut`."""
+    return import_module(f"plusx.cli.{name.replace(' ', '.')}")
 
 
 def make_parser(name: str) -> Parser:
-    """The parser of a command, with the options that every command has."""
-    parser = Parser(f"plusx {name}", COMMANDS[name])
-    import_module(f"plusx.cli.{name}").add_arguments(parser)
+    """The parser of a command, or of a way of one, like `weights cut`, with the options that every command has."""
+    command, _space, way = name.partition(" ")
+    summary = _module(command).SUBCOMMANDS[way] if way else COMMANDS[command]
+    parser = Parser(f"plusx {name}", summary)
+    _module(name).add_arguments(parser)
     _add_common(parser)
     return parser
 
@@ -180,14 +200,20 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 
     No words are left where the overview is asked for.
     """
+    before, words = _common_options(words)
+    if words and words[0] in ("-h", "--help", "help"):
+        words = [*words[1:3], "--help"] if len(words) > 1 else []
+    elif words[1:] == ["help"]:
+        words = [words[0], "--help"]
+    return before, words
+
+
+def _common_options(words: list[str]) -> tuple[list[str], list[str]]:
+    """The options of every command that stand at the beginning, and the other words."""
     before: list[str] = []
     while words and words[0].partition("=")[0] in ("--lang", "--debug"):
         count = 2 if words[0] == "--lang" else 1
         before, words = [*before, *words[:count]], words[count:]
-    if words and words[0] in ("-h", "--help", "help"):
-        words = [*words[1:2], "--help"] if len(words) > 1 else []
-    elif words[1:] == ["help"]:
-        words = [words[0], "--help"]
     return before, words
 
 

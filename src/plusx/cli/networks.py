@@ -1,41 +1,205 @@
-"""What NETWORK means on the command line: words, a spec file, a bundle or a run."""
+"""What NETWORK and SOURCE mean on the command line: words, a spec file, a bundle, a run or a weights file of any family."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from plusx.errors import BundleError, GeometryError
-from plusx.i18n import _
+from plusx.cli.printing import note
+from plusx.errors import BundleError, GeometryError, SpecError, WeightsError
+from plusx.i18n import Message, _
 from plusx.specs import ResNetSpec, parse, read_spec_file
+from plusx.specs.parsing import read_words
+
+if TYPE_CHECKING:
+    from plusx.bundles import Bundle
+    from plusx.weights import Identification
 
 MOST_BYTES = 1 << 20
+SOURCE = _("a bundle, a run or a weights file")
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
-    """The positional NETWORK of a command: one or more words."""
+    """The positional NETWORK of a command: one or more words; and --key."""
     parser.add_argument(
-        "network", nargs="+", metavar="NETWORK", help=_("a preset and key=value words, a file, a bundle or a run")
+        "network",
+        nargs="+",
+        metavar="NETWORK",
+        help=_("a preset and key=value words, a .toml or .json file, a bundle, a run or a weights file"),
+    )
+    add_key(parser)
+
+
+def add_key(parser: argparse.ArgumentParser) -> None:
+    """--key, for commands that take a weights file."""
+    parser.add_argument(
+        "--key", metavar="PATH", help=_("the network in a weights file that holds several, like model_ema")
     )
 
 
-def read_network(words: list[str]) -> ResNetSpec:
-    """The spec that the words name. Raises SpecError, BundleError."""
+def add_words(parser: argparse.ArgumentParser) -> None:
+    """--network, beside a positional `words`: what a file does not show."""
+    parser.add_argument(
+        "--network",
+        metavar="WORDS",
+        help=_("what FILE holds, like 'resnet50 stride_in=1x1' (default: found from its tensors)"),
+    )
+
+
+def add_file_options(parser: argparse.ArgumentParser) -> None:
+    """What a bundle knows and a weights file may not, for commands that take either."""
+    add = parser.add_argument
+    add("--labels", metavar="FILE|imagenet-1k", help=_("for a weights file: the names of its classes"))
+    add(
+        "--preprocessing",
+        metavar="NAME|FILE",
+        help=_(
+            "for a weights file: imagenet, bicubic, cifar, detectron, keras or a JSON file (default: that of its family)"
+        ),
+    )
+    add_key(parser)
+
+
+def add_source(parser: argparse.ArgumentParser, name: str = "source", metavar: str = "SOURCE") -> None:
+    """The positional SOURCE of a command that needs trained weights, and the options for a weights file."""
+    parser.add_argument(name, metavar=metavar, help=SOURCE)
+    parser.add_argument(
+        "--network",
+        metavar="WORDS",
+        help=_("for a weights file: what its tensors do not show, like norm=group8, or its whole network"),
+    )
+    add_file_options(parser)
+
+
+def read_network(words: list[str], key: str | None = None, *, quiet: bool = False) -> ResNetSpec:
+    """The spec that the words name; what a weights file does not show is said on stderr, unless `quiet`.
+
+    Raises SpecError, BundleError, WeightsError.
+    """
     path = Path(words[0])
     if path.suffix in (".toml", ".json") and path.is_file():
-        return _with(read_spec_file(path), words[1:])
-    if path.is_dir():
-        return _with(_spec_of_directory(path), words[1:])
-    return parse(" ".join(words))
+        spec = _with(read_spec_file(path), words[1:])
+    elif path.is_dir():
+        spec = _with(_spec_of_directory(path), words[1:])
+    elif path.is_file():
+        return _spec_of_weights(path, words[1:], key, _silent if quiet else note)
+    elif _is_path(words[0]):
+        raise WeightsError(_("There is no file {path}. Check the path.", path=path))
+    else:
+        spec = parse(" ".join(words))
+    if key is not None:
+        raise SpecError(
+            _("--key {key} is for weights files, but {word} is none. Leave it out.", key=key, word=words[0])
+        )
+    return spec
+
+
+def open_source(args: argparse.Namespace, *, quiet: bool = False) -> Bundle:
+    """The bundle, run or weights file that `args` (of `add_source`) names.
+
+    What a weights file does not show is said on stderr, unless `quiet`. Raises BundleError, WeightsError, SpecError,
+    DataError.
+    """
+    from plusx.weights.opening import open_source as open_any
+
+    given = [name for name in ("labels", "preprocessing", "network", "key") if getattr(args, name) is not None]
+    if given and Path(args.source).is_dir():
+        raise SpecError(
+            _(
+                "--{name} is for weights files, but {source} is a bundle or a run. Leave it out.",
+                name=given[0],
+                source=args.source,
+            )
+        )
+    spec, fields = words_of(args)
+    return open_any(
+        args.source,
+        labels=args.labels,
+        preprocessing=args.preprocessing,
+        spec=spec,
+        key=args.key,
+        say=_silent if quiet else note,
+        **fields,
+    )
+
+
+@contextmanager
+def bundle_on_disk(args: argparse.Namespace) -> Iterator[str]:
+    """The path of a bundle or run; of a weights file, that of a temporary bundle.
+
+    It is for commands that start further processes on SOURCE, which need no options then.
+    """
+    if Path(args.source).is_dir():
+        yield args.source
+        return
+    from plusx.weights import FileBundle, write_bundle
+
+    bundle = open_source(args)
+    with tempfile.TemporaryDirectory(prefix="plusx-bundle-") as scratch:
+        path = Path(scratch) / "bundle"
+        if isinstance(bundle, FileBundle):
+            write_bundle(bundle, path)
+        yield str(path)
+
+
+def require_bundle(source: str, remedy: Message) -> None:
+    """Refuse a weights file where a command writes into the bundle. Raises SpecError."""
+    if Path(source).is_file():
+        raise SpecError(
+            _("{source} is a weights file, and results cannot be stored in it. {remedy}", source=source, remedy=remedy)
+        )
+
+
+def words_of(args: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
+    """The whole network, or single fields, that --network and the key=value words of a command give. Raises SpecError."""
+    words = [*(args.network or "").split(), *getattr(args, "words", [])]
+    if words and "=" not in words[0]:
+        return " ".join(words), {}
+    return None, read_words(words)
+
+
+def say_assumptions(
+    found: Identification, spec: ResNetSpec, notes: Sequence[Message] = (), say: Callable[[str], None] = note
+) -> None:
+    """Say on stderr what a file leaves open, and what was assumed instead."""
+    from plusx.weights.assumptions import said_of
+
+    for line in said_of(found, spec, notes):
+        say(line.text)
+
+
+def _silent(line: str) -> None:
+    """For processes whose notes another process prints."""
+
+
+def _is_path(word: str) -> bool:
+    """Whether a word can only mean a file: it has no `=`, and has a `/` or ends like a file."""
+    return "=" not in word and ("/" in word or Path(word).suffix.lower() in WEIGHTS_ENDINGS)
+
+
+WEIGHTS_ENDINGS = (
+    ".pth", ".pt", ".ckpt", ".safetensors", ".tar", ".bin", ".onnx", ".pkl", ".pickle", ".h5", ".keras", ".npz", ".pdparams",
+    ".caffemodel", ".pt2", ".toml", ".json",
+)  # fmt: skip
+
+
+def _spec_of_weights(path: Path, words: list[str], key: str | None, say: Callable[[str], None]) -> ResNetSpec:
+    from plusx.weights import identify
+    from plusx.weights.conversion.translate import settled_spec
+
+    found = identify(path, key)
+    spec = settled_spec(found, **read_words(words))
+    say_assumptions(found, spec, found.notes, say)
+    return spec
 
 
 def _with(spec: ResNetSpec, words: list[str]) -> ResNetSpec:
-    if not words:
-        return spec
-    from plusx.specs.parsing import read_words
-
-    return spec.replace(**read_words(words))
+    return spec.replace(**read_words(words)) if words else spec
 
 
 def _spec_of_directory(path: Path) -> ResNetSpec:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plusx.cli.languages import language
+from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import add_output, choose_format, is_stdout, wrote
 from plusx.cli.printing import note
 from plusx.errors import DataError, RunError, SpecError
@@ -26,7 +27,7 @@ FORMATS = ("table", "csv", "jsonl", "parquet")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help=_("a bundle or a run"))
+    add_source(parser)
     add(
         "paths",
         nargs="+",
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = is_countable(args.paths) and (form == "table" or sys.stderr.isatty())
     total, width = measured(shard(find_images(args.paths), args.shard)) if wanted else (None, 0)
     predictor = open_predictor(
-        args.source, engine_options(args), top=args.top, exact_decode=args.exact_decode, count=total
+        open_source(args), engine_options(args), top=args.top, exact_decode=args.exact_decode, count=total
     )
     tally = NonImages()
     items = peeked(shard(find_images(args.paths, tally), args.shard))

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
     lang = language(args.lang)
-    spec = read_network(args.network)
+    spec = read_network(args.network, args.key)
     if form == "torch":
         if args.detail or args.size:
             option = "--detail" if args.detail else "--size"

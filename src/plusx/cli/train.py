@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plusx.cli.data import add_columns
+from plusx.cli.networks import add_key
 from plusx.cli.output import screen_width
-from plusx.cli.printing import localized, warn
+from plusx.cli.printing import localized, note, warn
 from plusx.errors import RunError, SpecError
 from plusx.i18n import Message, _, duration
 from plusx.text.alignment import paragraph, terminal_width
 
 if TYPE_CHECKING:
+    from plusx.bundles import Bundle
     from plusx.cli.progress import TrainingLog
     from plusx.specs import ResNetSpec
     from plusx.training.events import Event, Finished
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 _RECIPE_KEYS = ("epochs", "lr", "batch", "size", "precision", "class_weights")
 """Keys of the recipe that are options too, because they are changed most often."""
 _RUN_OPTIONS = ("seed", "weights", "val_split", "minutes", "path_column", "label_column")
-_FRESH = ("network", "recipe", *_RECIPE_KEYS, "out", *_RUN_OPTIONS)
+_FRESH = ("network", "recipe", *_RECIPE_KEYS, "out", *_RUN_OPTIONS, "key")
 """What a run keeps in run.json: a resumed run takes it from there."""
 
 
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "network",
         nargs="*",
         metavar="NETWORK",
-        help=_("words like resnet18 stem=3x3, a .toml or .json file, a bundle or a run"),
+        help=_("words like resnet18 stem=3x3, a .toml or .json file, a bundle, a run or a weights file"),
     )
     add(
         "--data",
@@ -66,7 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help=_("resume an interrupted run; its result is the same as without the interruption"),
     )
-    add("--weights", metavar="BUNDLE", help=_("start from the weights of a bundle or run"))
+    add("--weights", metavar="SOURCE", help=_("start from the weights of a bundle, a run or a weights file"))
+    add_key(parser)
     add_columns(parser)
     add(
         "--val-split",
@@ -123,9 +126,12 @@ def run(args: argparse.Namespace) -> int:
         return _work(resume(args.out, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
     if args.data is None:
         raise SpecError(_("plusx train needs images. Name them, like --data photos/ or --data digits."))
+    network = _network(args, group.is_rank0)
     asked = {name: getattr(args, name) for name in _RUN_OPTIONS if getattr(args, name) is not None}
+    if args.weights is not None:
+        asked["weights"] = _first_weights(args, network, group.is_rank0)
     options = replace(options, command=sys.argv, **asked)
-    events = fit(_network(args.network), args.data, recipe_text(args), args.out, options, sinks=(screen,))
+    events = fit(network, args.data, recipe_text(args), args.out, options, sinks=(screen,))
     return _work(events, stop, screen, group.is_rank0)
 
 
@@ -176,13 +182,39 @@ def _begun_by(command: list[str], out: str | None) -> bool:
     return out is not None and Path(out, "run.json").is_file() and list(read_run(out).command) == command
 
 
-def _network(words: list[str]) -> str | ResNetSpec | None:
+def _network(args: argparse.Namespace, speaks: bool) -> str | ResNetSpec | None:
     """The words as they were written (so that a written classes= is known as such), or what a file or bundle holds."""
     from plusx.cli.networks import read_network
+    from plusx.specs import ResNetSpec
 
+    words: list[str] = args.network
     if not words:
         return None
-    return read_network(words) if Path(words[0]).exists() else " ".join(words)
+    if not Path(words[0]).exists():
+        return " ".join(words)
+    spec = read_network(words, args.key if Path(words[0]).is_file() else None, quiet=not speaks)
+    if Path(words[0]).suffix in (".toml", ".json"):
+        return spec
+    if args.weights is None and speaks:
+        note(_("only the network of {source} is taken. --weights {source} takes its weights too.", source=words[0]))
+    if spec.until is None:
+        spec = spec.replace(classes=ResNetSpec().classes)  # those of the data, as where no word says any
+    return spec
+
+
+def _first_weights(args: argparse.Namespace, network: str | ResNetSpec | None, speaks: bool) -> str | Bundle:
+    """What --weights names, a file opened; what it does not tell of itself is taken from NETWORK."""
+    from plusx.specs import parse
+    from plusx.weights.opening import open_first_weights
+
+    if args.key is None and Path(args.weights).is_dir():
+        return args.weights
+    spec = parse(network) if isinstance(network, str) else network
+    return open_first_weights(args.weights, spec, key=args.key, say=note if speaks else _quiet)
+
+
+def _quiet(line: str) -> None:
+    """What the process of rank 0 says already."""
 
 
 def _work(events: Iterator[Event], stop: Stop, screen: TrainingLog, speaks: bool) -> int:

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from plusx.cli.languages import language
+from plusx.cli.networks import require_bundle
 from plusx.i18n import _, translate
 
 
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    require_bundle(args.source, _("Make a bundle of it: plusx weights bundle {source} -o DIR.", source=args.source))
     from plusx.runtime.tuning import figure_text, tune
 
     lang = language(args.lang)

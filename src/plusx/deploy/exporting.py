@@ -37,7 +37,7 @@ class ExportResult:
 
 
 def export(
-    source: str | Path, config: ExportConfig, out: str | Path | None = None, log: Log = lambda line: None
+    source: str | Path | Bundle, config: ExportConfig, out: str | Path | None = None, log: Log = lambda line: None
 ) -> ExportResult:
     """The export, proven and only then stored: in the bundle's engines/NAME, or as the new directory `out`.
 

@@ -10,7 +10,7 @@ from plusx.bundles import Bundle
 from plusx.data import Data
 from plusx.evaluation.counting import BATCH, OneProcess, Processes, evaluate_logits
 from plusx.evaluation.held_out import open_held_out
-from plusx.evaluation.source import LoadedBundle, open_source
+from plusx.evaluation.source import open_source
 from plusx.metrics import Evaluation
 from plusx.runtime.engine import ExecutionPlan
 from plusx.runtime.engines import EngineOptions, installed, open_engine
@@ -18,7 +18,7 @@ from plusx.runtime.planning import choose_plan
 
 
 def evaluate(
-    source: str | Path | LoadedBundle,
+    source: str | Path | Bundle,
     data: str | Path | Data,
     *,
     weights: str = "best",
@@ -33,7 +33,7 @@ def evaluate(
     None: as `evaluation_plan` says. Processes of a `group` share the work, and each gets the whole result. Raises
     BundleError, DataError, SpecError, MissingExtra.
     """
-    bundle = source if isinstance(source, LoadedBundle) else open_source(source, weights)
+    bundle = source if isinstance(source, Bundle) else open_source(source, weights)
     data = data if isinstance(data, Data) else open_held_out(data, bundle)[0]
     engine = open_engine(bundle, evaluation_plan(bundle, options))
     found = evaluate_logits(engine.infer, data, bundle.preprocessing, workers, group=group or OneProcess())

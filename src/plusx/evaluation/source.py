@@ -27,10 +27,10 @@ def ignore(line: str) -> None:
     pass
 
 
-def open_source(source: str | Path, weights: str = "best", on_damage: Callable[[str], None] = ignore) -> LoadedBundle:
-    """The bundle or run at `source` with its best, last or ema weights. Raises BundleError, SpecError as `open_weights`."""
+def open_source(source: str | Path | Bundle, weights: str = "best", on_damage: Callable[[str], None] = ignore) -> LoadedBundle:
+    """The bundle or run at `source`, or an open bundle, with its best, last or ema weights. Raises BundleError, SpecError as `open_weights`."""
     bundle, tensors = open_weights(source, weights, on_damage)
-    values = {item.name: getattr(bundle, item.name) for item in fields(bundle)}
+    values = {item.name: getattr(bundle, item.name) for item in fields(Bundle)}
     if not bundle.files:  # last and ema come from a checkpoint; an engine's cache is keyed by the hash of the weights
         values["files"] = {WEIGHTS: {"sha256": _tensor_hash(tensors)}}
     return LoadedBundle(**values, tensors=tensors)

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from plusx.analysis.feature_info import FeatureInfo, check_feature_name, feature_info
 from plusx.errors import GeometryError, SpecError
 from plusx.graph import lower
 from plusx.i18n import _
-from plusx.nn.feature_info import FeatureInfo, check_feature_name, feature_info
 from plusx.nn.resnet import ResNet
 from plusx.nn.single_use import single_use_activations
 from plusx.nn.traversal import steps

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from plusx.analysis.feature_info import FeatureInfo, check_feature_name, feature_info, feature_names
 from plusx.errors import SpecError
 from plusx.graph import lower
 from plusx.i18n import _
-from plusx.nn.feature_info import FeatureInfo, check_feature_name, feature_info, feature_names
 from plusx.nn.resnet import ResNet
 from plusx.nn.surgery import cut
 from plusx.nn.traversal import steps

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
+from plusx.analysis.feature_info import check_feature_name
 from plusx.errors import SpecError
 from plusx.graph import lower
 from plusx.i18n import _
-from plusx.nn.feature_info import check_feature_name
 from plusx.nn.features import Features
 from plusx.nn.resnet import ResNet
 from plusx.nn.traversal import blocks

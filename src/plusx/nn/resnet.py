@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Self
 
 from torch import Tensor, nn
 
+from plusx.analysis.feature_info import FeatureInfo, feature_info
 from plusx.errors import GeometryError
 from plusx.graph import Graph, Op
 from plusx.i18n import _
 from plusx.nn.blocks import BLOCKS
-from plusx.nn.feature_info import FeatureInfo, feature_info
 from plusx.nn.layers import module_of, sequence
 from plusx.specs import ResNetSpec
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from plusx.errors import SpecError, WeightsError, unknown
+from plusx.analysis.feature_info import check_feature_name, feature_info
+from plusx.errors import SpecError, unknown
 from plusx.graph import Op, lower
 from plusx.graph.kinds import GATES, NORMS
-from plusx.graph.lower import Network
 from plusx.i18n import _
-from plusx.names.shapes import shapes_of, suggest
-from plusx.nn.building import matching_tensors
-from plusx.nn.feature_info import check_feature_name, feature_info
 from plusx.nn.resnet import ResNet
 from plusx.nn.transplant import fresh, transplant
 from plusx.specs import ResNetSpec, stage_geometry
@@ -36,26 +33,6 @@ def cut(net: ResNet, until: str) -> ResNet:
     new = transplant(net, net.spec.replace(until=until, classes=0))
     log.info("cut at %s: %s", until, feature_info(new.spec, until))
     return new
-
-
-def cut_state(
-    state: Mapping[str, Tensor], until: str, network: Network | None = None
-) -> tuple[dict[str, Tensor], ResNetSpec]:
-    """The tensors (torchvision's names) up to and including `until`, and their spec.
-
-    Without `network`, the spec is found by names and shapes, which show neither the stride of a bottleneck nor dilations.
-    Raises WeightsError, GeometryError.
-    """
-    spec = suggest(shapes_of(state)) if network is None else lower(network).spec
-    if spec is None:
-        raise WeightsError(
-            _(
-                "No network of plusx has exactly these tensors. Name the network, with --network WORDS on the command line."
-            )
-        )
-    check_feature_name(lower(spec), until)
-    graph = lower(spec.replace(until=until, classes=0))
-    return {key: tensor for key, tensor in matching_tensors(dict(state), graph).items() if key in state}, graph.spec
 
 
 def dilate(net: ResNet, output_stride: int) -> ResNet:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plusx import settings
+from plusx.bundles import Bundle
 from plusx.data import ListColumns
 from plusx.errors import SpecError
 from plusx.i18n import _
@@ -26,8 +27,8 @@ class RunOptions:
 
     seed: int = 0
     """Of everything random: first weights, permutations, augmentation, dropout."""
-    weights: str | Path | None = None
-    """A bundle or run to start from; its network, if none is named. None: random weights."""
+    weights: str | Path | Bundle | None = None
+    """A bundle, run or weights file to start from; its network, if none is named. None: random weights."""
     val_split: float = 0.2
     """Share of the images that is held out where the data has no validation part."""
     minutes: float | None = None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from plusx.analysis import analyse
-from plusx.bundles import Bundle, open_bundle
+from plusx.bundles import Bundle
 from plusx.data.dataset import Data, Splits
 from plusx.errors import DataError, SpecError, WeightsError
 from plusx.graph import Graph
@@ -22,6 +22,7 @@ from plusx.specs import ResNetSpec, parse
 from plusx.training.policies import require_policy
 from plusx.training.recipe import Recipe
 from plusx.training.seeds import INITIALISATION, seeded
+from plusx.weights.opening import open_first_weights
 
 PHOTO_PX = 224
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -59,19 +60,28 @@ class Setup:
 
 
 def prepare(
-    network: str | ResNetSpec | Graph | None, splits: Splits, recipe: Recipe, weights: str | Path | None
+    network: str | ResNetSpec | Graph | None, splits: Splits, recipe: Recipe, weights: str | Path | Bundle | None
 ) -> Setup:
     """The Setup of network, data, recipe and a bundle of first weights, with every auto resolved.
 
     Raises SpecError, DataError or WeightsError where they contradict each other.
     """
+    if not isinstance(network, str | ResNetSpec | Graph | None):
+        raise SpecError(
+            _(
+                "A {kind} is not a network's words, spec or graph. Give its spec, and the file or bundle that it starts from "
+                "as weights.",
+                kind=type(network).__name__,
+            )
+        )
     notes: list[str] = []
-    first = open_bundle(weights) if weights is not None else None
+    asked = None if network is None else complete(network, splits.train)
+    first = open_first_weights(weights, asked) if weights is not None else None
     if network is None:
         if first is None:
             raise SpecError(_("No network is named. Write one, e.g. plusx train resnet18 --data photos/."))
         network = first.spec.replace(classes=len(splits.train.classes))
-    spec = complete(network, splits.train)
+    spec = asked or complete(network, splits.train)
     array, weight_notes = (
         _first_weights(first, spec, splits.train.classes, weights) if first is not None else (None, [])
     )
@@ -169,7 +179,7 @@ def preprocessing(recipe: Recipe, data: Data) -> Preprocessing:
 
 
 def _first_weights(
-    first: Bundle, spec: ResNetSpec, classes: tuple[str, ...], name: str | Path | None
+    first: Bundle, spec: ResNetSpec, classes: tuple[str, ...], name: str | Path | Bundle | None
 ) -> tuple[dict[str, Any], list[str]]:
     """The bundle's tensors, without its classifier where the classes differ, and a note on that. Raises WeightsError."""
     theirs = first.spec.replace(classes=spec.classes)
@@ -184,7 +194,7 @@ def _first_weights(
         return dict(first.weights()), []
     note = _(
         "the classifier starts from random weights: {weights} has {had}, the data has {has}",
-        weights=name, had=_few(first.classes), has=_few(classes),
+        weights=name.path if isinstance(name, Bundle) else name, had=_few(first.classes), has=_few(classes),
     )  # fmt: skip
     return {key: array for key, array in first.weights().items() if not key.startswith("fc.")}, [note]
 

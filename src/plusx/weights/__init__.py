@@ -7,6 +7,11 @@ identification/    identify(): family, spec, and what is known, a convention or 
 conversion/        load_file(): plusx's tensors; convert_file(): files for other systems
 labelling          names of classes
 file_bundles       bundle_of(): a checkpoint as a bundle
+opening            open_source(), predictor(): a checkpoint wherever a bundle is taken
+loading            build() and load(): a network of torch with the weights of a file
+shorthands         resnet18() … resnet152()
+cutting            cut_file(): the first stages of a network
+assumptions        what was taken without being known, as lines
 verification       verify(): do two files compute the same
 guessing           guess(): what a file does not tell, from evidence
 """

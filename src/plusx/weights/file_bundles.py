@@ -16,8 +16,10 @@ from plusx.errors import DataError, WeightsError, unknown
 from plusx.i18n import Message, _
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec
+from plusx.weights.assumptions import said_of
 from plusx.weights.conversion.translate import Translation, load_file
 from plusx.weights.families.family import BICUBIC, DETECTRON_MEAN, IMAGENET, KERAS_MEAN, SMALL
+from plusx.weights.identification.result import IN_FILE
 from plusx.weights.labelling import read_labels
 
 NAMED: dict[str, Preprocessing] = {
@@ -42,18 +44,19 @@ class FileBundle(Bundle):
 def bundle_of(
     path: str | Path, labels: str | Path | Sequence[str] | None = None,
     preprocessing: Preprocessing | str | Path | None = None, spec: str | ResNetSpec | None = None, key: str | None = None,
-    **fields: Any,
+    *, for_training: bool = False, **fields: Any,
 ) -> FileBundle:  # fmt: skip
     """The checkpoint at `path` as a bundle in memory; what it does not show comes from arguments or the family's convention.
 
     `labels` as in `read_labels`; without, the file's own names or class 0, class 1, …. `preprocessing` is a Preprocessing, a
     name (imagenet, bicubic, cifar, detectron, keras) or a JSON file with its fields. Networks for BGR images are turned to
-    RGB. Raises WeightsError, SpecError, DataError.
+    RGB. `for_training` takes plain pixels where the preprocessing is not known, since a training brings its own.
+    Raises WeightsError, SpecError, DataError.
     """
     made = load_file(path, spec=spec, key=key, colour="RGB", **fields)
-    said = list(said_of(made))
+    said: list[Message] = [line.text for line in said_of(made.identification, made.spec, made.notes)]
     classes = _classes(made, labels, said)
-    pre = _preprocessing(made, preprocessing, said)
+    pre = _preprocessing(made, preprocessing, said, for_training)
     found = made.identification
     provenance = Provenance(network=str(made.spec), other={
         "from": str(found.path), "sha256": found.sha256, "family": found.family, "key": found.key, "notes": list(made.notes),
@@ -74,43 +77,6 @@ def write_bundle(bundle: FileBundle, out: str | Path) -> Path:
     )
 
 
-def said_of(made: Translation) -> tuple[Message, ...]:
-    """What a reader of this network should know: its family's conventions, defaults that were taken, suspicious values."""
-    found = made.identification
-    lines = [
-        _(
-            "{name} is {spec}, by {family} ({family_why})",
-            name=found.path.name,
-            spec=made.spec,
-            family=found.family,
-            family_why=found.family_why,
-        )
-    ]
-    given = {name for name, verdict in found.fields.items() if getattr(made.spec, name) != verdict.value}
-    for how in ("convention", "unknown"):
-        fields = [
-            f"{name}={_shown(verdict.value)}"
-            for name, verdict in found.fields.items()
-            if verdict.how == how and name not in given
-        ]
-        if fields:
-            lines.append(_taken(how, ", ".join(fields)))
-    lines += [_("warning: {line}", line=line) for line in found.suspicious]
-    return (*lines, *made.notes)
-
-
-def _taken(how: str, fields: str) -> Message:
-    if how == "convention":
-        return _("taken by convention: {fields}", fields=fields)
-    return _("not shown by the file, taken as: {fields}", fields=fields)
-
-
-def _shown(value: Any) -> str:
-    from plusx.specs.language import show_value
-
-    return "none" if value is None else show_value(value)
-
-
 def _classes(made: Translation, labels: str | Path | Sequence[str] | None, said: list[Message]) -> tuple[str, ...]:
     count = made.spec.classes
     if labels is not None:
@@ -129,12 +95,17 @@ def _classes(made: Translation, labels: str | Path | Sequence[str] | None, said:
     return tuple(f"class {number}" for number in range(count))
 
 
-def _preprocessing(made: Translation, asked: Preprocessing | str | Path | None, said: list[Message]) -> Preprocessing:
+def _preprocessing(
+    made: Translation, asked: Preprocessing | str | Path | None, said: list[Message], for_training: bool
+) -> Preprocessing:
     found = made.identification
     if isinstance(asked, Preprocessing):
         return asked
     if asked is not None:
         return named_preprocessing(asked)
+    if for_training and found.preprocessing is None:
+        mode, channels = ("L", 1) if made.spec.in_channels == 1 else ("RGB", 3)
+        return Preprocessing(mode, None, None, mean=(0.0,) * channels, std=(1.0,) * channels)
     if found.preprocessing is None:
         raise WeightsError(
             _(
@@ -144,7 +115,8 @@ def _preprocessing(made: Translation, asked: Preprocessing | str | Path | None, 
                 names=", ".join(NAMED),
             )
         )
-    said.append(_("preprocessing by convention of {source}", source=found.preprocessing_source or found.family))
+    if found.preprocessing_source != IN_FILE:
+        said.append(_("preprocessing by convention of {source}", source=found.preprocessing_source or found.family))
     return found.preprocessing
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def convert(made: Translation, to: str) -> Converted:
     spec, notes = made.spec, list(made.notes)
     tensors = dict(made.tensors)
     if not target.ecosystem:
-        return Converted(spec, target, tensors, {key: key for key in tensors}, tuple(notes))
+        known = made.identification.preprocessing
+        return Converted(spec, target, tensors, {key: key for key in tensors}, tuple(notes), known)
     if answer == "after folding":
         spec, tensors = unfolded(spec, target)[0], fold(spec, tensors, unfolded(spec, target)[0])
         notes.append(why)
@@ -143,7 +145,15 @@ def convert_file(
         raise WeightsError(
             _("{out} is no name for a {to} file. Use this ending: {wanted}.", out=out, to=to, wanted=wanted)
         )
+    if not target.ecosystem:
+        colour = "RGB"  # plusx's own files are for RGB images
     made = load_file(stored, spec=spec, key=key, colour=colour, **fields)
+    if made.identification.colour.value == "BGR" and colour is None and made.spec.in_channels == 3:
+        made = replace(made, notes=(*made.notes, _("its input is BGR images, as in the file")))
+    if to == "detectron2":
+        made = replace(
+            made, notes=(*made.notes, _for_detectron2(made, colour or str(made.identification.colour.value)))
+        )
     converted = convert(made, to)
     from plusx.bundles.atomic import write_file
     from plusx.bundles.serialisation import tensors_to_bytes
@@ -158,6 +168,16 @@ def convert_file(
     proof = _proof(made, converted, written, largest, sorted(extra))
     write_file(beside / f"{stem}{PROOF}", (json.dumps(proof, indent=1, ensure_ascii=False) + "\n").encode())
     return out
+
+
+def _for_detectron2(made: Translation, colour: str) -> Message:
+    """What its config needs, since its files do not hold it (detectron2 config/defaults.py: BGR, STRIDE_IN_1X1 True)."""
+    first = made.spec.block == "basic" or made.spec.stride_in == "1x1"
+    return _(
+        "detectron2 needs INPUT.FORMAT {colour} and RESNETS.STRIDE_IN_1X1 {first} in its config",
+        colour=colour,
+        first=first,
+    )
 
 
 def _read_back(converted: Converted, made: Translation, out: Path) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from plusx.graph import lower
 from plusx.i18n import Message, _
+from plusx.images import Preprocessing
 from plusx.names import key_names
 from plusx.names.shapes import COUNTER
 from plusx.specs import KEYS, ResNetSpec
@@ -54,6 +55,7 @@ class Converted:
     tensors: Tensors
     names: Mapping[str, str]
     notes: tuple[Message, ...]
+    preprocessing: Preprocessing | None = None
 
 
 ALL: Mapping[str, tuple[Any, ...] | None] = {

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from plusx.bundles.atomic import write_file
 from plusx.errors import BundleError, MissingExtra, WeightsError
 from plusx.i18n import _
+from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec
 from plusx.weights.conversion.target_systems import Converted
 
@@ -33,9 +34,15 @@ def safetensors_bytes(tensors: Tensors, metadata: dict[str, str]) -> bytes:
         ) from None
 
 
+def plusx_metadata(spec: ResNetSpec, preprocessing: Preprocessing | None) -> dict[str, str]:
+    """The metadata of plusx's own safetensors files, from which `identify` takes spec and preprocessing."""
+    known = {} if preprocessing is None else {"plusx.preprocessing": json.dumps(preprocessing.to_dict())}
+    return {"format": "pt", "plusx.spec": str(spec), **known}
+
+
 def write_plusx(made: Converted, out: Path) -> list[Path]:
-    """A safetensors file that says its spec, which plusx and its readers honour."""
-    write_file(out, safetensors_bytes(made.tensors, {"format": "pt", "plusx.spec": str(made.spec)}))
+    """A safetensors file with its spec and preprocessing."""
+    write_file(out, safetensors_bytes(made.tensors, plusx_metadata(made.spec, made.preprocessing)))
     return [out]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from plusx.errors import SpecError, WeightsError
+from plusx.bundles import Bundle
+from plusx.errors import DataError, SpecError, WeightsError
 from plusx.i18n import Message, _
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec, parse
@@ -16,11 +18,11 @@ from plusx.weights.families import FAMILIES, Family, Seen
 from plusx.weights.families.surroundings import SEGMENTATION_HEAD
 from plusx.weights.identification.candidates import Candidate, choose, find
 from plusx.weights.identification.flat_file import FlatFile, flatten
-from plusx.weights.identification.huggingface_config import config_classes, config_fields, config_refusal
 from plusx.weights.identification.known_files import with_known_file
 from plusx.weights.identification.layer_facts import Layers, disagreement, eps_of, fields_of_layers, refusal
 from plusx.weights.identification.nearest_preset import differences, fitting_spec, nothing_found
-from plusx.weights.identification.result import Identification
+from plusx.weights.identification.neighbours import bundle_around, config_classes, config_fields, config_refusal
+from plusx.weights.identification.result import IN_FILE, Identification
 from plusx.weights.identification.set_aside import class_names, groups_of
 from plusx.weights.identification.suspicious_values import suspicious
 from plusx.weights.identification.tensor_plan import make_plan
@@ -98,7 +100,8 @@ def _with_spec(
     if spec is None:
         return replace(found, refuses=misfit)
     stated = fields_of_layers(layers, spec) | config_fields(stored, family)
-    written = _written(stored, found)
+    bundle = bundle_around(stored)
+    written = _written(stored, found, bundle)
     legacy = "bn1.running_mean" in found.plan.shapes and "bn1.num_batches_tracked" not in found.plan.shapes
     try:
         spec, fields, needs = decide_fields(
@@ -118,8 +121,10 @@ def _with_spec(
     }
     return replace(
         found, spec=spec, notes=(*found.notes, *_embedding(family, spec)), fields=fields, needs=needs, refuses=refuses, eps=eps,
-        classes=class_names(flat, spec.classes) or config_classes(stored, family, spec.classes), preprocessing=_preprocessing(found.preprocessing, spec),
-        family=Message("plusx") if written else found.family, family_why=_("the file states its spec") if written else found.family_why,
+        classes=class_names(flat, spec.classes) or (bundle and bundle.classes) or config_classes(stored, family, spec.classes),
+        preprocessing=_written_preprocessing(stored, bundle) if written else _preprocessing(found.preprocessing, spec),
+        preprocessing_source=IN_FILE if written else found.preprocessing_source,
+        family=Message("plusx") if written else found.family, family_why=_who_states(bundle) if written else found.family_why,
     )  # fmt: skip
 
 
@@ -141,9 +146,9 @@ def _embedding(family: Family, spec: ResNetSpec) -> tuple[Message, ...]:
     return ()
 
 
-def _written(stored: StoredFile, found: Identification) -> ResNetSpec | None:
-    """The spec that plusx wrote into the file, if it did and the tensors are those of it."""
-    text = stored.metadata.get("plusx.spec")
+def _written(stored: StoredFile, found: Identification, bundle: Bundle | None) -> ResNetSpec | None:
+    """The spec that plusx wrote into the file or its bundle, if it did and the tensors are those of it."""
+    text = stored.metadata.get("plusx.spec") if bundle is None else str(bundle.spec)
     if text is None:
         return None
     try:
@@ -168,6 +173,25 @@ def _written(stored: StoredFile, found: Identification) -> ResNetSpec | None:
             )
         )
     return spec
+
+
+def _written_preprocessing(stored: StoredFile, bundle: Bundle | None) -> Preprocessing | None:
+    """The preprocessing that plusx wrote into the file or its bundle; None where it knew none. Raises WeightsError."""
+    if bundle is not None:
+        return bundle.preprocessing
+    text = stored.metadata.get("plusx.preprocessing")
+    if text is None:
+        return None
+    try:
+        return Preprocessing.from_dict(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError, DataError):
+        raise WeightsError(
+            _("{path} states a preprocessing that cannot be read. Use another copy.", path=stored.path)
+        ) from None
+
+
+def _who_states(bundle: Bundle | None) -> Message:
+    return _("the file states its spec") if bundle is None else _("its bundle states its spec")
 
 
 def _colour(family: Family) -> Verdict:

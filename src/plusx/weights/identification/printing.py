@@ -8,7 +8,7 @@ from typing import Any
 from plusx.analysis import analyse
 from plusx.i18n import Message, _
 from plusx.specs.language import show_value
-from plusx.weights.identification.result import Identification
+from plusx.weights.identification.result import IN_FILE, Identification
 from plusx.weights.identification.verdicts import Verdict
 
 SCHEMA = "plusx.identify/1"
@@ -83,14 +83,16 @@ def _verdicts(found: Identification) -> Iterator[Message]:
             if pre.resize_px
             else _("size as it is")
         )
-        yield _(
-            "images       {size}, {interpolation}, mean {mean}, std {std}, by convention of {source}",
-            size=size,
-            interpolation=pre.interpolation,
-            mean=pre.mean,
-            std=pre.std,
-            source=found.preprocessing_source,
-        )
+        source = found.preprocessing_source
+        values = {"size": size, "interpolation": pre.interpolation, "mean": pre.mean, "std": pre.std}
+        if source == IN_FILE:
+            yield _("images       {size}, {interpolation}, mean {mean}, std {std}, as the file states", **values)
+        else:
+            yield _(
+                "images       {size}, {interpolation}, mean {mean}, std {std}, by convention of {source}",
+                source=source,
+                **values,
+            )
     elif found.spec is not None:
         yield _("images       how they become input is not known")
 

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plusx.i18n import Message
+from plusx.i18n import Message, _
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec
 from plusx.weights.families import Naming
 from plusx.weights.identification.set_aside import TensorGroup
 from plusx.weights.identification.tensor_plan import TensorPlan
 from plusx.weights.identification.verdicts import Verdict
+
+IN_FILE = _("the file itself")
+"""The source of a preprocessing that the file or its bundle states."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,12 @@
-"""Fields and class names from the config.json beside a Hugging Face file."""
+"""What stands beside a file: the config.json of Hugging Face, or the bundle that the file belongs to."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from plusx.bundles import Bundle, is_bundle, open_bundle
+from plusx.bundles.bundle import WEIGHTS
 from plusx.errors import DataError
 from plusx.i18n import Message, _
 from plusx.weights.families import Family
@@ -59,3 +61,9 @@ def config_classes(stored: StoredFile, family: Family, classes: int) -> tuple[st
     except DataError:
         return None
     return names if len(names) == classes else None
+
+
+def bundle_around(stored: StoredFile) -> Bundle | None:
+    """The bundle whose weights the file is: its spec counts more than shapes. Raises BundleError for a corrupt one."""
+    folder = stored.path.parent
+    return open_bundle(folder) if stored.path.name == WEIGHTS and is_bundle(folder) else None

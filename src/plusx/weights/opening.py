@@ -1,0 +1,141 @@
+"""A weights file wherever a bundle is taken: it becomes a bundle in memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plusx.bundles import Bundle, open_bundle
+from plusx.errors import SpecError
+from plusx.i18n import Message, _
+from plusx.images import Preprocessing
+from plusx.specs import ResNetSpec
+from plusx.weights.file_bundles import bundle_of
+from plusx.weights.identification.identify import identify
+from plusx.weights.loading import require_file
+
+if TYPE_CHECKING:
+    from plusx.data import Data
+    from plusx.evaluation.counting import Processes
+    from plusx.metrics import Evaluation
+    from plusx.runtime import Predictor
+    from plusx.runtime.engines import EngineOptions
+
+Say = Callable[[Message], None]
+log = logging.getLogger("plusx")
+
+
+def _log(line: Message) -> None:
+    log.info("%s", line)
+
+
+def open_source(
+    source: str | Path | Bundle,
+    *,
+    labels: str | Path | Sequence[str] | None = None,
+    preprocessing: Preprocessing | str | Path | None = None,
+    spec: str | ResNetSpec | None = None,
+    key: str | None = None,
+    say: Say = _log,
+    **fields: Any,
+) -> Bundle:
+    """The bundle at `source`, that of a run, or a weights file as one; see `bundle_of` for what a file does not show.
+
+    `say` gets a line for everything that was taken by convention or by default. Raises BundleError, WeightsError, SpecError,
+    DataError.
+    """
+    given = {"labels": labels, "preprocessing": preprocessing, "spec": spec, "key": key, **fields}
+    if isinstance(source, Bundle) or Path(source).is_dir():
+        written = [name for name, value in given.items() if value is not None]
+        if written:
+            where = source.path if isinstance(source, Bundle) else source
+            raise SpecError(
+                _("{source} is a bundle or a training run and has its own {name}. Leave {name} out.", source=where, name=written[0])
+            )  # fmt: skip
+        return source if isinstance(source, Bundle) else open_bundle(source)
+    if not Path(source).exists() and not Path(source).suffix:
+        return open_bundle(source)  # which says that there is none
+    require_file(source)
+    bundle = bundle_of(source, labels, preprocessing, spec, key, **fields)
+    for line in bundle.said:
+        say(line)
+    return bundle
+
+
+def open_first_weights(
+    source: str | Path | Bundle, network: ResNetSpec | None = None, *, key: str | None = None, say: Say = _log
+) -> Bundle:
+    """The weights that a training starts from, of a bundle, a run or a file.
+
+    `network` gives what a file does not show, classes and channels aside. The preprocessing of a file need not be known, since
+    a training has its own. Raises BundleError, WeightsError, SpecError.
+    """
+    if isinstance(source, Bundle) or Path(source).is_dir():
+        return open_source(source, key=key)
+    if not Path(source).exists() and not Path(source).suffix:
+        return open_bundle(source)
+    require_file(source)
+    spec = None
+    if network is not None:
+        found = identify(source, key).spec
+        spec = None if found is None else network.replace(classes=found.classes, in_channels=found.in_channels)
+    bundle = bundle_of(source, spec=spec, key=key, for_training=True)
+    for line in bundle.said:
+        say(line)
+    return bundle
+
+
+def predictor(
+    source: str | Path | Bundle,
+    *,
+    labels: str | Path | Sequence[str] | None = None,
+    preprocessing: Preprocessing | str | Path | None = None,
+    spec: str | ResNetSpec | None = None,
+    key: str | None = None,
+    engine: str = "auto",
+    precision: str = "auto",
+    top: int = 5,
+    threads: int | None = None,
+    objective: str = "throughput",
+    device: str = "auto",
+    exact_decode: bool = False,
+) -> Predictor:
+    """A Predictor for a bundle, a run or a weights file of any family; torch is not imported.
+
+    `labels` (names, a file or "imagenet-1k"), `preprocessing`, `spec` and `key` are for weights files and as in `open_source`.
+    The others are as in `plusx.runtime.predictor`. Raises BundleError, WeightsError, SpecError, MissingExtra, DataError.
+    """
+    from plusx.runtime import predictor as bundle_predictor
+
+    bundle = open_source(source, labels=labels, preprocessing=preprocessing, spec=spec, key=key)
+    return bundle_predictor(
+        bundle, engine=engine, precision=precision, top=top, threads=threads, objective=objective, device=device,
+        exact_decode=exact_decode,
+    )  # fmt: skip
+
+
+def evaluate(
+    source: str | Path | Bundle,
+    data: str | Path | Data,
+    *,
+    weights: str = "best",
+    labels: str | Path | Sequence[str] | None = None,
+    preprocessing: Preprocessing | str | Path | None = None,
+    spec: str | ResNetSpec | None = None,
+    key: str | None = None,
+    options: EngineOptions | None = None,
+    workers: int = 0,
+    group: Processes | None = None,
+) -> Evaluation:
+    """The Evaluation of a bundle, a run or a weights file of any family on `data`.
+
+    `labels`, `preprocessing`, `spec` and `key` are for weights files and as in `open_source`. The others are as in
+    `plusx.evaluation.evaluate`. Raises BundleError, WeightsError, DataError, SpecError, MissingExtra.
+    """
+    from plusx.evaluation import evaluate as evaluate_bundle
+
+    if isinstance(source, str | Path) and Path(source).is_file():
+        source = open_source(source, labels=labels, preprocessing=preprocessing, spec=spec, key=key)
+    return evaluate_bundle(source, data, weights=weights, options=options, workers=workers, group=group)
