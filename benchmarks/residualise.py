@@ -75,7 +75,7 @@ def main() -> None:
             torch.manual_seed(seed)
             plain = plain_cnn(norm)
             residual, report = plusx.residualise(plain, x[:2], start="identity")
-            shortcuts = len(report.wrapped)
+            shortcuts = len(report.shortcuts)
             residual.load_state_dict({k: v.clone() for k, v in residual.state_dict().items()}, assign=True)
             found = []
             for net in (plain, residual):

@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from plusx.bundles import open_bundle
-from plusx.cli.progress import duration, sink_for
+from plusx.cli.progress import duration, training_log
 from plusx.data import open_data
 from plusx.errors import RunError
 from plusx.training import Finished, Hands, Stop, fit, stop_on_signals
@@ -54,7 +54,14 @@ def train(name: str, out: Path, seed: int) -> Path:
     command = [sys.executable, *sys.argv]
     with stop_on_signals(stop):
         for event in fit(
-            f"{name} in_channels=1", "digits", None, run, seed=seed, hands=hands, sinks=(sink_for(),), command=command
+            f"{name} in_channels=1",
+            "digits",
+            None,
+            run,
+            seed=seed,
+            hands=hands,
+            sinks=(training_log(),),
+            command=command,
         ):
             if isinstance(event, Finished) and stop.signal is not None:
                 print(f"stopped; go on with: plusx train --resume {run}", file=sys.stderr)

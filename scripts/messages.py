@@ -10,7 +10,6 @@ A room's texts stand in its own file; a text that several rooms have stands in e
 from __future__ import annotations
 
 import ast
-import contextlib
 import io
 import string
 import sys
@@ -19,13 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages import Catalog
-from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src/plusx"
 LOCALE = PACKAGE / "i18n/locale"
-KEYWORDS = {"_": None, "_n": (1, 2)}
+TEXTS = {"_": 1, "_n": 2}
+"""How many of the first arguments of a marker are texts."""
 _NOBODY = (b'"Generated-By', b'"Last-Translator', b'"Language-Team', b'"Report-Msgid', b'"Project-Id-Version')
 _HEAD = "# Chinese of one room, made from the code by scripts/messages.py; only the translations are written by hand."
 _DATE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,26 +35,33 @@ Id = str | tuple[str, str]
 def extracted() -> dict[str, Catalog]:
     """What each room says: room to a catalogue without translations."""
     rooms: dict[str, Catalog] = {}
-    with contextlib.redirect_stderr(io.StringIO()):
-        # Babel warns of f-strings among the values; `unmarked` finds those that are texts
-        found = list(
-            extract_from_dir(PACKAGE, [("**.py", "python")], keywords=KEYWORDS, comment_tags=("translators:",))
-        )
-    for name, _, message, comments, _ in sorted(found, key=lambda row: (row[0], row[1])):
-        room = Path(name).parts[0].removesuffix(".py")
-        key = message if isinstance(message, str) else (message[0], message[1])
-        rooms.setdefault(room, _empty()).add(key, auto_comments=comments, locations=[(name, 0)])
+    for name, _, texts in _marked():
+        if all(texts):
+            room = Path(name).parts[0].removesuffix(".py")
+            key = texts[0] if len(texts) == 1 else texts
+            rooms.setdefault(room, _empty()).add(key, locations=[(name, 0)])
     return rooms
 
 
 def unmarked() -> Iterator[str]:
     """One line for each `_` or `_n` whose text is not written out there: it could not be extracted."""
+    return (
+        f"{name}:{line} marks a text that is not written out there" for name, line, texts in _marked() if not all(texts)
+    )
+
+
+def _marked() -> Iterator[tuple[str, int, tuple[str, ...]]]:
+    """File, line and texts of every call of `_` and `_n`, also of those inside other calls; "" for what is no literal."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KEYWORDS:
-                texts = node.args[: 2 if node.func.id == "_n" else 1]
-                if not all(isinstance(text, ast.Constant) and isinstance(text.value, str) for text in texts):
-                    yield f"{path.relative_to(PACKAGE)}:{node.lineno} marks a text that is not written out there"
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+            if isinstance(call.func, ast.Name) and call.func.id in TEXTS:
+                texts = call.args[: TEXTS[call.func.id]]
+                yield str(path.relative_to(PACKAGE)), call.lineno, tuple(_literal(text) for text in texts)
+
+
+def _literal(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def translated(lang: str = "zh") -> dict[str, Catalog]:

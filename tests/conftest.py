@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+os.environ.pop("COLUMNS", None)  # xdist sets it, and tables would wrap
 TESTS = Path(__file__).parent
 HEAVY = (
     "torch",

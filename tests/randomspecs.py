@@ -8,7 +8,7 @@ from itertools import combinations
 from hypothesis import strategies as st
 
 from plusx.errors import SpecError
-from plusx.specs import ResNetSpec
+from plusx.specs import KEYS, ResNetSpec
 from plusx.specs.keys import ACTIVATIONS, GATES, JOINS, POLICIES, SHORTCUTS, STEMS
 from plusx.specs.language import show_value
 
@@ -129,7 +129,7 @@ class Count:
 
     def add(self, spec: ResNetSpec) -> None:
         self.built += 1
-        for name in ResNetSpec.__slots__:
+        for name in KEYS:
             self.values[name, show_value(getattr(spec, name))] += 1
         for a, b in combinations(PAIRED, 2):
             self.pairs[a, show_value(getattr(spec, a)), b, show_value(getattr(spec, b))] += 1

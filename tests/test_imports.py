@@ -8,6 +8,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -198,9 +199,6 @@ def test_foreign_imports_are_found(source, names):
 
 # ---- the face ----
 
-FACE_IMPORTERS = {"training/work.py", "deploy/exporting.py"}
-"""Files that still read plusx.__version__ from the face of the package; none may be added."""
-
 
 def imports_the_face(path: Path) -> bool:
     """Whether a file imports a name of `plusx/__init__.py`, and not a module or a room below it."""
@@ -216,7 +214,7 @@ def imports_the_face(path: Path) -> bool:
 
 def test_nothing_inside_imports_the_face_of_the_package():
     found = {path.relative_to(SRC).as_posix() for path in SRC.rglob("*.py") if imports_the_face(path)}
-    assert found <= FACE_IMPORTERS
+    assert found == set()
 
 
 def test_an_import_of_the_face_is_seen(tmp_path):
@@ -224,3 +222,14 @@ def test_an_import_of_the_face_is_seen(tmp_path):
     for source, seen in (("from plusx import draw", True), ("import plusx", True), ("from plusx import specs", False)):
         file.write_text(source, encoding="utf-8")
         assert imports_the_face(file) is seen
+
+
+def test_the_package_lists_its_public_names_alone():
+    """Every name of dir(plusx) is public or the version, and a submodule that was imported is not among them."""
+    assert "specs" in vars(plusx)
+    assert dir(plusx) == sorted(["__version__", *plusx.__all__])
+
+
+def test_the_version_is_that_of_the_project():
+    project = tomllib.loads((SRC.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert plusx.__version__ == project["version"]

@@ -270,7 +270,7 @@ def test_a_sample_runs_in_order(tmp_path):
     [
         ("```sh\nls nothing/of/this/name\n```\n", "line 1: ls nothing/of/this/name"),
         ("```python\nimport plusx\n\nplusx.spec('resnet5O')\n```\n", "resnet5O"),
-        ("```sh\nplusx shwo resnet50\n```\n", "did you mean 'show'"),
+        ("```sh\nplusx shwo resnet50\n```\n", "Did you mean 'show'"),
         ("```sh\nplusx geometry resnet50 output_stride=8  # what is 15.5 pixels off\n```\n", "its comment says 15.5,"),
         ("```sh\necho 127 \\\n  7x7   # 127, 3x3, ResNet-50 and layer4\n```\n", "its comment says 3x3,"),
         ("```sh\necho 50\n```\n\n```text\n51\n```\n", "line 5: 51\n  is not printed"),

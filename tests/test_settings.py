@@ -76,7 +76,7 @@ def test_a_user_without_a_home_is_told_of_plusx_cache():
     code = "import os; from plusx import settings; os.setuid(54321); settings.cache_dir()"
     env = {key: value for key, value in os.environ.items() if key not in ("HOME", "PLUSX_CACHE", "XDG_CACHE_HOME")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60)
-    assert "no home folder to keep a cache in. Set PLUSX_CACHE" in done.stderr
+    assert "no home folder for a cache. Set PLUSX_CACHE" in done.stderr
 
 
 def readings(source: str) -> set[str]:

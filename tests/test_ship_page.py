@@ -18,7 +18,7 @@ pytest_plugins = ["shipped"]
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-QUICK = {"bench": ["--busy", "--rounds", "1", "--seconds", "0.02"], "tune": ["--seconds", "0.02"]}
+QUICK = {"bench": ["--force", "--rounds", "1", "--seconds", "0.02"], "tune": ["--seconds", "0.02"]}
 
 
 def examples(page: str) -> list[tuple[str, str]]:

@@ -13,15 +13,15 @@ from plusx.specs import parse as spec
 from plusx.specs.display import register as _register
 from plusx.version import __version__ as __version__
 
-if TYPE_CHECKING:  # for type checkers and editors; at run time the rooms below are loaded on first use
+if TYPE_CHECKING:  # for type checkers and editors; at run time these packages are imported on first use
     from plusx.analysis import analyse
     from plusx.analysis.diff import diff
     from plusx.nn import ResNet, build
+    from plusx.nn.factory import block, stage
     from plusx.nn.features import features
     from plusx.nn.folding import fold_norm
     from plusx.nn.freezing import freeze, param_groups
     from plusx.nn.loading import load
-    from plusx.nn.pieces import block, stage
     from plusx.nn.residual import Residual
     from plusx.nn.residualise import residualise
     from plusx.nn.shorthands import resnet18, resnet34, resnet50, resnet101, resnet152
@@ -68,7 +68,7 @@ __all__ = [
     "stage",
 ]
 
-_ROOMS = {
+_PACKAGES = {
     "plusx.analysis": ("analyse",),
     "plusx.analysis.diff": ("diff",),
     "plusx.svg.render": ("draw",),
@@ -77,7 +77,7 @@ _ROOMS = {
     "plusx.nn.folding": ("fold_norm",),
     "plusx.nn.freezing": ("freeze", "param_groups"),
     "plusx.nn.loading": ("load",),
-    "plusx.nn.pieces": ("block", "stage"),
+    "plusx.nn.factory": ("block", "stage"),
     "plusx.nn.residual": ("Residual",),
     "plusx.nn.residualise": ("residualise",),
     "plusx.nn.shorthands": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
@@ -86,8 +86,8 @@ _ROOMS = {
     "plusx.runtime": ("predictor",),
     "plusx.training": ("evaluate", "fit"),
 }
-LAZY = {name: room for room, names in _ROOMS.items() for name in names}
-"""Names that load their room on first use: the core stays quick, and torch-free."""
+LAZY = {name: package for package, names in _PACKAGES.items() for name in names}
+"""Public names whose package is imported on first use, so that the core needs neither time nor torch."""
 
 
 def __getattr__(name: str) -> Any:
@@ -102,7 +102,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(["__version__", *__all__])
 
 
 def _renderer(module: str, name: str) -> Any:

@@ -1,11 +1,11 @@
-"""The environment variables that plusx obeys, read here and nowhere else.
+"""The environment variables of plusx. No other module reads them.
 
-PLUSX_THREADS   how many threads work
+PLUSX_THREADS   the number of threads
 PLUSX_LANG      the language of messages and reports
-PLUSX_CACHE     where plusx keeps what it can make again
-PLUSX_OFFLINE   set and not 0: nothing is downloaded
-COLUMNS         how wide tables and paragraphs may be, in a terminal or not
-NO_COLOR        set and not empty: no colours (no-color.org)
+PLUSX_CACHE     the folder of files that plusx can download or compute again
+PLUSX_OFFLINE   if set and not 0, nothing is downloaded
+COLUMNS         the width of tables and paragraphs, in a terminal or not
+NO_COLOR        if set and not empty, no colours are printed (no-color.org)
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import os
 from pathlib import Path
 
 from plusx.errors import SpecError
-from plusx.i18n import LANGUAGES
+from plusx.i18n import LANGUAGES, _
 
-MOST_THREADS = 1024
-"""Above any machine that plusx was made for: a larger number is a slip, and would only exhaust the system's threads."""
+MAX_THREADS = 1024
+"""More than any machine for which plusx is made has; a larger number is a mistake that would exhaust the system's threads."""
 
 
 def threads() -> int | None:
@@ -27,20 +27,24 @@ def threads() -> int | None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         raise SpecError(
-            f"PLUSX_THREADS={text!r} is not a whole number from 1 to {MOST_THREADS}. Set one like 4, or unset it."
-        )
+            _("PLUSX_THREADS={text!r} is not a whole number from 1 to {limit}. Set a number like 4, or unset it.",
+              text=text, limit=MAX_THREADS)
+        )  # fmt: skip
     return check_threads(int(text), "PLUSX_THREADS")
 
 
 def check_threads(count: int, name: str = "threads") -> int:
-    """`count`, if so many threads can be meant. Raises SpecError that calls it `name`."""
-    if not 1 <= count <= MOST_THREADS:
-        raise SpecError(f"{name}={count} is out of range. Write a number of threads from 1 to {MOST_THREADS}.")
+    """`count`, if it is a sensible number of threads. Raises SpecError, whose text calls it `name`."""
+    if not 1 <= count <= MAX_THREADS:
+        raise SpecError(
+            _("{name}={count} is out of range. Write a number of threads from 1 to {limit}.",
+              name=name, count=count, limit=MAX_THREADS)
+        )  # fmt: skip
     return count
 
 
 def language() -> str:
-    """The language of PLUSX_LANG (`zh_CN.UTF-8` counts as zh), else English."""
+    """The language of PLUSX_LANG (`zh_CN.UTF-8` is zh), else English."""
     wanted = os.environ.get("PLUSX_LANG", "")[:2].lower()
     return wanted if wanted in LANGUAGES else "en"
 
@@ -52,15 +56,15 @@ def columns() -> int | None:
 
 
 def cache_dir() -> Path:
-    """Where plusx keeps what it can make again: PLUSX_CACHE, else XDG_CACHE_HOME/plusx, else ~/.cache/plusx.
+    """The folder for caches: PLUSX_CACHE, else XDG_CACHE_HOME/plusx, else ~/.cache/plusx.
 
-    Raises SpecError for a user without a home.
+    Raises SpecError for a user without a home folder.
     """
     if own := os.environ.get("PLUSX_CACHE"):
         return Path(own).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if base.startswith("~"):  # a user whom the system does not know, as in some containers
-        raise SpecError("This user has no home folder to keep a cache in. Set PLUSX_CACHE to a folder.")
+        raise SpecError(_("This user has no home folder for a cache. Set PLUSX_CACHE to a folder."))
     return Path(base) / "plusx"
 
 

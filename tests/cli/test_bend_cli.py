@@ -37,8 +37,8 @@ def test_cam_finds_the_square(home: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["cam", "bundle", "photo.png", "-o", "out.png", "--class", "bright"]) == 0
     said = capsys.readouterr().out
     assert "bright" in said
-    assert "hottest around x 128.5, y 96.5 of 224x224 px" in said
-    assert "stride 32, field 435 px" in said
+    assert "hottest cell at x 128.5, y 96.5 of 224x224 px" in said
+    assert "stride 32, receptive field 435 px" in said
     assert Image.open("out.png").size == (448, 448)
     assert main(["cam", "bundle", "photo.png", "--at", "layer3.0", "--class", "1"]) == 0
     assert Path("photo-cam.png").is_file()
@@ -48,11 +48,11 @@ def test_cam_finds_the_square(home: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["bundle", "photo.png", "--class", "brigt"], "did you mean 'bright'"),
-        (["bundle", "photo.png", "--at", "layer7"], "did you mean"),
+        (["bundle", "photo.png", "--class", "brigt"], "Did you mean 'bright'"),
+        (["bundle", "photo.png", "--at", "layer7"], "Did you mean"),
         (["bundle", "nothing.jpg"], "nothing.jpg"),
         (["nowhere", "photo.png"], "no bundle at nowhere"),
-        (["bundle", "photo.png", "-o", "out.jpg"], "name it out.png"),
+        (["bundle", "photo.png", "-o", "out.jpg"], "Name it out.png"),
     ],
 )
 def test_cam_refuses_in_one_line(
@@ -87,11 +87,11 @@ def test_weights_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["cat", "net.pth"], "did you mean 'cut'"),
+        (["cat", "net.pth"], "Did you mean 'cut'"),
         (["cut", "net.pth"], "--until layer3 -o OUT"),
-        (["cut", "net.pth", "--until", "layer3", "-o", "out.pth"], "name it out.safetensors"),
+        (["cut", "net.pth", "--until", "layer3", "-o", "out.pth"], "Name it out.safetensors"),
         (["cut", "none.pth", "--until", "layer3", "-o", "out.safetensors"], "no weights file none.pth"),
-        (["cut", "net.pth", "--until", "layr2", "-o", "out.safetensors"], "did you mean 'layer2'"),
+        (["cut", "net.pth", "--until", "layr2", "-o", "out.safetensors"], "Did you mean 'layer2'"),
         (["cut", "net.pth", "--until", "layer1", "-o", "out.safetensors", "--network", "resnet50"], "'resnet20'"),
         (["cut", "other.pth", "--until", "layer1", "-o", "out.safetensors"], "--network"),
     ],

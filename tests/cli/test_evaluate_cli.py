@@ -137,7 +137,7 @@ def test_what_is_not_there_is_one_line(run: Path, tmp_path: Path, capsys: pytest
             "averages no weights (its recipe has ema=0); choose --weights last",
         ),
         ([str(run / "bundle"), "--weights", "last"], "is a bundle, it has no last weights; name its run"),
-        ([str(run), "--weights", "lst"], "unknown weights 'lst'; did you mean 'last'? allowed: best, last, ema"),
+        ([str(run), "--weights", "lst"], "unknown weights 'lst'. Did you mean 'last'? Allowed: best, last, ema"),
         ([str(tmp_path / "none"), "--weights", "ema"], "no run at"),
     ):
         assert main(["evaluate", *words, "--data", "digits", *QUICK]) == 2
@@ -186,12 +186,12 @@ def test_table_json_and_file_agree(run: Path, tmp_path: Path, capsys: pytest.Cap
         )
         assert re.search(shown, text, re.M), row
     lines = text.splitlines()
-    at = lines.index("true \\ answer")
+    at = lines.index("true \\ predicted")
     for name, row, line in zip(range(10), found["confusion"], lines[at + 2 : at + 12], strict=True):
         assert line.split() == [str(name), *(str(count) if count else "·" for count in row)]
     worst = max((c, -i, -j) for i, row in enumerate(found["confusion"]) for j, c in enumerate(row) if i != j)
     i, j = -worst[1], -worst[2]
-    first = lines[lines.index("most mistaken") + 1]
+    first = lines[lines.index("most frequent mistakes") + 1]
     assert first == f"{i} as {j}: {worst[0]} ({worst[0] / sum(found['confusion'][i]):.1%} of {i})"
 
 
@@ -205,7 +205,7 @@ def counted(classes: int, mistakes: dict[tuple[int, int], int]) -> Evaluation:
 
 def test_of_many_classes_only_those_with_mistakes_are_shown() -> None:
     lines = confusion_table(counted(300, {(7, 250): 2, (40, 41): 5}))
-    assert lines[1] == "true \\ answer, 4 of 300 classes: those with most mistakes"
+    assert lines[1] == "true \\ predicted, 4 of 300 classes: those with most mistakes"
     assert [line.split() for line in lines[3:7]] == [
         ["class-number-7", "3", "·", "·", "2"],
         ["class-number-40", "·", "3", "5", "·"],

@@ -20,16 +20,16 @@ def said(capsys, *words):
 @pytest.mark.parametrize(
     "words, line",
     [
-        (["shw", "resnet50"], "plusx: unknown command 'shw'; did you mean 'show'? allowed: show,"),
+        (["shw", "resnet50"], "plusx: unknown command 'shw'. Did you mean 'show'? Allowed: show,"),
         (["show", "resnet5O"], "plusx: There is no preset 'resnet5O'. The nearest are resnet50,"),
-        (["show", "resnet50", "stm=deep"], "plusx: unknown key 'stm'; did you mean 'stem'?"),
+        (["show", "resnet50", "stm=deep"], "plusx: unknown key 'stm'. Did you mean 'stem'?"),
         (
             ["show", "resnet50", "--formt", "json"],
-            "plusx: unknown word for plusx show '--formt'; did you mean '--format'?",
+            "plusx: unknown option of plusx show '--formt'. Did you mean '--format'?",
         ),
-        (["show", "resnet50", "--format", "jsn"], "'jsn'; did you mean 'json'? allowed: table,"),
-        (["show", "resnet50", "--lang", "fr"], "'fr'; allowed: en, zh"),
-        (["show", "resnet50", "--size", "x"], "plusx: size 'x'; write a side in pixels like 224"),
+        (["show", "resnet50", "--format", "jsn"], "'jsn'. Did you mean 'json'? Allowed: table,"),
+        (["show", "resnet50", "--lang", "fr"], "'fr'. Allowed: en, zh"),
+        (["show", "resnet50", "--size", "x"], "plusx: --size 'x' is not a size. Write a side in pixels like 224"),
         (["show", "resnet50_siamrpn", "--size", "5"], "is too small for conv1. Give a larger input"),
         (["show", "."], "plusx: . is neither a bundle nor a run"),
         (["show"], "plusx: show needs NETWORK (a preset and key=value words, a file, a bundle or a run)"),

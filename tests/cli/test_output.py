@@ -134,7 +134,7 @@ def test_the_format_is_what_was_asked_for_else_what_the_name_says(written, outpu
     [
         (None, "x.xlsx", r"^-o x\.xlsx ends in \.xlsx, .* one of \.txt, \.json\.$"),
         ("table", "x.json", r"^-o x\.json ends in \.json, but --format table"),
-        ("jsn", None, "did you mean 'json'"),
+        ("jsn", None, "Did you mean 'json'"),
     ],
 )
 def test_a_format_that_cannot_be_is_refused(written, output, says):

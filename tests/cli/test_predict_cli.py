@@ -99,7 +99,7 @@ def test_predict_is_the_network_applied(capsys: pytest.CaptureFixture[str]) -> N
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["path"] for row in rows] == [str(p) for p in sorted(Path("photos/wave").iterdir())]
     bundle = open_bundle("run")
-    network = plusx.build(plusx.ResNetSpec.from_dict(bundle.spec), bundle.weights()).eval()
+    network = plusx.build(bundle.spec, bundle.weights()).eval()
     for row in rows:
         image = resize_crop(
             decode(Path(row["path"]), "RGB", at_least_px=bundle.preprocessing.resize_px), bundle.preprocessing

@@ -82,8 +82,19 @@ def test_a_real_training_interrupted_and_done(here: Path, capsys: pytest.Capture
     assert 0 <= time.time() - look(Path("runs/whole")).began.timestamp() < 600  # type: ignore[union-attr]
     assert main(["runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["run", "network", "data", "recipe", "epochs", "top-1", "began", "time", "size", "state"]
-    assert lines[1].endswith("interrupted after step 8, go on with plusx train --resume runs/deep/half")
+    assert lines[0].split() == [
+        "run",
+        "network",
+        "data",
+        "recipe",
+        "epochs",
+        "top-1",
+        "started",
+        "time",
+        "disk",
+        "state",
+    ]
+    assert lines[1].endswith("interrupted after step 8, resume with plusx train --resume runs/deep/half")
     assert lines[2].endswith("  done") and f"{best.top1:.2%} of 30" in lines[2] and " 2/2 " in lines[2]
 
 
@@ -97,11 +108,14 @@ def test_the_table_of_a_run_made_by_hand(capsys: pytest.CaptureFixture[str], mon
     size = sum(p.stat().st_size for p in Path("runs/my run").rglob("*") if p.is_file())
     assert re.split(r"  +", row) == [
         "runs/my run", "resnet18 classes=2", "birds", "default epochs=3 lr=0.2", "1/3", "75.00% of 200", "2026-03-01 12:00",
-        "1 min 1 s", f"{size / 1000:.1f} kB", "interrupted after step 40, go on with plusx train --resume 'runs/my run'",
+        "1 min 1 s", f"{size / 1000:.1f} kB", "interrupted after step 40, resume with plusx train --resume 'runs/my run'",
     ]  # fmt: skip
     assert main(["runs", "--lang", "zh"]) == 0
     head, row = capsys.readouterr().out.splitlines()
-    assert re.split(r"  +", head)[0] == "训练" and "在第 40 步后中断，继续：plusx train --resume 'runs/my run'" in row
+    assert (
+        re.split(r"  +", head)[0] == "训练运行"
+        and "在第 40 步后中断，恢复命令：plusx train --resume 'runs/my run'" in row
+    )
     assert "75.00%（共 200）" in row and "1 分 1 秒" in row
 
 
@@ -122,7 +136,7 @@ def test_orders(capsys: pytest.CaptureFixture[str]) -> None:
     for order, wanted in {"newest": "cab", "accuracy": "bac", "time": "cba", "name": "abc"}.items():
         assert "".join(Path(row["path"]).name for row in listed(capsys, "r", "--sort", order)) == wanted, order
     assert main(["runs", "r", "--sort", "acuracy"]) == 2
-    assert "did you mean 'accuracy'? allowed: newest, accuracy, time, name" in capsys.readouterr().err
+    assert "Did you mean 'accuracy'? Allowed: newest, accuracy, time, name" in capsys.readouterr().err
 
 
 def test_one_run_is_listed_alone_and_links_are_followed_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +155,7 @@ def test_nothing_to_list(here: Path, capsys: pytest.CaptureFixture[str]) -> None
     (here / "runs/notes/todo.txt").touch()
     assert listed(capsys) == []
     assert main(["runs"]) == 0
-    assert "no runs below runs; " in capsys.readouterr().err
+    assert "There are no runs below runs. " in capsys.readouterr().err
 
 
 def test_running_is_told_from_killed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,7 +281,7 @@ def test_the_newest_checkpoint_cut_is_said_and_the_one_before_counts(capsys: pyt
     assert row["note"].startswith("checkpoint step-00000040 is passed over: ")
     assert main(["runs"]) == 0
     assert (
-        "interrupted after step 30, go on with plusx train --resume runs/one (checkpoint step-"
+        "interrupted after step 30, resume with plusx train --resume runs/one (checkpoint step-"
         in capsys.readouterr().out
     )
 

@@ -112,7 +112,7 @@ def test_diff_takes_words_when_it_is_clear(capsys):
         ("resnet50", " "),
     ):
         code, _, err = run(capsys, "diff", *words)
-        assert code == 2 and "two networks" in err and "quote each" in err
+        assert code == 2 and "two networks" in err and "Quote each" in err
 
 
 def test_explain(capsys):
@@ -124,13 +124,13 @@ def test_explain(capsys):
 
 
 BAD = [
-    (("show", "resnet50", "--format", "tabel"), "unknown format 'tabel'; did you mean 'table'?"),
-    (("show", "resnet50", "--detail", "op"), "unknown detail 'op'; did you mean 'ops'?"),
-    (("show", "resnet50", "--lang", "zhh"), "unknown language 'zhh'; did you mean 'zh'?"),
-    (("show", "resnet50", "--size", "0"), "size '0'; write a side in pixels"),
-    (("show", "resnet50", "--size", "big"), "size 'big'; write a side in pixels"),
+    (("show", "resnet50", "--format", "tabel"), "unknown format 'tabel'. Did you mean 'table'?"),
+    (("show", "resnet50", "--detail", "op"), "unknown detail 'op'. Did you mean 'ops'?"),
+    (("show", "resnet50", "--lang", "zhh"), "unknown language 'zhh'. Did you mean 'zh'?"),
+    (("show", "resnet50", "--size", "0"), "--size '0' is not a size. Write a side in pixels"),
+    (("show", "resnet50", "--size", "big"), "--size 'big' is not a size. Write a side in pixels"),
     (("show", "resnet5O"), "There is no preset 'resnet5O'. The nearest are resnet50"),
-    (("show", "resnet50", "--format", "torch", "--size", "64"), "leave out --size"),
+    (("show", "resnet50", "--format", "torch", "--size", "64"), "Remove --size"),
     (("show", "resnet50_siamrpn", "--size", "5"), "is too small for"),
     (("geometry", "resnet50", "--format", "csv"), "unknown format 'csv'"),
     (("explain", "resnet50", "--op", "layer7.0"), "unknown op 'layer7.0'"),

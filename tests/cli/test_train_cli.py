@@ -69,7 +69,7 @@ def test_a_folder_of_photos_and_nothing_more(photos: Path, capsys: pytest.Captur
     assert head == "path,reason" and "photos/disc/cut.jpg,damaged" in row
     bundle = open_bundle("runs/resnet18-photos-001")
     assert bundle.classes == ("disc", "stripe")
-    assert (bundle.spec["classes"], bundle.spec["in_channels"]) == (2, 3)
+    assert (bundle.spec.classes, bundle.spec.in_channels) == (2, 3)
     assert (bundle.preprocessing.crop_px, bundle.preprocessing.resize_px) == (16, 18)
 
     assert (
@@ -97,29 +97,29 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--data", "digits", "--recipe", "digits epohcs=2"], "did you mean 'epochs'? allowed: epochs, batch"),
-        (["--data", "digits", "--recipe", "digit"], "did you mean 'digits'? allowed: default, digits"),
-        (["--data", "digits", "--recipe", "lr=0.1 epohcs=2"], "did you mean 'epochs'?"),
+        (["--data", "digits", "--recipe", "digits epohcs=2"], "Did you mean 'epochs'? Allowed: epochs, batch"),
+        (["--data", "digits", "--recipe", "digit"], "Did you mean 'digits'? Allowed: default, digits"),
+        (["--data", "digits", "--recipe", "lr=0.1 epohcs=2"], "Did you mean 'epochs'?"),
         (
             ["--data", "digits", "--recipe", "epochs=2", "--epochs", "3"],
             "--epochs 3 and epochs= in --recipe 'epochs=2' set",
         ),
-        (["--data", "digits", "--recipe", "digits lr=1", "--lr", "1"], "Leave one out."),
+        (["--data", "digits", "--recipe", "digits lr=1", "--lr", "1"], "Remove one of them."),
         (
             ["--data", "digits", "--recipe", "precision=fp32", "--precision", "bf16"],
             "--precision bf16 and precision= in",
         ),
         (["--data", "digits", "--epochs", "0"], "epochs takes a whole number from 1"),
-        (["--data", "digits", "--lr", "fast"], "--lr needs a finite number, and 'fast' is none"),
+        (["--data", "digits", "--lr", "fast"], "--lr takes a finite number, not 'fast'"),
         (["--data", "digits", "--batch", "0"], "batch takes a whole number from 1"),
         (["--data", "digits", "--recipe", "digits lr=0.1 lr=0.2"], "lr is written twice (0.1 and 0.2)"),
         (["--data", "digits", "--recipe", "digits lr=fast"], "lr takes a number above 0, not 'fast'"),
         (["--data", "digits", "--recipe", "digits lr=nan"], "lr takes a number above 0, not 'nan'"),
         (
             ["--data", "digits", "--recipe", "digits flip=maybe"],
-            "unknown flip 'maybe'; did you mean 'yes'? allowed: yes, no",
+            "unknown flip 'maybe'. Did you mean 'yes'? Allowed: yes, no",
         ),
-        (["--data", "digits", "--recipe", "digits crop=shfit"], "did you mean 'shift'?"),
+        (["--data", "digits", "--recipe", "digits crop=shfit"], "Did you mean 'shift'?"),
         (["--data", "digits", "--recipe", "digits batch=0"], "batch takes a whole number from 1"),
         (["--data", "digits", "--recipe", "digits batch=1"], "batch=1 is too small for batch norm"),
         (["norm=frozen", "--data", "digits", "--recipe", "digits batch=8 accumulate=9"], "Write accumulate=8 or less"),
@@ -140,7 +140,7 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
         (["--data", "digits", "until=layer1"], "no classifier to train"),
         (["--data", "digits", "depth=1"], "depth"),
         (["--data", "digits", "--weights", "nothing"], "no bundle at nothing"),
-        ([], "--data is missing"),
+        ([], "plusx train needs images"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(

@@ -46,7 +46,7 @@ def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
     out = tmp_path / "killed"
     killed = run(torchrun(2, "--max-restarts=2", DEADLY, 1, 60, out, "train", *WORDS, "--out", out))
     assert killed.returncode == 0, killed.stderr[-2000:]
-    assert "goes on after step" in killed.stderr
+    assert "resumes after step" in killed.stderr
     assert digest(out) == digest(tmp_path / "whole")
     rows = [
         [row for row in read_lines(path / "metrics.jsonl") if row["event"] == "evaluated"]
@@ -90,7 +90,7 @@ def test_a_port_in_use_is_one_line() -> None:
     [
         (["resnet20", "--data", "nowhere/"], "plusx: no such data"),
         (["resnet20", "--data", "digits", "--recipe", "digits batch=3"], "each needs 2 of every batch"),
-        (["resnet2O", "--data", "digits"], "did you mean 'resnet20'"),
+        (["resnet2O", "--data", "digits"], "Did you mean 'resnet20'"),
     ],
 )
 def test_bad_input_is_said_once(words: list[str], line: str, tmp_path: Path) -> None:

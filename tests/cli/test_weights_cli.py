@@ -21,4 +21,4 @@ def test_identify_names_the_network(tmp_path, capsys, words):
 def test_identify_refuses_what_is_no_network(tmp_path, capsys):
     torch.save({"a": torch.zeros(3)}, tmp_path / "unknown.pth")
     assert main(["weights", "identify", str(tmp_path / "unknown.pth")]) == 2
-    assert "no network of plusx has exactly these 1 tensors (a, …)" in capsys.readouterr().err
+    assert "no network of plusx has exactly its 1 tensors (a, …)" in capsys.readouterr().err

@@ -201,9 +201,9 @@ def test_many_findings_are_cut_in_the_table(photos, capsys):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["data", "chek", "x"], "unknown way of plusx data 'chek'; did you mean 'check'"),
+        (["data", "chek", "x"], "unknown way of plusx data 'chek'. Did you mean 'check'"),
         (["data", "check", "no/such"], "no such data"),
-        (["data", "check", "digits", "--fail-on", "leak"], "did you mean 'leaks'"),
+        (["data", "check", "digits", "--fail-on", "leak"], "Did you mean 'leaks'"),
         (["data", "check", "digits", "--val-split", "2"], "val_split"),
     ],
 )

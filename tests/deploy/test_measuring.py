@@ -77,14 +77,14 @@ def test_tune_measures_for_real(bundle: Path, capsys: pytest.CaptureFixture[str]
     out, err = capsys.readouterr()
     assert out.startswith("chosen: openvino fp32, 1 worker of 1, batch ") and "images/s" in out
     assert err.count("\n") >= 3
-    assert main(["tune", str(bundle), "--for", "size"]) == 2
+    assert main(["tune", str(bundle), "--objective", "size"]) == 2
 
 
 def test_bench_says_everything(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         "bench",
         str(bundle),
-        "--busy",
+        "--force",
         "--threads",
         "1",
         "--rounds",
@@ -216,7 +216,7 @@ plan.installed = lambda name: name != "torch" and there(name)
 from plusx.cli.main import main
 bundle = sys.argv[1]
 assert main(["tune", bundle, "--seconds", "0.02"]) == 0
-quick = ["--busy", "--rounds", "1", "--seconds", "0.02", "--engine", "openvino", "--precision", "fp32"]
+quick = ["--force", "--rounds", "1", "--seconds", "0.02", "--engine", "openvino", "--precision", "fp32"]
 assert main(["export", bundle]) == 2
 assert main(["bench", bundle, *quick, "--against", "torch:fp32"]) == 2
 """

@@ -57,9 +57,9 @@ def missing(kind: str) -> list[str]:
     elif role == "gate" and not named_by_timm(kind):
         found.append("names.dialects")
     if not says(op_text, kind):
-        found.append("drawing.notation")
+        found.append("text.notation")
     if role != "join" and not says(leaf, kind):
-        found.append("drawing.torch_print")
+        found.append("text.torch_print")
     if importlib.util.find_spec("torch"):
         from plusx.nn import blocks, layers
 
@@ -81,10 +81,10 @@ def test_every_kind_is_known_everywhere(kind: str):
 @pytest.mark.parametrize(
     ("like", "where"),
     [
-        ("se", ["specs.keys", "drawing.notation", "drawing.torch_print", "nn.layers", "runtime.lowering"]),
-        ("relu", ["specs.keys", "drawing.notation", "drawing.torch_print", "nn.layers", "runtime.lowering"]),
-        ("batch_norm", ["drawing.notation", "drawing.torch_print", "nn.layers", "runtime.lowering"]),
-        ("add", ["specs.keys", "drawing.notation", "nn.blocks", "runtime.lowering"]),
+        ("se", ["specs.keys", "text.notation", "text.torch_print", "nn.layers", "runtime.lowering"]),
+        ("relu", ["specs.keys", "text.notation", "text.torch_print", "nn.layers", "runtime.lowering"]),
+        ("batch_norm", ["text.notation", "text.torch_print", "nn.layers", "runtime.lowering"]),
+        ("add", ["specs.keys", "text.notation", "nn.blocks", "runtime.lowering"]),
     ],
 )
 def test_a_new_kind_is_told_where_it_is_missing(like: str, where: list[str], monkeypatch: pytest.MonkeyPatch):

@@ -16,7 +16,7 @@ def test_every_way_to_name_a_network_is_the_same():
     spec = plusx.spec("resnet18 classes=7")
     graph = lower(spec)
     assert lower("resnet18 classes=7") == graph == lower(graph) == lower(SimpleNamespace(spec=spec))
-    with pytest.raises(SpecError, match="int is no network"):
+    with pytest.raises(SpecError, match="int is not a network"):
         lower(18)
 
 
@@ -25,7 +25,7 @@ def test_names_are_unique_and_found():
         graph = lower(name)
         assert len({op.name for op in graph.ops}) == len(graph.ops)
         assert all(graph[op.name] is op for op in graph.ops)
-    with pytest.raises(GeometryError, match=r"did you mean 'layer3.0.conv2'"):
+    with pytest.raises(GeometryError, match=r"Did you mean 'layer3.0.conv2'"):
         lower("resnet50")["layer3.0.conv22"]
 
 

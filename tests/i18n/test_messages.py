@@ -49,10 +49,10 @@ def test_the_compiled_catalogue_is_made_from_the_sources() -> None:
 
 def test_values_are_translated_and_never_matched() -> None:
     """A path that looks like a template, or like a translated text, comes through as it is."""
-    path = "/tmp/{n}/unknown key 'a'; allowed: b"
-    text = _("unknown {what} {word!r}; allowed: {allowed}", what="x", word="y", allowed=path)
-    assert translate(text, "zh") == f"未知的 x：'y'；可选：{path}"
-    assert text == f"unknown x 'y'; allowed: {path}"
+    path = "/tmp/{n}/unknown key 'a'. Allowed: b."
+    text = _("unknown {what} {word!r}. {known}", what="x", word="y", known=path)
+    assert translate(text, "zh") == f"未知的 x：'y'。{path}"
+    assert text == f"unknown x 'y'. {path}"
 
 
 def test_messages_in_messages() -> None:

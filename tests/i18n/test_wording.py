@@ -12,7 +12,7 @@ from types import MappingProxyType
 import pytest
 
 import plusx
-from plusx import errors, presets
+from plusx import errors, presets, settings
 from plusx.analysis import analyse
 from plusx.analysis.diff import diff
 from plusx.errors import PlusxError, unknown
@@ -25,7 +25,8 @@ from plusx.text.network_table import table
 from plusx.text.part_explanation import explain_part
 
 ROOT = Path(plusx.__file__).parent
-ROOMS = ("specs", "graph", "names")
+ROOMS: tuple[str, ...] = ()
+"""Packages whose errors have no catalogue entries yet."""
 COMMANDS = ("parser", "networks", "output", "languages", "show", "geometry", "diff", "explain")
 ERRORS = {name for name in vars(errors) if name.endswith(("Error", "Extra"))} | {"ValueError"}
 CJK = re.compile(r"[\u4e00-\u9fff]")
@@ -47,6 +48,8 @@ def template(node: ast.expr, known: Mapping[str, str] = MappingProxyType({})) ->
     """The text of a string or f-string, holes filled with a known variable's text or a stand-in; None for anything else."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_":
+        return template(node.args[0])  # the exact template is looked up, holes and all
     if isinstance(node, ast.IfExp):
         return template(node.body, known)
     if isinstance(node, ast.JoinedStr):
@@ -59,7 +62,7 @@ def template(node: ast.expr, known: Mapping[str, str] = MappingProxyType({})) ->
 
 
 def raised(path: Path) -> list[str]:
-    """Texts given to errors in a file, and yielded as reasons by specs/rules.py."""
+    """Texts without a catalogue entry that are given to errors in a file."""
     found, tree = [], ast.parse(path.read_text(encoding="utf-8"))
     known = {
         node.targets[0].id: text
@@ -70,8 +73,6 @@ def raised(path: Path) -> list[str]:
         args: list[ast.expr] = []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
             args = node.args[:1]
-        elif isinstance(node, ast.Yield) and path.name == "rules.py" and node.value is not None:
-            args = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         found += [text for arg in args if (text := template(arg, known)) and " " in text]
     return found
 
@@ -81,9 +82,8 @@ FILES += [ROOT / "cli" / f"{name}.py" for name in COMMANDS]
 
 
 def test_the_scan_finds_the_errors():
-    assert sum(len(raised(path)) for path in FILES) > 60
-    assert any("does not divide the branch width" in text for text in raised(ROOT / "graph/ops.py"))
-    assert any("cannot be halved" in text for text in raised(ROOT / "specs/rules.py"))
+    assert sum(len(raised(path)) for path in FILES) > 5
+    assert any("takes two networks" in text for path in FILES for text in raised(path))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -105,7 +105,7 @@ def test_every_what_of_unknown_has_its_chinese():
                 text = template(node.args[0])
                 whats |= {text} if text and " " not in text else set()
     whats.add(SPEC.what)
-    assert {"op", "format", "language"} <= whats
+    assert {"format", "language"} <= whats
     for what in whats:
         assert CJK.search(translate(unknown(what, "x", ["a"]), "zh")), what
         assert CJK.search(translate(what, "zh")), what
@@ -127,7 +127,7 @@ PROVOKED = [
 def test_provoked_errors_speak_chinese(words):
     with pytest.raises(PlusxError) as caught:
         analyse(words)
-    text = translate(str(caught.value), "zh")
+    text = translate(caught.value.message, "zh")
     assert CJK.search(text)
     assert not ENGLISH.search(text), text
 
@@ -189,12 +189,15 @@ def test_unknown_text_stays_and_english_is_untouched():
     assert translate("no such sentence", "zh") == "no such sentence"
     assert translate("depth", "en") == "depth"
     assert (
-        translate("unknown stem 'depe'; did you mean 'deep'? allowed: 7x7, deep", "zh")
-        == "未知的 stem：'depe'；是不是 'deep'？可选：7x7, deep"
+        translate(unknown("stem", "depe", ["7x7", "deep"]), "zh")
+        == "未知的 stem：'depe'。是不是 'deep'？可选：7x7, deep。"
     )
 
 
-def test_the_environment_s_errors_have_their_chinese():
-    texts = raised(ROOT / "settings.py")
-    assert len(texts) == 3
-    assert [text for text in texts if not CJK.search(translate(text, "zh"))] == []
+def test_the_environment_s_errors_have_their_chinese(monkeypatch):
+    for variable, text in (("PLUSX_THREADS", "many"), ("PLUSX_THREADS", "0")):
+        monkeypatch.setenv(variable, text)
+        with pytest.raises(PlusxError) as caught:
+            settings.threads()
+        said = translate(caught.value.message, "zh")
+        assert CJK.search(said) and not ENGLISH.search(said)

@@ -133,10 +133,10 @@ def test_every_kind_of_net(words):
 def test_refused_in_one_line():
     net, x = plusx.build(SMALL), torch.randn(1, 3, 64, 64)
     for act, kind, words in (
-        (lambda: grad_cam(plusx.cut(net, "layer3"), x), SpecError, "names no classes"),
-        (lambda: grad_cam(net, x, "layer9"), GeometryError, "did you mean"),
+        (lambda: grad_cam(plusx.cut(net, "layer3"), x), SpecError, "has no classes"),
+        (lambda: grad_cam(net, x, "layer9"), GeometryError, "Did you mean"),
         (lambda: grad_cam(net, x, class_index=5), SpecError, "0 to 4"),
-        (lambda: grad_cam(net, x[0]), GeometryError, "one image at a time"),
+        (lambda: grad_cam(net, x[0]), GeometryError, "Give a single image"),
     ):
         with pytest.raises(kind, match=words):
             act()

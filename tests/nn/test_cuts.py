@@ -57,7 +57,7 @@ def test_every_cut(name, caplog):
             assert_alive(*seen.maps)
             assert torch.equal(cut(x), seen.maps[0]), place
         assert all(torch.equal(value, state[key]) for key, value in cut.state_dict().items())
-        assert ("left out, behind until=" in caplog.text and "fc.weight" in caplog.text) or place != "stem"
+        assert ("skipped, behind until=" in caplog.text and "fc.weight" in caplog.text) or place != "stem"
         assert set(cut.state_dict()) == {key for key in state if kept(key, place)}
 
 
@@ -73,14 +73,14 @@ def kept(key, place):
 
 def test_what_is_before_the_cut_must_fit():
     state = plusx.build("resnet18").state_dict()
-    with pytest.raises(WeightsError, match=r"no place for layer1.0.conv3.weight"):
+    with pytest.raises(WeightsError, match=r"hold layer1.0.conv3.weight, which resnet18 until=layer2 does not have"):
         plusx.build("resnet18 until=layer2", {**state, "layer1.0.conv3.weight": torch.zeros(1)})
     with pytest.raises(WeightsError, match=r"layer1\.0\.conv1\.weight is"):
         plusx.build("resnet50 until=layer2", state)
     short = {key: value for key, value in state.items() if not key.startswith("layer2.1.conv2")}
     with pytest.raises(WeightsError, match=r"weights lack layer2.1.conv2.weight"):
         plusx.build("resnet18", short)
-    with pytest.raises(WeightsError, match=r"no place for fc.weight, fc.bias"):
+    with pytest.raises(WeightsError, match=r"hold fc.weight, fc.bias, which resnet18 classes=0 does not have"):
         plusx.build("resnet18 classes=0", state)
 
 

@@ -88,6 +88,6 @@ def test_other_policies_differ_where_they_should(block):
 
 
 def test_group_norm_and_pooled_logits_cannot_be_exact():
-    with pytest.raises(SpecError, match="cannot hold with group norm"):
+    with pytest.raises(SpecError, match="is impossible with group norm"):
         plusx.spec("resnet50 norm=group output_stride=8")
     assert error_of("norm=group4", "previous", 8, 97) > 1e-3

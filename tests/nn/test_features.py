@@ -94,9 +94,9 @@ def test_compiled_without_a_break():
 
 def test_refused_in_one_line():
     net = plusx.build(SMALL)
-    with pytest.raises(GeometryError, match="did you mean 'layer2'"):
+    with pytest.raises(GeometryError, match="Did you mean 'layer2'"):
         plusx.features(net, ("layr2",))
-    with pytest.raises(SpecError, match="no place"):
+    with pytest.raises(SpecError, match="No feature maps were named"):
         plusx.features(net, ())
 
 

@@ -61,11 +61,11 @@ def test_train_and_eval_do_not_thaw():
 
 
 def test_refused():
-    with pytest.raises(GeometryError, match=r"did you mean 'layer3\.1'"):
+    with pytest.raises(GeometryError, match=r"Did you mean 'layer3\.1'"):
         plusx.freeze(plusx.build(SMALL), "layer3.7")
-    with pytest.raises(SpecError, match="takes a ResNet"):
+    with pytest.raises(SpecError, match="Give freeze a ResNet"):
         plusx.freeze(torch.nn.Linear(2, 2), "layer1")
-    with pytest.raises(SpecError, match="leave it out"):
+    with pytest.raises(SpecError, match="Leave it out"):
         plusx.param_groups(torch.nn.Linear(2, 2), 0.1, layer_decay=0.5)
     with pytest.raises(SpecError, match="layer_decay=0"):
         plusx.param_groups(plusx.build(SMALL), 0.1, layer_decay=0)

@@ -47,5 +47,5 @@ def test_after_sixteen_blocks(join, alive):
 
 
 def test_build_warns_of_mul():
-    with pytest.warns(UserWarning, match="dies in deep nets"):
+    with pytest.warns(UserWarning, match="vanishes in deep networks"):
         plusx.build("resnet34 join=mul")

@@ -44,6 +44,8 @@ def test_what_was_saved_is_loaded(net, tmp_path, kind):
     assert (again.preprocessing == PRE) == (kind == "bundle")
     new = plusx.load(path, head="new", classes=2)
     assert new.fc.out_features == 2 and new.spec.classes == 2
+    alone = plusx.load(path, classes=2)  # classes alone means a new head
+    assert alone.spec == new.spec and torch.equal(alone.layer2[0].conv1.weight, net.layer2[0].conv1.weight)
     grey = plusx.load(path, spec=f"{NET} in_channels=1", input="adapt")
     assert grey.spec.in_channels == 1
     x = torch.randn(2, 1, 40, 40)
@@ -54,14 +56,20 @@ def test_what_was_saved_is_loaded(net, tmp_path, kind):
 def test_bad_wishes(net, tmp_path):
     path = tmp_path / "net.safetensors"
     save_file(net.state_dict(), path)
-    with pytest.raises(SpecError, match="together, or neither"):
-        plusx.load(path, classes=3)
-    with pytest.raises(SpecError, match="give spec with in_channels"):
+    with pytest.raises(SpecError, match="contradicts classes=3"):
+        plusx.load(path, classes=3, head="keep")
+    with pytest.raises(SpecError, match="needs a number of classes"):
+        plusx.load(path, head="new")
+    with pytest.raises(SpecError, match=r"unknown head 'nwe'\. Did you mean 'new'"):
+        plusx.load(path, head="nwe", classes=3)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"unknown input 'adpat'\. Did you mean 'adapt'"):
+        plusx.load(path, input="adpat")  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="Give spec with in_channels"):
         plusx.load(path, input="adapt")
-    with pytest.raises(WeightsError, match="these weights fit 'resnet18"):
+    with pytest.raises(WeightsError, match="They match 'resnet18"):
         plusx.load(path, spec="resnet50")
     with pytest.raises(WeightsError, match="There is no weights file"):
         plusx.load(tmp_path / "none.pth")
     save_file({"a.weight": torch.zeros(3)}, path)
-    with pytest.raises(WeightsError, match="no spec was found"):
+    with pytest.raises(WeightsError, match="No network of plusx has exactly the tensors of"):
         plusx.load(path)

@@ -77,10 +77,10 @@ REFUSED = {
     "sizes no stride gives": (
         lambda: plusx.Residual(nn.Conv2d(4, 4, 3), example=X),
         GeometryError,
-        "no stride of a 1x1 projection",
+        "which a 1x1 projection cannot",
     ),
     "fewer axes": (lambda: plusx.Residual(nn.Flatten(), example=X), GeometryError, "number of axes"),
-    "two outputs": (lambda: plusx.Residual(nn.LSTM(4, 4), example=X[0, 0, :4, :4]), SpecError, "returns a tuple"),
+    "two outputs": (lambda: plusx.Residual(nn.LSTM(4, 4), example=X[0, 0, :4, :4]), SpecError, "returns tuple"),
     "writes into x": (
         lambda: plusx.Residual(nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1)))(X.clone()),
         SpecError,
@@ -90,11 +90,11 @@ REFUSED = {
     "an input f cannot take": (
         lambda: plusx.Residual(nn.Conv2d(5, 5, 1), example=X),
         GeometryError,
-        "does not take the example",
+        "does not accept the example",
     ),
-    "same with mul": (lambda: plusx.Residual(branch(), "mul", "same"), SpecError, "only a sum"),
+    "same with mul": (lambda: plusx.Residual(branch(), "mul", "same"), SpecError, "only join=add"),
     "identity with attend": (lambda: plusx.Residual(branch(), "attend", "identity"), SpecError, "1.5 x"),
-    "an unknown join": (lambda: plusx.Residual(branch(), "ad"), SpecError, "did you mean 'add'"),
+    "an unknown join": (lambda: plusx.Residual(branch(), "ad"), SpecError, "Did you mean 'add'"),
 }
 
 
@@ -137,8 +137,8 @@ def test_same_keeps_a_trained_net_exactly():
         wanted = model(IMAGE)
         assert_alive(wanted, model(IMAGE.flip(0)))
         assert torch.equal(net(IMAGE), wanted)
-    assert [w.layers for w in report.wrapped] == [("1.0", "2.0"), ("3.0",), ("6.0",), ("9",)]
-    assert [left.path for left in report.left] == ["0.0", "5.0", "12"]
+    assert [w.layers for w in report.shortcuts] == [("1.0", "2.0"), ("3.0",), ("6.0",), ("9",)]
+    assert [layer.path for layer in report.skipped] == ["0.0", "5.0", "12"]
     assert {id(p) for p in model.parameters()} < {id(p) for p in net.parameters()}
     assert sum(p.numel() for p in net.parameters()) - sum(p.numel() for p in model.parameters()) == 4
     assert "4 shortcuts" in str(report)
@@ -164,7 +164,7 @@ def test_the_last_activation_stays_outside():
 
 def test_identity_starts_each_part_as_x():
     net, report = plusx.residualise(small_vgg(), IMAGE, start="identity", changes=True)
-    assert [w.projection for w in report.wrapped] == [True, False, True, False]
+    assert [w.projection for w in report.shortcuts] == [True, False, True, False]
     x = torch.rand(2, 8, 32, 32)
     second = net[2]
     assert torch.equal(second(x), x)
@@ -184,13 +184,13 @@ def test_vgg16(vgg16, changes):
     net, report = plusx.residualise(model, x, changes=changes)
     with torch.no_grad():
         assert torch.equal(net(x), model(x))
-    layers = [w.layers for w in report.wrapped]
+    layers = [w.layers for w in report.shortcuts]
     if not changes:
         assert layers == [
             ("features.2",), ("features.7",), ("features.12", "features.14"), ("features.19", "features.21"),
             ("features.24", "features.26"), ("features.28",), ("classifier.3",),
         ]  # fmt: skip
-    covered = {name for group in layers for name in group} | {left.path for left in report.left}
+    covered = {name for group in layers for name in group} | {layer.path for layer in report.skipped}
     weighted = {n for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
     assert covered == weighted
 
@@ -231,8 +231,8 @@ class Peeks(nn.Module):
 
 CANNOT = {
     "its own forward": (ByHand, "ByHand.forward"),
-    "a loop over layers": (Looped, "one by one"),
-    "nothing to wrap": (lambda: nn.Sequential(nn.Conv2d(3, 5, 1)), "turns 3x32x32 into 5x32x32"),
+    "a loop over layers": (Looped, "not called as one Sequential"),
+    "nothing to wrap": (lambda: nn.Sequential(nn.Conv2d(3, 5, 1)), "changes 3x32x32 to 5x32x32"),
     "residual already": (torchvision.models.resnet18, "BasicBlock.forward"),
     "no weights": (lambda: nn.Sequential(nn.ReLU()), "no layers with weights"),
     "a layer used twice": (lambda: nn.Sequential(*[nn.Conv2d(3, 3, 1)] * 2), "called 2 times"),
@@ -247,7 +247,7 @@ def test_cannot_be_residualised(what):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("index", "words"), [(1, "computes something else"), (3, "does not run.*IndexError")])
+@pytest.mark.parametrize(("index", "words"), [(1, "The output of Peeks differs by"), (3, "does not run.*IndexError")])
 def test_a_forward_that_is_more_than_its_tree_is_caught(index, words):
     with pytest.raises(RunError, match=words):
         plusx.residualise(Peeks(index), IMAGE)

@@ -107,7 +107,8 @@ def test_copies_dtypes_formats_and_meta(name):
 
 def test_group_norm_over_other_numbers_of_groups():
     with pytest.raises(
-        SpecError, match=r"norm=group5 does not divide the 64 channels of bn1; allowed there: 1, 2, 4, 8, 16, 32, 64"
+        SpecError,
+        match=r"norm=group5 does not divide the 64 channels of bn1. Allowed numbers of groups: 1, 2, 4, 8, 16, 32, 64",
     ):
         plusx.lower("resnet50 norm=group5")
 
@@ -117,15 +118,15 @@ def test_group_norm_over_other_numbers_of_groups():
     [
         (
             "resnet18 groups=3",
-            "groups=3 does not divide the branch width 64 of layer1; allowed: 1, 2, 4, 8, 16, 32, 64",
+            "groups=3 does not divide the branch width 64 of layer1. Allowed: 1, 2, 4, 8, 16, 32, 64",
         ),
         (
             "resnet50 width_per_group=1 widths=8,16,32,64",
-            "width_per_group=1 leaves no channel in layer1.0 (width 8); write 8 or more",
+            "width_per_group=1 leaves no channels in layer1.0, whose width is 8. Write 8 or more.",
         ),
         (
             "resnet18 widths=64,32,16,8 shortcut=A",
-            "shortcut=A fills channels and cannot drop any: layer2.0 goes from 64 to 32",
+            "layer2.0 goes from 64 to fewer channels (32). Write shortcut=B.",
         ),
     ],
 )

@@ -34,12 +34,12 @@ STATE = {"conv1.weight": torch.zeros(4, 3, 3, 3)}
 FILES = {
     "empty.pth": (b"", "is empty"),
     "empty.safetensors": (b"", "is empty"),
-    "five.pth": (b"hello", "is no file of weights (5 bytes that begin with b'he')"),
-    "e.pth": (b"e", "is no file of weights (1 bytes"),
-    "html.pth": (b"<!DOCTYPE html><html>404</html>", "is no file of weights"),
-    "short.pth": (saved(STATE)[:200], "is cut short or damaged"),
-    "short.safetensors": (b"\x40\0\0\0\0\0\0\0{", "is no whole safetensors file"),
-    "legacy-short.pth": (saved(STATE, _use_new_zipfile_serialization=False)[:60], "holds more than tensors, or is damaged"),
+    "five.pth": (b"hello", "is not a weights file (5 bytes that start with b'he')"),
+    "e.pth": (b"e", "is not a weights file (1 bytes"),
+    "html.pth": (b"<!DOCTYPE html><html>404</html>", "is not a weights file"),
+    "short.pth": (saved(STATE)[:200], "is truncated or corrupt"),
+    "short.safetensors": (b"\x40\0\0\0\0\0\0\0{", "is not a complete safetensors file"),
+    "legacy-short.pth": (saved(STATE, _use_new_zipfile_serialization=False)[:60], "holds more than tensors, or is corrupt"),
     "object.pth": (saved(torch.nn.Linear(2, 2)), "holds more than tensors"),
     "hostile.pth": (pickle.dumps(Hostile()), "holds more than tensors"),
     "list.pth": (saved([1, 2]), "holds no state dict"),
@@ -74,7 +74,7 @@ def test_no_advice_leads_back_to_where_it_was_given(tmp_path, capsys):
 )  # fmt: skip
 def test_names_of_other_libraries_weights_are_answered(name):
     for make in (plusx.resnet50, lambda weights: plusx.build("resnet18", weights)):
-        with pytest.raises(WeightsError, match=r"plusx ships no trained weights\. Give a file that holds some"):
+        with pytest.raises(WeightsError, match=r"plusx ships no trained weights\. Give a file"):
             make(weights=name)
 
 

@@ -103,7 +103,7 @@ def test_sort_into(photos: Path, jpegs: list[Path], tmp_path: Path, capsys: pyte
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         archive.add(jpegs[0], "a.jpg")
     assert predict(photos, tmp_path / "a.tar", "--sort-into", tmp_path / "out") == 2
-    assert "unpack it first" in capsys.readouterr().err
+    assert "Unpack it first" in capsys.readouterr().err
 
 
 def test_tar_and_parquet_in_and_parquet_out(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_tar_and_parquet_in_and_parquet_out(photos: Path, jpegs: list[Path], tmp
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--shard", "0/3"], "--shard 0/3; write two numbers like 3/8"), (["--shard", "4/3"], "write two numbers"),
-        (["--resume"], "write -o FILE.csv or -o FILE.jsonl"), (["--format", "parquet"], "write -o FILE.parquet"),
-        (["--threshold", "2"], "must be a probability"), (["--device", "cpu"], "is torch's; leave it out, or write --engine torch"),
+        (["--shard", "0/3"], "--shard 0/3 is not a share. Write two numbers like 3/8"), (["--shard", "4/3"], "Write two numbers"),
+        (["--resume"], "Write -o FILE.csv or -o FILE.jsonl"), (["--format", "parquet"], "Write -o FILE.parquet"),
+        (["--threshold", "2"], "is not a probability"), (["--device", "cpu"], "needs torch. Write --engine torch"),
     ],
 )  # fmt: skip
 def test_bad_words_are_one_line(

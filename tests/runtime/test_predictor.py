@@ -210,7 +210,7 @@ def test_a_tampered_bundle_is_found(photos: Path, tmp_path: Path) -> None:
 
 
 def test_words_are_checked(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SpecError, match="unknown engine 'openvio'; did you mean 'openvino'"):
+    with pytest.raises(SpecError, match=r"unknown engine 'openvio'\. Did you mean 'openvino'"):
         plusx.predictor(photos, engine="openvio")
     with pytest.raises(SpecError, match="unknown precision 'fp16'"):
         plusx.predictor(photos, precision="fp16")

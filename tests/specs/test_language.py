@@ -100,42 +100,42 @@ def test_a_default_may_always_be_written():
 
 REFUSED = {
     "resnet5O": "There is no preset 'resnet5O'. The nearest are resnet50,",
-    "resnet50 stm=deep": "unknown key 'stm'; did you mean 'stem'? allowed: depths,",
-    "resnet50 stem=depe": "unknown stem 'depe'; did you mean 'deep'? allowed: 7x7, deep, deep2, tiered, 3x3",
+    "resnet50 stm=deep": "unknown key 'stm'. Did you mean 'stem'? Allowed: depths,",
+    "resnet50 stem=depe": "unknown stem 'depe'. Did you mean 'deep'? Allowed: 7x7, deep, deep2, tiered, 3x3",
     "resnet50 stem=deep stem=7x7": "stem is written twice (deep and 7x7)",
     "resnet50 resnet18": "'resnet18' is a second preset",
     "resnet50 deep": "'deep' is not a key=value word",
-    "": "an empty line names no network",
+    "": "An empty line names no network",
     "resnet50 depths=3,x": "depths takes 1 to 6 whole numbers from 1 to 10000, like 1,2,2,2, not '3,x'.",
     "resnet50 depths=1,1,1,1,1,1,1": "1 to 6 whole numbers",
     "resnet50 drop_path=1": "drop_path takes a number from 0 to below 1, not",
     "resnet50 drop_path=nan": "drop_path takes a number from 0 to below 1, not",
     "resnet50 widths=64,128": "widths=64,128 has 2 values for 4 stages",
-    "resnet18 stride_in=1x1": "stride_in=1x1 would change nothing here: a basic block has one place for its stride",
-    "resnet50 gate_ratio=1/8": "gate=none squeezes nothing",
+    "resnet18 stride_in=1x1": "stride_in=1x1 has no effect here, because a basic block has only one convolution that can stride",
+    "resnet50 gate_ratio=1/8": "gate=none squeezes no channels",
     "resnet50 dilate=full": "no stage is dilated",
-    "resnet50 head_dropout=.5 classes=0": "there is no fc",
-    "resnet50 first_shortcut=project": "stage 1 changes shape and projects anyway",
-    "resnet50 output_stride=12": "allowed: natural, 8, 16, 32",
-    "resnet20 output_stride=8": "cannot be reached: this network's own is 4",
-    "resnet50 output_stride=8 strides=1,2,2,1": "output_stride=8 chooses strides and rates itself",
-    "resnet50_siamrpn output_stride=8": "output_stride=8 chooses strides and rates itself",
-    "resnet50 padding=valid output_stride=8 shortcut_kernel=3x3": "dilate=exact cannot hold with padding=valid",
-    "resnet50 padding=valid dilations=1,1,2,4 strides=1,2,1,1 shortcut_kernel=3x3": "dilate=exact cannot hold with padding=valid",
+    "resnet50 head_dropout=.5 classes=0": "the network has no fc",
+    "resnet50 first_shortcut=project": "stage 1 changes the shape and has a projection anyway",
+    "resnet50 output_stride=12": "Allowed: natural, 8, 16, 32",
+    "resnet20 output_stride=8": "cannot be reached: the network's own output stride is 4, and its stem's is 1",
+    "resnet50 output_stride=8 strides=1,2,2,1": "output_stride=8 decides strides and dilations itself",
+    "resnet50_siamrpn output_stride=8": "output_stride=8 decides strides and dilations itself",
+    "resnet50 padding=valid output_stride=8 shortcut_kernel=3x3": "dilate=exact is impossible with padding=valid",
+    "resnet50 padding=valid dilations=1,1,2,4 strides=1,2,1,1 shortcut_kernel=3x3": "dilate=exact is impossible with padding=valid",
     "resnet50_siamrpn strides=1,2,2,1": "padding=valid cannot stride and dilate in one stage",
     "resnet50 padding=valid": "Write shortcut=B shortcut_kernel=3x3",
-    "resnet50 norm=group output_stride=8": "dilate=exact cannot hold with group norm",
+    "resnet50 norm=group output_stride=8": "dilate=exact is impossible with group norm",
     "resnet50 output_stride=8 dilate=full shortcut=D": "comes from systems without shortcut=D",
     "resnet34 output_stride=8 dilate=grid": "detectron2's, which dilates no basic block",
-    "resnet50 output_stride=8 dilate=grid multi_grid=1,2": "has 2 rates for 3 blocks",
-    "resnet50 until=layer3.6": "layer3 has blocks 0 to 5; the nearest is layer3.5",
-    "resnet50 until=layer5": "the nearest is layer4",
-    "resnet50 until=layer3 classes=10": "leave out one of them",
+    "resnet50 output_stride=8 dilate=grid multi_grid=1,2": "has 2 dilations for 3 blocks",
+    "resnet50 until=layer3.6": "layer3 has the blocks 0 to 5. Write until=layer3.5.",
+    "resnet50 until=layer5": "the last stage is layer4. Write until=layer4.",
+    "resnet50 until=layer3 classes=10": "Leave out one of them",
     "resnet50 zero_init=yes join=mul": "zero_init=yes would make the output zero for ever with join=mul",
     "plain34 zero_init=yes": "zero for ever with shortcut=none",
     "plain34 gate=se": "shortcut=none has no join",
-    "plain34 join=mul": "shortcut=none has none; write shortcut=B",
-    "plain34 drop_path=.1": "drop_path=0.1 would end the signal",
+    "plain34 join=mul": "shortcut=none has none. Write shortcut=B",
+    "plain34 drop_path=.1": "drop_path=0.1 would set the signal to zero",
     "resnet50 norm=none stem_bias=yes": "every convolution has a bias",
 }
 
@@ -151,9 +151,13 @@ def test_what_cannot_be_is_refused_in_one_line(line):
 def test_python_and_files_are_checked_like_words():
     with pytest.raises(SpecError, match="unknown key"):
         ResNetSpec().replace(stm="deep")
-    with pytest.raises(SpecError, match="allowed"):
+    with pytest.raises(SpecError, match="Allowed"):
         from_json('{"preset": "resnet50", "stem": "depe"}')
-    with pytest.raises(SpecError, match="not TOML"):
-        from_toml("stem =")
+    with pytest.raises(SpecError, match="not valid TOML at line 2"):
+        from_toml('preset = "resnet50"\nstem = deep\n')
+    with pytest.raises(SpecError, match="not valid JSON at line 3"):
+        from_json('{\n"preset": "resnet50",\n}')
+    with pytest.raises(SpecError, match="A spec in JSON is an object"):
+        from_json("[]")
     assert from_toml('preset = "resnet50"\nstem = "deep"') == parse("resnet50c")
     assert plusx.spec("resnet50").replace(depths=(3, 4, 23, 3)) == parse("resnet101")

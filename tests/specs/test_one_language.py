@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from plusx import spec
 from plusx.errors import SpecError
-from plusx.i18n import translate
+from plusx.i18n import Message, translate
 from plusx.specs import KEYS, PRESETS, SPEC, ResNetSpec
 from plusx.specs.aliases import ELSEWHERE, RENAMED, RESPELT
 from plusx.specs.language import Language, show_value
@@ -23,14 +23,14 @@ from plusx.training.recipe import Recipe, parse_recipe
 from plusx.training.recipe_keys import RECIPE
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-pieces: Any = importlib.import_module("plusx.nn.pieces") if HAS_TORCH else None
+factory: Any = importlib.import_module("plusx.nn.factory") if HAS_TORCH else None
 
 READERS: dict[str, tuple[Language, Callable[[str], object], str]] = {
     "network": (SPEC, spec, "resnet18"),
     "recipe": (RECIPE, parse_recipe, "default"),
 }
 if HAS_TORCH:
-    READERS["block"] = (pieces.BLOCK, pieces.block, "basic")
+    READERS["block"] = (factory.BLOCK, factory.block, "basic")
 
 
 def refusal(work: Callable[[], object]) -> str:
@@ -51,7 +51,7 @@ def test_the_same_fault_has_the_same_answer(name: str):
     )
     assert "is written twice (" in refusal(lambda: read(f"{start} {key}={value} {key}={value}"))
     assert refusal(lambda: read(f"{start} {key}x=1")).startswith(
-        f"unknown {language.what} '{key}x'; did you mean '{key}'?"
+        f"unknown {language.what} '{key}x'. Did you mean '{key}'?"
     )
     assert re.fullmatch(rf"{key} takes .*, not '-1'\.", refusal(lambda: read(f"{start} {key}=-1")))
 
@@ -75,10 +75,10 @@ ANSWERS = {
     "resnet50 norm=bn": "bn is written batch in plusx. Write norm=batch.",
     "resnet50 zero_init=True": "True is written yes in plusx. Write zero_init=yes.",
     "resnet50 crop=yes": "crop is written padding in plusx. Write padding=valid",
-    "resnet50 pretrained=True": 'pretrained is no key of a network. Trained weights stand beside its words: weights="FILE"',
-    "resnet50 out_indices=1,2": 'out_indices is no key of a network. Its maps come from plusx.features(net, ("layer2", ',
+    "resnet50 pretrained=True": 'pretrained is not a key of a network. Give trained weights beside its words: weights="FILE"',
+    "resnet50 out_indices=1,2": 'out_indices is not a key of a network. Use plusx.features(net, ("layer2", ',
     "resnet50 replace_stride_with_dilation=1": "replace_stride_with_dilation is written output_stride in plusx. Write output_",
-    "resnet50 depth=50": "depth is no key of a network. It stands in the preset's name, like resnet50, or in depths=3,4,6,3.",
+    "resnet50 depth=50": "depth is not a key of a network. Write the name of a preset, like resnet50, or depths=3,4,6,3.",
 }
 
 
@@ -94,7 +94,7 @@ def test_names_of_other_libraries_are_answered_with_ours(words: str):
 
 PYTHON: dict[str, dict[str, Any]] = {
     "num_classes is written classes in plusx. Write classes=10.": {"num_classes": 10},
-    "pretrained is no key of a network.": {"pretrained": True},
+    "pretrained is not a key of a network.": {"pretrained": True},
     "norm_layer is written norm in plusx. Write it like norm=batch.": {"norm_layer": object},
     "replace_stride_with_dilation is written output_stride": {"replace_stride_with_dilation": [False, True, True]},
     "swish is written silu": {"act": "swish"},
@@ -118,7 +118,7 @@ def test_recipes_and_blocks_know_other_names_too():
     assert refusal(lambda: parse_recipe("default").replace(batch_size=64)) == said
     assert refusal(lambda: Recipe.from_dict({"name": "default", "batch_size": 64})) == said
     if HAS_TORCH:
-        assert refusal(lambda: pieces.block("basic inplanes=4")) == "inplanes is written c_in in plusx. Write c_in=4."
+        assert refusal(lambda: factory.block("basic inplanes=4")) == "inplanes is written c_in in plusx. Write c_in=4."
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_recipes_and_blocks_know_other_names_too():
     [
         (KEYS, RENAMED, ELSEWHERE, RESPELT),
         (RECIPE.keys, recipe_keys.RENAMED, recipe_keys.ELSEWHERE, recipe_keys.RESPELT),
-        *([(pieces.BLOCK.keys, pieces.BLOCK.renamed, {}, pieces.BLOCK.respelt)] if HAS_TORCH else []),
+        *([(factory.BLOCK.keys, factory.BLOCK.renamed, {}, factory.BLOCK.respelt)] if HAS_TORCH else []),
     ],
 )
 def test_the_tables_of_other_names_are_sound(keys: Any, renamed: Any, elsewhere: Any, respelt: Any):
@@ -139,7 +139,10 @@ def test_the_tables_of_other_names_are_sound(keys: Any, renamed: Any, elsewhere:
                 keys[key].parse(right)
                 with pytest.raises((LookupError, ValueError)):
                     keys[key].parse(wrong)
-    assert all(re.search(r"[\u4e00-\u9fff]", translate(text.format(key="x"), "zh")) for text in elsewhere.values())
+    assert all(
+        re.search(r"[\u4e00-\u9fff]", translate(Message(str(text), values={"key": "x"}), "zh"))
+        for text in elsewhere.values()
+    )
 
 
 def test_an_unknown_preset_shows_the_nearest_five():

@@ -49,15 +49,15 @@ def test_every_option_arrives(capsys):
     ("words", "told"),
     [
         (["resnet18", "-o", "net.svgg"], "Did you mean .svg?"),
-        (["resnet18", "-o", "net"], "-o net does not say what to write. Let it end in one of .svg, .png, .pdf, .html"),
-        (["resnet18", "--format", "pgn"], "did you mean 'png'"),
-        (["resnet18", "--detail", "op"], "did you mean 'ops'"),
-        (["resnet18", "--theme", "blue"], "allowed: light, dark"),
+        (["resnet18", "-o", "net"], "-o net has no ending. Let it end in one of .svg, .png, .pdf, .html"),
+        (["resnet18", "--format", "pgn"], "Did you mean 'png'"),
+        (["resnet18", "--detail", "op"], "Did you mean 'ops'"),
+        (["resnet18", "--theme", "blue"], "Allowed: light, dark"),
         (["resnet18", "--diff", ""], "names no network"),
         (["resnet18", "--diff", "resnet81"], "The nearest are resnet18"),
         (["resnet18", "--size", "0"], "size '0'"),
         (["resnet18", "-o", "/nowhere/at/all.svg"], "cannot be written"),
-        (["resnet18", "--detial", "ops"], "did you mean '--detail'"),
+        (["resnet18", "--detial", "ops"], "Did you mean '--detail'"),
     ],
 )
 def test_bad_input_is_one_line(words, told, capsys):
@@ -96,7 +96,7 @@ def test_a_missing_chinese_font_is_said_and_not_drawn_as_boxes(chinese, capsys, 
     assert (code, out) == (0, "")
     assert converter.seen == draw("resnet18", lang="zh" if chinese else "en")
     *notes, wrote = err.splitlines()
-    assert wrote.startswith(f"wrote {tmp_path / 'net.png'} (")
+    assert wrote.startswith(f"已写入 {tmp_path / 'net.png'}（")
     assert notes == [] if chinese else (len(notes) == 1 and "没有安装含中文字符的字体" in notes[0])
 
 

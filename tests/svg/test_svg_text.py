@@ -75,9 +75,9 @@ def test_work_grows_with_the_blocks_and_no_faster():
 
 def test_only_allowed_words():
     for keys, told in (
-        ({"detail": "block"}, "did you mean 'blocks'"),
-        ({"theme": "drak"}, "did you mean 'dark'"),
-        ({"lang": "de"}, "allowed: en, zh"),
+        ({"detail": "block"}, "Did you mean 'blocks'"),
+        ({"theme": "drak"}, "Did you mean 'dark'"),
+        ({"lang": "de"}, "Allowed: en, zh"),
     ):
         with pytest.raises(PlusxError, match=told):
             draw("resnet18", **keys)  # pyright: ignore[reportArgumentType]

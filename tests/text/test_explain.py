@@ -139,9 +139,9 @@ def test_every_preset_and_every_op_of_a_few_can_be_explained(name):
 
 
 def test_unknown_names_give_the_nearest():
-    with pytest.raises(GeometryError, match=r"unknown op 'layer9.0'; did you mean 'layer\d.0'"):
+    with pytest.raises(GeometryError, match=r"unknown op 'layer9.0'. Did you mean 'layer\d.0'"):
         explain_part(analyse("resnet50"), "layer9.0")
-    with pytest.raises(GeometryError, match=r"did you mean 'layer2\.0\.conv2'"):
+    with pytest.raises(GeometryError, match=r"Did you mean 'layer2\.0\.conv2'"):
         explain_part(analyse("resnet50"), "layer2.0.convv2")
 
 

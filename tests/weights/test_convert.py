@@ -178,6 +178,6 @@ def test_refusals(tmp_path):
         convert_file(path, "timm", tmp_path / "a.h5")
     with pytest.raises(SpecError, match="read and not written"):
         convert_file(path, "paddle", tmp_path / "a.pdparams")
-    with pytest.raises(SpecError, match="did you mean 'torchvision'"):
+    with pytest.raises(SpecError, match="Did you mean 'torchvision'"):
         convert_file(path, "torchvison", tmp_path / "a.pth")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["source.safetensors"]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from plusx.graph import Graph, Op
 from plusx.graph.kinds import DROPS, FIXED_NORMS
-from plusx.specs import stage_geometry
+from plusx.specs import KEYS, stage_geometry
 
 Computed = list[tuple[str, Op]]
 
@@ -94,7 +94,7 @@ def _in_eval(kind: str) -> str:
 
 def _exactly_dilated(a: Graph, b: Graph) -> bool:
     """Whether the two differ only in strides that became dilations exactly (`dilate=exact`)."""
-    fields = type(a.spec).__slots__
+    fields = KEYS
     differing = {name for name in fields if getattr(a.spec, name) != getattr(b.spec, name)} - SILENT_KEYS
     return differing <= DILATION_KEYS and bool(differing) and _exact(a) and _exact(b) and _steps(a) == _steps(b)
 

@@ -14,7 +14,7 @@ from plusx.analysis.geometry import Size
 from plusx.graph import Block, Graph, Op, lower
 from plusx.graph.kinds import JOINS
 from plusx.graph.lower import Network
-from plusx.specs import input_size
+from plusx.specs import KEYS, input_size
 from plusx.specs.display import Displayed
 
 GEOMETRY = ("kind", "c_in", "c_out", "kernel", "stride", "padding", "dilation", "groups", "bias", "ceil", "rate")
@@ -126,7 +126,7 @@ def last_field(analysis: Analysis) -> int:
 
 
 def _fields(a: Graph, b: Graph) -> tuple[tuple[str, Any, Any], ...]:
-    names = type(a.spec).__slots__
+    names = KEYS
     pairs = ((name, getattr(a.spec, name), getattr(b.spec, name)) for name in names)
     return tuple((name, x, y) for name, x, y in pairs if x != y)
 

@@ -47,7 +47,7 @@ def of_input(size: Size) -> Geometry:
 def after(op: Op, x: Geometry) -> Geometry:
     """The geometry behind one op. Raises GeometryError where nothing is left of the map."""
     kind = KINDS[op.kind]
-    if kind.map == "pooled":
+    if kind.map == "global":
         return pooled(x)
     before, behind = kind.reach(op)
     low, high = x.low - before * x.jump, x.high + behind * x.jump
@@ -77,7 +77,11 @@ def _picked(op: Op, before: Size) -> Size:
     return (before[0] - 1) // op.stride + 1, (before[1] - 1) // op.stride + 1
 
 
-SIZES: dict[str, Callable[[Op, Size], Size]] = {"kept": lambda op, before: before, "slid": _slid, "picked": _picked}
+SIZES: dict[str, Callable[[Op, Size], Size]] = {
+    "same": lambda op, before: before,
+    "window": _slid,
+    "subsampled": _picked,
+}
 
 
 def pooled(x: Geometry) -> Geometry:

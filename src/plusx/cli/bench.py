@@ -1,4 +1,4 @@
-"""plusx bench: how fast a trained network answers here, beside other engines."""
+"""plusx bench: the speed of a trained network on this machine, beside other engines."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from plusx.cli.output import add_output, choose_format, emit
+from plusx.cli.output import add_output, choose_format, emit, screen_width
+from plusx.cli.printing import localized
+from plusx.i18n import Message, _
+from plusx.text.alignment import fitted, hidden_note, paragraph
 
 if TYPE_CHECKING:
     from plusx.deploy.benching import Line
 
-SUMMARY = "how fast a trained network answers here, beside others"
 FORMATS = ("table", "json", "svg")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="a bundle or a run")
+    add("source", metavar="SOURCE", help=_("a bundle or a run"))
     add(
         "--against",
         nargs="+",
         metavar="ENGINE:PRECISION",
-        help="like torch:bf16 openvino:fp32 (default: torch:fp32 if installed, else openvino:fp32)",
+        help=_("like torch:bf16 openvino:fp32 (default: torch:fp32 if installed, else openvino:fp32)"),
     )
-    add("--engine", default="auto", metavar="auto|openvino|onnxruntime|torch")
-    add("--precision", default="auto", metavar="auto|fp32|bf16|int8")
-    add("--threads", type=int, metavar="N", help="cores to use (default: all)")
-    add("--rounds", type=int, default=7, metavar="N", help="interleaved rounds (default 7)")
-    add("--seconds", type=float, default=1.0, metavar="S", help="how long a round runs each (default 1)")
-    add("--busy", action="store_true", help="measure although others keep the machine busy")
-    add("--format", metavar="|".join(FORMATS), help="default: as FILE ends, else table")
+    add("--engine", default="auto", metavar="auto|openvino|onnxruntime|torch", help=_("what computes (default: auto)"))
+    add("--precision", default="auto", metavar="auto|fp32|bf16|int8", help=_("number format (default: auto)"))
+    add("--threads", type=int, metavar="N", help=_("cores to use (default: all)"))
+    add("--rounds", type=int, default=7, metavar="N", help=_("interleaved rounds (default: 7)"))
+    add("--seconds", type=float, default=1.0, metavar="S", help=_("how long each engine runs in a round (default: 1)"))
+    add("--force", action="store_true", help=_("measure even if other processes use the machine"))
+    add("--format", metavar="|".join(FORMATS), help=_("default: by the ending of FILE, else table"))
     add_output(parser)
 
 
@@ -40,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
 
     lines = bench(
         args.source, args.against, engine=args.engine, precision=args.precision, threads=args.threads,
-        rounds=args.rounds, seconds=args.seconds, busy=args.busy,
+        rounds=args.rounds, seconds=args.seconds, busy=args.force,
     )  # fmt: skip
-    network, about = network_line(args.source), f"{machine_line()}; {args.rounds} rounds"
+    network, about = network_line(args.source), _("{machine}; {n} rounds", machine=machine_line(), n=args.rounds)
     if form == "json":
         record = {
             "schema": "plusx.bench/1",
@@ -55,27 +57,32 @@ def run(args: argparse.Namespace) -> int:
     if form == "svg":
         from plusx.deploy.bench_chart import svg
 
-        return emit(svg(lines, network, about), args.output)
-    return emit(table(lines, f"{network}; {about}"), args.output)
+        return emit(svg(lines, network, localized(about)), args.output)
+    return emit(
+        table(lines, _("{network}; {about}", network=network, about=about), screen_width(args.output)), args.output
+    )
 
 
-def table(lines: list[Line], about: str) -> str:
-    head = ("", "p50 ms", "p99 ms", "images/s", "per core", "of ceiling", "start s", "peak MB", "faster [95 %]")
-    rows = [head, *(cells(line) for line in lines)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    text = [
-        "  ".join(
-            f"{cell:<{w}}" if not i else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([*text, about]) + "\n"
+HEADS = (
+    _("engine"), _("p50 ms"), _("p99 ms"), _("images/s"), _("per core"), _("of ceiling"), _("start s"), _("peak MB"),
+    _("speedup [95 %]"),
+)  # fmt: skip
+HIDDEN_FIRST = (6, 7, 5, 4, 2)
+"""Columns that a narrow terminal has no room for."""
+
+
+def table(lines: list[Line], about: Message, width: int | None = None) -> str:
+    right = [bool(column) for column in range(len(HEADS))]
+    rows = [cells(line) for line in lines]
+    shown, hidden = fitted([localized(head) for head in HEADS], rows, right, width, drop=HIDDEN_FIRST)
+    notes = [part for text in (*hidden_note(HEADS, hidden), about) for part in paragraph(localized(text), width)]
+    return "\n".join([*shown, *notes]) + "\n"
 
 
 def cells(line: Line) -> tuple[str, ...]:
     from plusx.deploy.bench_chart import figure
 
-    share = "unknown" if line.ceiling is None else f"{line.ceiling:.0%}"
+    share = localized(_("unknown")) if line.ceiling is None else f"{line.ceiling:.0%}"
     gain = "1" if line.faster is None else f"{line.faster.value:.2f} [{line.faster.low:.2f}, {line.faster.high:.2f}]"
     figures = (f"{line.p50_ms:.2f}", f"{line.p99_ms:.2f}", figure(line.images_per_s), figure(line.per_core))
     return (line.name, *figures, share, f"{line.start_s:.2f}", f"{line.peak_mb:.0f}", gain)

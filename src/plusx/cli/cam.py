@@ -1,4 +1,4 @@
-"""plusx cam: where a trained network looks, on the image."""
+"""plusx cam: the region of an image that speaks for a class, as a heat map (Grad-CAM)."""
 
 from __future__ import annotations
 
@@ -7,22 +7,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plusx.cli.output import wrote
+from plusx.cli.printing import say
 from plusx.errors import DataError, unknown
+from plusx.i18n import _
 
-SUMMARY = "where a trained network looks, on the image"
+MOST_LISTED = 40
+"""Classes that an error lists."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle or a run")
-    parser.add_argument("photo", metavar="PHOTO", help="an image")
+    parser.add_argument("bundle", metavar="BUNDLE", help=_("a bundle or a run"))
+    parser.add_argument("photo", metavar="PHOTO", help=_("an image"))
     parser.add_argument(
-        "--at", metavar="PLACE", help="a stage like layer4 or a block like layer3.5 (default: the last stage)"
+        "--at", metavar="STAGE", help=_("a stage like layer4 or a block like layer3.5 (default: the last stage)")
     )
     parser.add_argument(
-        "--class", dest="name", metavar="NAME", help="the class to explain, by name or number (default: the likeliest)"
+        "--class",
+        dest="name",
+        metavar="NAME",
+        help=_("the class to explain, by name or number (default: the likeliest)"),
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="the PNG to write (default: PHOTO's name with -cam.png, here)"
+        "-o", "--output", metavar="FILE", help=_("the PNG to write (default: PHOTO's name with -cam.png, here)")
     )
 
 
@@ -34,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle)
     out = Path(args.output or f"{Path(args.photo).stem}-cam.png")
     if out.suffix.lower() != ".png":
-        raise DataError(f"-o {out} would be no PNG, the one kind that is written; name it {out.stem}.png")
+        name = out.with_suffix(".png").name
+        raise DataError(_("-o {output} is not a PNG file. Name it {name}.", output=out, name=name))
     chosen = None if args.name is None else _class_index(args.name, bundle.classes)
     pre = bundle.preprocessing
     image = resize_crop(decode(Path(args.photo), pre.mode, at_least_px=pre.decode_px), pre)
@@ -49,14 +56,27 @@ def run(args: argparse.Namespace) -> int:
     cam = grad_cam(net, torch.from_numpy(normalise(image[None], pre)), args.at, chosen)
     write_file(out, cam_png(image, cam))
     y, x = cam.centre(cam.peak())
-    print(f"{bundle.classes[cam.class_index]} {cam.p:.1%}, at {cam.at}: {cam.info}")
+    name, info = bundle.classes[cam.class_index], cam.info
+    say(_("{name} {p:.1%}, at {stage}: {info}", name=name, p=cam.p, stage=cam.at, info=info))
+    size = f"{image.shape[1]}x{image.shape[0]}"
     if not cam.heat.any():
-        print("no cell speaks for this class: the heat is zero everywhere")
+        say(_("The heat is zero everywhere: no cell speaks for this class."))
     else:
         left, top, right, bottom = cam.field(cam.peak())
-        seen = f"seeing x {left:g} to {right:g}, y {top:g} to {bottom:g}"
-        print(f"hottest around x {x:g}, y {y:g} of {image.shape[1]}x{image.shape[0]} px, {seen}")
-    wrote(str(out), f"{image.shape[1]}x{image.shape[0]} pixels")
+        say(
+            _(
+                "hottest cell at x {x:g}, y {y:g} of {size} px, receptive field x {left:g} to {right:g}, y {top:g} to "
+                "{bottom:g}",
+                x=x,
+                y=y,
+                size=size,
+                left=left,
+                right=right,
+                top=top,
+                bottom=bottom,
+            )
+        )
+    wrote(str(out), _("{size} pixels", size=size))
     return 0
 
 
@@ -65,6 +85,4 @@ def _class_index(name: str, classes: Sequence[str]) -> int:
         return classes.index(name)
     if name.isdigit() and int(name) < len(classes):
         return int(name)
-    raise DataError(
-        unknown("class", name, classes) if len(classes) <= 40 else unknown("class", name, classes).split(" allowed:")[0]
-    )
+    raise DataError(unknown(_("class"), name, classes, listing="bundle.json" if len(classes) > 40 else ""))

@@ -1,19 +1,20 @@
-"""plusx data: work on images before a network sees them."""
+"""plusx data: check images before training."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING
 
-from plusx.cli.output import add_output, choose, choose_format, emit
+from plusx.cli.output import add_output, choose, choose_format, emit, screen_width
+from plusx.cli.printing import localized, note
 from plusx.errors import SpecError, unknown
+from plusx.i18n import _
+from plusx.text.alignment import aligned, paragraph
 
 if TYPE_CHECKING:
     from plusx.data.check import Report
 
-SUMMARY = "check images before training: unreadable, duplicate, leaking, odd, uneven"
 
 WAYS = ("check",)
 FORMATS = ("table", "json")
@@ -24,20 +25,31 @@ MOST_CLASSES = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("way", metavar="WAY", help=", ".join(WAYS))
-    add("where", metavar="D", help="as for plusx train --data")
-    add("--val-split", type=float, default=0.2, metavar="F", help="share held out where the data has no val part")
-    add("--seed", type=int, default=0, metavar="N", help="which share that is, as in plusx train")
+    add("way", metavar="WAY", help=_("what to do: {ways}", ways=", ".join(WAYS)))
+    add("where", metavar="D", help=_("as for plusx train --data"))
+    add(
+        "--val-split",
+        type=float,
+        default=0.2,
+        metavar="F",
+        help=_("share held out for validation where the data has no val part"),
+    )
+    add("--seed", type=int, default=0, metavar="N", help=_("which images are held out, as in plusx train"))
     add_columns(parser)
-    add("--tiny-px", type=int, metavar="PX", help="shorter sides below are tiny (default: a quarter of the median)")
+    add(
+        "--tiny-px",
+        type=int,
+        metavar="PX",
+        help=_("an image is tiny if its shorter side is below this (default: a quarter of the median)"),
+    )
     add(
         "--fail-on",
         default="",
         metavar="any|KIND,…",
-        help="exit 1 when one of these is found, else 0; KIND: a word of the table's first column",
+        help=_("exit 1 if one of these is found; KIND is a word of the first column"),
     )
-    add("--all", action="store_true", help=f"show every finding, not {MOST_SHOWN} of a kind")
-    add("--format", choices=FORMATS, help="default: as FILE ends, else table")
+    add("--all", action="store_true", help=_("show every finding, not {most} of a kind", most=MOST_SHOWN))
+    add("--format", choices=FORMATS, help=_("default: by the ending of FILE, else table"))
     add_output(parser)
 
 
@@ -47,32 +59,37 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     add(
         "--path-column",
         metavar="NAME",
-        help="of a CSV list: the column that names the images (default: found by its name)",
+        help=_("in a CSV list, the column with the images (default: found by its name)"),
     )
-    add("--label-column", metavar="NAME", help="of a CSV list: the column of classes (default: found by its name)")
+    add(
+        "--label-column",
+        metavar="NAME",
+        help=_("in a CSV list, the column with the classes (default: found by its name)"),
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     if args.way not in WAYS:
-        raise SpecError(unknown("way of plusx data", args.way, WAYS))
+        raise SpecError(unknown(_("way of {command}", command="plusx data"), args.way, WAYS))
     form = choose_format(args.format, args.output, FORMATS)
-    from plusx.cli.progress import Indexing
+    from plusx.cli.progress import IndexingProgress
     from plusx.data.check import KINDS, check
     from plusx.data.parts import one_line
 
-    fatal = [choose("kind of finding", word, ("any", *KINDS)) for word in args.fail_on.split(",") if word]
+    fatal = [choose(_("kind of finding"), word, ("any", *KINDS)) for word in args.fail_on.split(",") if word]
     report = check(
-        args.where, val_split=args.val_split, seed=args.seed, tiny_px=args.tiny_px, progress=Indexing(),
+        args.where, val_split=args.val_split, seed=args.seed, tiny_px=args.tiny_px, progress=IndexingProgress(),
         path_column=args.path_column, label_column=args.label_column,
     )  # fmt: skip
-    for note in report.notes:
-        print(f"note: {one_line(note)}", file=sys.stderr)
+    for text in report.notes:
+        note(one_line(localized(text)))
     if form == "json":
         emit(json.dumps({"data": args.where, **report.to_dict()}) + "\n", args.output)
     else:
         # names of files need be no text at all, and a terminal would obey what stands in them
-        lines = [one_line(line) for line in table(report, None if args.all else MOST_SHOWN)]
-        emit("\n".join(lines) + "\n", args.output)
+        width, lines = screen_width(args.output), table(report, None if args.all else MOST_SHOWN)
+        wrapped = [part for line in lines for part in paragraph(one_line(line), width, "    ", "")]
+        emit("\n".join(wrapped) + "\n", args.output)
     found = {kind for kind, count in report.counts().items() if count}
     return 1 if found and ("any" in fatal or found & set(fatal)) else 0
 
@@ -81,24 +98,34 @@ def table(report: Report, most: int | None) -> list[str]:
     """The lines of the human form: a line a kind with its first findings, then the classes."""
     from plusx.data.check import KINDS
 
-    lines = [f"{report.kind}: {report.n_train:,} images to train on, {report.n_val:,} to validate", ""]
+    head = _(
+        "{kind}: {n_train:,} training images, {n_val:,} validation images",
+        kind=report.kind, n_train=report.n_train, n_val=report.n_val,
+    )  # fmt: skip
+    lines = [localized(head), ""]
     for kind, count in report.counts().items():
-        lines.append(f"{kind:<11}{count:>7,}   {KINDS[kind]}")
+        lines.append(f"{kind:<11}{count:>7,}   {localized(KINDS[kind])}")
         found = [finding for finding in report.findings if finding.kind == kind]
         for finding in found[:most]:
             paths = "  =  ".join(finding.paths[:4]) + ("  = …" if len(finding.paths) > 4 else "")
-            lines.append(f"  {paths}: {finding.note}" if paths else f"  {finding.note}")
+            text = localized(finding.note)
+            lines.append(f"  {paths}: {text}" if paths else f"  {text}")
         if most is not None and count > most:
-            lines.append(f"  and {count - most:,} more; --all shows them")
+            lines.append("  " + localized(_("and {n:,} more; --all shows them", n=count - most)))
     return [*lines, "", *_balance(report, None if most is None else MOST_CLASSES)]
 
 
 def _balance(report: Report, most: int | None) -> list[str]:
-    rows = report.classes if most is None else report.classes[:most]
-    width = max(len("class"), *(len(row.name) for row in rows))
-    lines = [f"{'class':<{width}}  {'train':>7}  {'val':>7}"]
-    lines += [f"{row.name:<{width}}  {row.train:>7,}  {row.val:>7,}" for row in rows]
-    if rest := report.classes[len(rows) :]:
+    """How many images each class has."""
+    shown = report.classes if most is None else report.classes[:most]
+    heads = [localized(head) for head in (_("class"), _("train"), _("val"))]
+    rows = [[row.name, f"{row.train:,}", f"{row.val:,}"] for row in shown]
+    lines = aligned(heads, rows, [False, True, True])
+    if rest := report.classes[len(shown) :]:
         low, high = min(row.train for row in rest), max(row.train for row in rest)
-        lines.append(f"and {len(rest):,} more with {low:,} to {high:,} to train on; --all shows them")
+        more = _(
+            "and {n:,} more classes with {low:,} to {high:,} training images; --all shows them",
+            n=len(rest), low=low, high=high,
+        )  # fmt: skip
+        lines.append(localized(more))
     return lines

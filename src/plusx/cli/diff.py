@@ -1,4 +1,4 @@
-"""plusx diff: what changed between two networks; with --fail-if a gate for continuous integration."""
+"""plusx diff: what changes between two networks; with --fail-if a gate for continuous integration."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from plusx.cli.languages import add_language, language
 from plusx.cli.networks import read_network, read_size
 from plusx.cli.output import add_output, choose_format, emit, screen_width
 from plusx.errors import SpecError
-from plusx.i18n import translator
+from plusx.i18n import _, translator
 from plusx.text.diff_table import diff_record, diff_table
 
-SUMMARY = "what moved between two networks"
 FORMATS = ("table", "markdown", "json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    text = 'two networks; quote each that has more than one word: plusx diff "resnet50 stem=deep" resnet50'
+    text = _('two networks; quote each that has more than one word: plusx diff "resnet50 stem=deep" resnet50')
     parser.add_argument("networks", nargs="+", metavar="NETWORK", help=text)
-    parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the first's preset's)")
-    parser.add_argument("--format", metavar="|".join(FORMATS), help="default: as FILE ends, else table")
-    example = "exit 1 when this holds, like macs>+1%% or params>0; may be given again"
+    parser.add_argument("--size", metavar="N|HxW", help=_("input in pixels (default: the first's preset's)"))
+    parser.add_argument("--format", metavar="|".join(FORMATS), help=_("default: by the ending of FILE, else table"))
+    example = _("exit 1 if this holds, like macs>+1%% or params>0; may be repeated")
     parser.add_argument("--fail-if", action="append", default=[], metavar="CONDITION", help=example)
     add_output(parser)
     add_language(parser)
@@ -54,7 +53,10 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
         cut = starts[1]
     else:
         raise SpecError(
-            f'plusx diff takes two networks ({len(words)} words here); quote each, like plusx diff "resnet50 stem=deep" resnet50'
+            _(
+                'plusx diff takes two networks, not {n} words. Quote each network: plusx diff "resnet50 stem=deep" resnet50',
+                n=len(words),
+            )
         )
     return _words(words[:cut]), _words(words[cut:])
 

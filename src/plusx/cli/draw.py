@@ -10,27 +10,30 @@ from plusx.cli.languages import language
 from plusx.cli.networks import add_network, read_network, read_size
 from plusx.cli.output import add_output, choose_format, is_stdout, write_whole, wrote
 from plusx.errors import SpecError
-from plusx.i18n import bytes_text, translate
+from plusx.i18n import _, bytes_text, translate
 from plusx.reports.network_page import html
 from plusx.svg.fonts import is_cjk
 from plusx.svg.render import DETAILS, draw
 from plusx.svg.theme import THEMES
 
-SUMMARY = "a network as SVG, PNG, PDF or HTML"
 FORMATS = ("svg", "png", "pdf", "html")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
-    parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the preset's)")
-    parser.add_argument("--detail", default="blocks", metavar="|".join(DETAILS), help="default: blocks")
-    parser.add_argument("--theme", default="light", metavar="|".join(THEMES), help="default: light")
+    parser.add_argument("--size", metavar="N|HxW", help=_("input in pixels (default: the preset's)"))
     parser.add_argument(
-        "--diff", metavar='"NETWORK"', help="another network, drawn beside this one with the differences marked"
+        "--detail", default="blocks", metavar="|".join(DETAILS), help=_("what one box stands for (default: blocks)")
     )
-    parser.add_argument("--unfold", action="store_true", help="draw equal blocks one by one instead of n×")
+    parser.add_argument("--theme", default="light", metavar="|".join(THEMES), help=_("colours (default: light)"))
     parser.add_argument(
-        "--format", metavar="|".join(FORMATS), help="default: as FILE ends, else svg; png and pdf need plusx[draw]"
+        "--diff", metavar='"NETWORK"', help=_("another network, drawn beside this one with the differences marked")
+    )
+    parser.add_argument("--unfold", action="store_true", help=_("draw equal blocks one by one instead of n×"))
+    parser.add_argument(
+        "--format",
+        metavar="|".join(FORMATS),
+        help=_("default: by the ending of FILE, else svg; png and pdf need plusx[draw]"),
     )
     add_output(parser)
 
@@ -61,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 def _words(text: str) -> list[str]:
     words = [word for word in shlex.split(text) if word]
     if not words:
-        raise SpecError('--diff "" names no network; write one like --diff "resnet18 gate=se"')
+        raise SpecError(_('--diff "" names no network. Write one like --diff "resnet18 gate=se".'))
     return words
 
 

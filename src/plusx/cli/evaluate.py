@@ -1,64 +1,69 @@
-"""plusx evaluate: how good a bundle or run is, on images it has not learnt from."""
+"""plusx evaluate: the accuracy of a bundle or run on images that it was not trained on."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plusx.cli.data import add_columns
-from plusx.cli.output import add_output, choose_format, emit
+from plusx.cli.output import add_output, choose_format, emit, screen_width
+from plusx.cli.printing import localized, note, report
+from plusx.i18n import Message, _
+from plusx.text.alignment import aligned, fitted, hidden_note, paragraph, terminal_width
 
 if TYPE_CHECKING:
     from plusx.metrics import Evaluation
 
-SUMMARY = "measure a trained network on images"
 FORMATS = ("table", "json")
 MOST_CLASSES, MOST_PAIRS, MOST_LETTERS = 16, 10, 8
-"""What --confusion shows: classes in the matrix, pairs below it, letters of a column's head."""
+"""What --confusion shows: classes in the matrix, pairs below it, letters of a column's heading."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="a bundle or a run")
+    add("source", metavar="SOURCE", help=_("a bundle or a run"))
     add(
         "--data",
         required=True,
         metavar="D",
-        help="as for plusx train; of the run's own data only the held-out share counts",
+        help=_("as for plusx train; of the run's own data only the held-out images are evaluated"),
     )
     add_columns(parser)
     add(
         "--weights",
         default="best",
         metavar="best|last|ema",
-        help="the bundle's, or the last or averaged ones of the run's newest checkpoint (default: best)",
+        help=_("best: the bundle's; last, ema: those of the run's newest checkpoint (default: best)"),
     )
-    add("--confusion", action="store_true", help="show what is mistaken for what as well; json always has it")
-    add("--skip-bad", action="store_true", help="leave out images that cannot be read, instead of refusing")
-    add("--exact-decode", action="store_true", help="decode JPEGs at full size, then resize, as predict can")
-    add("--device", default="auto", metavar="auto|cpu|cuda|mps")
-    add("--threads", type=int, metavar="N", help="threads that compute (default: as in training)")
-    add("--workers", type=int, metavar="N", help="threads that read images (default: one a core)")
-    add("--format", choices=FORMATS, help="default: as FILE ends, else table")
+    add("--confusion", action="store_true", help=_("show the confusion matrix too; json always has it"))
+    add("--skip-bad", action="store_true", help=_("skip images that cannot be read instead of refusing the data"))
+    add(
+        "--exact-decode",
+        action="store_true",
+        help=_("decode JPEGs at full size, then resize, as predict --exact-decode"),
+    )
+    add("--device", default="auto", metavar="auto|cpu|cuda|mps", help=_("what computes (default: auto)"))
+    add("--threads", type=int, metavar="N", help=_("computing threads (default: as in training)"))
+    add("--workers", type=int, metavar="N", help=_("image-reading threads (default: one per core)"))
+    add("--format", choices=FORMATS, help=_("default: by the ending of FILE, else table"))
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
     from plusx.bundles import open_weights
-    from plusx.cli.progress import Indexing
+    from plusx.cli.progress import IndexingProgress
     from plusx.runtime.processor import cores
     from plusx.training.evaluation import evaluate
     from plusx.training.held_out import open_held_out
     from plusx.training.world import here
 
     world = here(args.device)
-    say = _note if world.first else _nothing
-    bundle, _ = world.together(lambda: open_weights(args.source, args.weights, on_damage=say))
-    indexing = Indexing() if world.first else None
+    say = note if world.first else _nothing
+    bundle, _damaged = world.together(lambda: open_weights(args.source, args.weights, on_damage=say))
+    indexing = IndexingProgress() if world.first else None
     data, own = world.first_then_others(
         lambda: open_held_out(
             args.data,
@@ -71,14 +76,14 @@ def run(args: argparse.Namespace) -> int:
     )
     data = replace(data, exact=args.exact_decode)
     for row in data.skipped if world.first else ():
-        print(f"skipped {row.path}: {row.reason}", file=sys.stderr)
-    for note in data.notes:
-        say(note)
+        report(_("skipped {path}: {reason}", path=row.path, reason=localized(row.reason)))
+    for text in data.notes:
+        say(text)
     if own:
-        say(f"the {len(data):,} images of {args.data} that the training held out")
+        say(_("evaluated on the {n:,} images of {data} that the training held out", n=len(data), data=args.data))
     step = bundle.provenance.step
     if args.weights != "best":
-        say(f"{args.weights} weights, after step {step}")
+        say(_("{weights} weights, after step {step}", weights=args.weights, step=step))
     found = evaluate(
         args.source,
         data,
@@ -90,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
     if not world.first:
         return 0
     if form == "table":
-        lines = table(found, len(data.skipped)) + (confusion_table(found) if args.confusion else [])
+        width = screen_width(args.output)
+        lines = table(found, len(data.skipped), width) + (confusion_table(found, width) if args.confusion else [])
         return emit("\n".join(lines) + "\n", args.output)
     head = {"schema": "plusx.evaluation/1", "source": args.source, "weights": args.weights, "step": step}
     head |= {"data": args.data, "held_out": own}
@@ -99,63 +105,96 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _nothing(line: str) -> None:
-    """What the other processes say."""
+    """The notes of the processes that are not rank 0."""
 
 
-def _note(line: str) -> None:
-    print(f"note: {line}", file=sys.stderr)
-
-
-def table(found: Evaluation, skipped: int) -> list[str]:
+def table(found: Evaluation, skipped: int, width: int | None = None) -> list[str]:
     """The lines of the human form: shares with their intervals, then a line a class."""
-    from plusx.text.alignment import aligned
-
-    lines = [f"top-1     {_percent(found.top1)}  {found.correct} of {found.n}; 95 %: {_interval(found.interval)}"]
+    none = _("unknown: no images")
+    of = {"correct": found.correct, "n": found.n, "interval": _interval(found.interval)}
+    rows = [("top-1", _percent(found.top1), localized(_("{correct} of {n}; 95 %: {interval}", **of)))]
     if found.top5 is not None:
-        lines.append(f"top-5     {_percent(found.top5)}  {found.correct5} of {found.n}")
-    lines.append(f"nll       {found.nll:.4f}" if found.nll is not None else "nll       unknown: no images")
-    lines.append(f"ece       {found.ece:.4f}" if found.ece is not None else "ece       unknown: no images")
+        rows.append(
+            ("top-5", _percent(found.top5), localized(_("{correct} of {n}", correct=found.correct5, n=found.n)))
+        )
+    rows.append(("nll", localized(none) if found.nll is None else f"{found.nll:.4f}", ""))
+    rows.append(("ece", localized(none) if found.ece is None else f"{found.ece:.4f}", ""))
     if skipped:
-        lines.append(f"skipped   {skipped}")
-    rows = [
+        rows.append((localized(_("skipped")), str(skipped), ""))
+    lines = [f"{name}{' ' * (10 - terminal_width(name))}{value}  {more}".rstrip() for name, value, more in rows]
+    heads = [_("class"), _("n"), _("correct"), _("accuracy"), _("95 %")]
+    cells = [
         [
             row.name,
             f"{row.n:,}",
             f"{row.correct:,}",
             _percent(row.correct / row.n if row.n else None),
-            _interval(row.interval),
+            localized(_interval(row.interval)),
         ]
         for row in found.per_class
     ]
-    return [*lines, "", *aligned(["class", "n", "correct", "share", "95 %"], rows, [False, True, True, True, False])]
+    right = [False, True, True, True, False]
+    classes, hidden = fitted([*map(localized, heads)], cells, right, width, drop=(2, 4), wrap=(0,))
+    return [*lines, "", *classes, *map(localized, hidden_note(heads, hidden))]
 
 
-def confusion_table(found: Evaluation) -> list[str]:
-    """Rows are true classes, columns answers; of many classes only those with mistakes. Then the worst pairs."""
-    from plusx.metrics import confused, erring
-    from plusx.text.alignment import aligned
+def confusion_table(found: Evaluation, width: int | None = None) -> list[str]:
+    """Rows are true classes, columns predictions; of many classes, or on a narrow terminal, only those with most mistakes.
+
+    Then the most frequent mistakes.
+    """
+    from plusx.metrics import confused
 
     names = [row.name for row in found.per_class]
     pairs = confused(found.confusion, names, MOST_PAIRS)
     if not pairs:
-        return ["", "no mistakes"]
-    shown, head = [*range(len(names))], "true \\ answer"
-    if len(names) > MOST_CLASSES:
-        shown = erring(found.confusion, MOST_CLASSES).tolist()
-        head += f", {len(shown)} of {len(names)} classes: those with most mistakes"
+        return ["", localized(_("no mistakes"))]
+    worst = [
+        _(
+            "{true} as {predicted}: {n:,} ({share:.1%} of {true})",
+            true=p.true,
+            predicted=p.answer,
+            n=p.times,
+            share=p.share,
+        )
+        for p in pairs
+    ]
+    lines = [part for text in worst for part in paragraph(localized(text), width, "  ", "")]
+    return ["", *_matrix(found, names, width), "", localized(_("most frequent mistakes")), *lines]
+
+
+def _matrix(found: Evaluation, names: list[str], width: int | None) -> list[str]:
+    """The confusion matrix with a line above it, of as many classes as there is room for."""
+    most = min(len(names), MOST_CLASSES)
+    shown, lines = _matrix_of(found, names, most)
+    while width is not None and most > 1 and max(map(terminal_width, lines)) > width:
+        most -= 1
+        shown, lines = _matrix_of(found, names, most)
+    head = _("true \\ predicted")
+    if shown < len(names):
+        head = _("{head}, {n} of {all} classes: those with most mistakes", head=head, n=shown, all=len(names))
+    return [localized(head), *lines]
+
+
+def _matrix_of(found: Evaluation, names: list[str], most: int) -> tuple[int, list[str]]:
+    """How many classes are shown, at most `most`, and the lines of their matrix."""
+    from plusx.metrics import erring
+
+    shown = [*range(len(names))] if most == len(names) else erring(found.confusion, most).tolist()
     rows = [[names[i], *(str(found.confusion[i, j] or "·") for j in shown)] for i in shown]
-    lines = aligned(["", *(_cut(names[j]) for j in shown)], rows, [False, *(True for _ in shown)])
-    worst = [f"{pair.true} as {pair.answer}: {pair.times:,} ({pair.share:.1%} of {pair.true})" for pair in pairs]
-    return ["", head, *lines, "", "most mistaken", *worst]
+    lines = aligned(["", *(_cut(names[j]) for j in shown)], rows, [False, *(True for _column in shown)])
+    return len(shown), lines
 
 
 def _cut(name: str) -> str:
     return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
 
 
-def _interval(edges: tuple[float, float] | None) -> str:
-    return "unknown" if edges is None else f"{edges[0]:.1%} to {edges[1]:.1%}"
+def _interval(edges: tuple[float, float] | None) -> Message:
+    if edges is None:
+        return _("unknown")
+    return _("{low:.1%} to {high:.1%}", low=edges[0], high=edges[1])
 
 
 def _percent(share: float | None) -> str:
-    return "unknown" if share is None else f"{share:7.2%}"
+    return localized(_("unknown")) if share is None else f"{share:7.2%}"

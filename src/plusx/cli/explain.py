@@ -9,21 +9,20 @@ from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
 from plusx.cli.output import add_output, choose_format, emit, screen_width
-from plusx.i18n import translator
+from plusx.i18n import _, translator
 from plusx.text.alignment import paragraph
 from plusx.text.network_explanation import Topic, explain_network
 from plusx.text.network_table import title
 from plusx.text.part_explanation import explain_part
 
-SUMMARY = "a network's numbers and names, in words"
 FORMATS = ("text", "markdown", "json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
-    parser.add_argument("--op", metavar="NAME", help="one stage, block or op: layer2, layer2.0, layer2.0.conv2")
-    parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the preset's)")
-    parser.add_argument("--format", metavar="|".join(FORMATS), help="default: as FILE ends, else text")
+    parser.add_argument("--op", metavar="NAME", help=_("one stage, block or op: layer2, layer2.0, layer2.0.conv2"))
+    parser.add_argument("--size", metavar="N|HxW", help=_("input in pixels (default: the preset's)"))
+    parser.add_argument("--format", metavar="|".join(FORMATS), help=_("default: by the ending of FILE, else text"))
     add_output(parser)
     add_language(parser)
 

@@ -1,42 +1,48 @@
-"""plusx export: a trained network for other systems, proven to be the same function."""
+"""plusx export: a trained network for other systems, compared with the network that it was made from."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 
-from plusx.cli.output import counted, wrote
-
-SUMMARY = "a trained network for OpenVINO, ONNX, torch.export and model servers"
+from plusx.cli.output import wrote
+from plusx.cli.printing import report
+from plusx.i18n import _, _n
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="a bundle or a run")
-    add("--to", default="openvino", metavar="openvino|onnx|torch-export")
-    add("--precision", default="fp32", metavar="fp32|bf16|int8")
+    add("source", metavar="SOURCE", help=_("a bundle or a run"))
+    add(
+        "--to",
+        default="openvino",
+        metavar="openvino|onnx|torch-export",
+        help=_("what to export to (default: openvino)"),
+    )
+    add("--precision", default="fp32", metavar="fp32|bf16|int8", help=_("number format (default: fp32)"))
     add(
         "--layout",
         default="plain",
         metavar="plain|triton|ovms|kserve",
-        help="a directory as that server takes it; needs -o",
+        help=_("the directory layout of a model server; needs -o"),
     )
     add(
         "--data",
         metavar="D",
-        help="real images to prove it on: a data folder, or any images (default: the run's own)",
+        help=_(
+            "images to compare the export with the network on: a data folder, or any images (default: the run's own)"
+        ),
     )
-    add("--calibrate", metavar="D", help="images to calibrate int8 on (default: the training part of --data)")
+    add("--calibrate", metavar="D", help=_("images to calibrate int8 on (default: the training part of --data)"))
     add(
         "--accept-drop",
         type=float,
         default=0.01,
         metavar="F",
-        help="share of fp32's top-1 that bf16 or int8 may lose (default 0.01)",
+        help=_("the drop of top-1 from fp32 that bf16 or int8 may have (default: 0.01)"),
     )
-    add("--size", metavar="N", help="side of the input in pixels (default: the bundle's); needs -o")
-    add("--dynamic-size", action="store_true", help="leave height and width open; needs -o")
-    add("-o", "--output", metavar="DIR", help="a new directory (default: into the bundle, where predict finds it)")
+    add("--size", metavar="N", help=_("side of the input in pixels (default: the bundle's); needs -o"))
+    add("--dynamic-size", action="store_true", help=_("export with free height and width; needs -o"))
+    add("-o", "--output", metavar="DIR", help=_("a new directory (default: into the bundle, where predict finds it)"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         args.calibrate,
         args.accept_drop,
     )
-    made = export(args.source, order, args.output, say=lambda line: print(line, file=sys.stderr))
-    wrote(str(made.path), counted(len(made.files), "file"))
+    made = export(args.source, order, args.output, say=report)
+    wrote(str(made.path), _n("{n:,} file", "{n:,} files", len(made.files)))
     print(made.path)
     return 0

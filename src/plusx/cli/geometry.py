@@ -9,17 +9,16 @@ from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
 from plusx.cli.output import add_output, choose_format, emit, screen_width
-from plusx.i18n import translator
+from plusx.i18n import _, translator
 from plusx.text.geometry_table import geometry_record, geometry_table
 
-SUMMARY = "where the cells of each stage look"
 FORMATS = ("table", "markdown", "json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
-    parser.add_argument("--size", metavar="N|HxW", help="input in pixels (default: the preset's)")
-    parser.add_argument("--format", metavar="|".join(FORMATS), help="default: as FILE ends, else table")
+    parser.add_argument("--size", metavar="N|HxW", help=_("input in pixels (default: the preset's)"))
+    parser.add_argument("--format", metavar="|".join(FORMATS), help=_("default: by the ending of FILE, else table"))
     add_output(parser)
     add_language(parser)
 

@@ -1,51 +1,63 @@
 """The command line: finds the command, runs it, turns errors into one line and an exit code.
 
-Each command is one module with SUMMARY, add_arguments and run. Only the module of the command that was typed is imported,
+Each command is one module with add_arguments and run. Only the module of the command that was typed is imported,
 so `plusx show` starts without numpy or torch. argparse rather than a library: its import is 5 ms of the 300 ms budget.
 """
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
+import shutil
 import sys
 from importlib import import_module
 from types import TracebackType
 
 from plusx import settings
+from plusx.cli.languages import add_language, language
 from plusx.cli.parser import Parser
+from plusx.cli.printing import localized, speaking, warn
 from plusx.errors import PlusxError, RunError, SpecError, missing, unknown
+from plusx.i18n import LANGUAGES, Message, _
+from plusx.text.alignment import paragraph
+from plusx.version import __version__
 
-COMMANDS = {
-    "show": "a network as a table: layers, sizes, fields, parameters, multiply-adds",
-    "geometry": "where the cells of each stage look",
-    "explain": "a network's numbers and names, in words",
-    "diff": "what moved between two networks",
-    "draw": "a network as SVG, PNG, PDF or HTML",
-    "presets": "the named networks and the keys of the language",
-    "train": "train a network on images",
-    "evaluate": "measure a trained network on images",
-    "runs": "the trainings below a folder: how far, how good, how to go on",
-    "predict": "name what is on images",
-    "embed": "feature vectors of images",
-    "export": "a trained network for OpenVINO, ONNX, torch.export and model servers",
-    "tune": "measure which engine, precision and batch are fastest here",
-    "bench": "how fast a trained network answers here, beside others",
-    "cam": "where a trained network looks, on the image",
-    "weights": "say what a weights file is, or cut it",
-    "data": "check images before training: unreadable, duplicate, leaking, odd, uneven",
-    "recipes": "the training recipes and their settings",
-    "doctor": "this machine: processor, threads, extras, disk",
+COMMANDS: dict[str, Message] = {
+    "show": _("a network as a table: layers, sizes, receptive fields, parameters, multiply-adds"),
+    "geometry": _("how the cells of each stage lie on the image"),
+    "explain": _("a network's numbers and names, in words"),
+    "diff": _("what changes between two networks"),
+    "draw": _("a network as SVG, PNG, PDF or HTML"),
+    "presets": _("the named networks and the keys that change them"),
+    "train": _("train a network on images"),
+    "evaluate": _("measure a trained network on images"),
+    "runs": _("the training runs below a folder: progress, accuracy, how to resume"),
+    "predict": _("classify images"),
+    "embed": _("feature vectors of images"),
+    "export": _("a trained network for OpenVINO, ONNX, torch.export and model servers"),
+    "tune": _("measure which engine, precision and batch size are fastest on this machine"),
+    "bench": _("the speed of a trained network on this machine, beside other engines"),
+    "cam": _("the region of an image that speaks for a class (Grad-CAM)"),
+    "weights": _("identify a weights file, or cut it"),
+    "data": _("check images before training: unreadable, duplicate, leaking, odd, imbalanced"),
+    "recipes": _("the training recipes and their settings"),
+    "doctor": _("this machine: processor, threads, extras, disk"),
 }
-GLOBAL = "everywhere: --lang en|zh (PLUSX_LANG), --debug for tracebacks. NETWORK: a preset and key=value words, a .toml or .json file, a bundle or a run."
+"""Each command with its summary, which stands here alone."""
+EVERYWHERE = _("Every command takes --lang en|zh (default: PLUSX_LANG) and --debug, which shows tracebacks.")
+NETWORK = _("NETWORK is a preset and key=value words, a .toml or .json file, a bundle or a run.")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 a gate said no, 2 bad input, 3 failed at work, 130/143 signals."""
     words = sys.argv[1:] if argv is None else argv
     debug = "--debug" in words
-    lang = _language(words)
+    with speaking(_language(words)):
+        return _guarded(words, debug)
+
+
+def _guarded(words: list[str], debug: bool) -> int:
+    """Run the words; an error that is explained in one line becomes that line and its exit code."""
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -53,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     except PlusxError as error:
         if debug:
             raise
-        return error.exit_code if error.quiet else _fail(error.message, error.exit_code, lang)
+        return error.exit_code if error.quiet else _fail(error.message, error.exit_code)
     except BrokenPipeError:  # the reader of our output went away: nothing to say, nobody to say it to
         sys.stdout = open(os.devnull, "w")
         return 0
@@ -61,34 +73,45 @@ def main(argv: list[str] | None = None) -> int:
         known = explained(error)
         if known is None or (debug and not isinstance(error, KeyboardInterrupt)):
             raise
-        return _fail(*known, lang)
+        return _fail(*known)
 
 
-def explained(error: BaseException) -> tuple[str, int] | None:
+def explained(error: BaseException) -> tuple[Message | str, int] | None:
     """Text and exit code for what the system, an import or a user stopped; None for what only a traceback explains."""
     if isinstance(error, KeyboardInterrupt):
         # OpenBLAS, refused a thread while numpy is imported, sends SIGINT to its own process
         if "numpy" in _modules(error.__traceback__) and _threads_refused():
             return _NO_THREADS, RunError.exit_code
-        return "stopped", 130
+        return _("stopped"), 130
     if isinstance(error, ImportError) and (error.name or "plusx").partition(".")[0] == "plusx":
         return None
     if isinstance(error, ModuleNotFoundError):
-        return str(missing(error.name or "a package")), 2
+        return missing(error.name or "a package").message, 2
     if isinstance(error, ImportError):
         name = (error.name or "a package").partition(".")[0]
-        return f"{name} is installed but does not load. Install it again, or raise the memory limit (ulimit -v).", 3
+        return _(
+            "{package} is installed but does not load. Install it again, or raise the memory limit (ulimit -v).",
+            package=name,
+        ), RunError.exit_code
     if isinstance(error, MemoryError):
-        return "There is not enough memory for this. Use a smaller --batch, size or network.", RunError.exit_code
+        return _("There is not enough memory. Use a smaller --batch, size or network."), RunError.exit_code
     if isinstance(error, OSError):
-        where = f" ({error.filename})" if error.filename else ""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"The disk is full{where}. Free some space and run the same command again.", RunError.exit_code
-        return f"The system refused{where}: {error.strerror or type(error).__name__}.", RunError.exit_code
+        return _refused(error), RunError.exit_code
     return (_NO_THREADS, RunError.exit_code) if "start new thread" in str(error) else None
 
 
-_NO_THREADS = (
+def _refused(error: OSError) -> Message:
+    reason, file = error.strerror or type(error).__name__, error.filename
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if file:
+            return _("The disk is full ({file}). Free some space and run the same command again.", file=file)
+        return _("The disk is full. Free some space and run the same command again.")
+    if file:
+        return _("The system refused access to {file}: {reason}.", file=file, reason=reason)
+    return _("The system refused an operation: {reason}.", reason=reason)
+
+
+_NO_THREADS = _(
     "The system gives this process no more threads. Raise the limit (ulimit -u), or set PLUSX_THREADS=1, "
     "OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1."
 )
@@ -109,7 +132,7 @@ def _threads_refused() -> bool:
 
     end = threading.Event()
     try:
-        for _ in range(os.cpu_count() or 1):
+        for _core in range(os.cpu_count() or 1):
             threading.Thread(target=end.wait, daemon=True).start()
     except RuntimeError:
         return True
@@ -119,71 +142,77 @@ def _threads_refused() -> bool:
 
 
 def _run(words: list[str]) -> int:
-    if not words or words in (["-h"], ["--help"], ["help"]):
-        print(overview())
-        return 0
-    if words[0] in ("-h", "--help", "help"):  # plusx help show
-        words = [*words[1:2], "--help"]
-    elif words[1:] == ["help"]:  # plusx show help
-        words = [words[0], "--help"]
-    if words[0] == "--version":
-        from plusx.version import __version__
-
-        print(f"plusx {__version__}")
+    before, words = _split(words)
+    if not words or words[0] == "--version":
+        parser = Parser("plusx", _("every ResNet from one line of text"))
+        _add_common(parser)
+        language(parser.read(before).lang)
+        print(f"plusx {__version__}" if words else overview())
         return 0
     name = words[0]
     if name not in COMMANDS:
-        raise SpecError(unknown("command", name, COMMANDS))
-    module = import_module(f"plusx.cli.{name}")
-    parser = Parser(f"plusx {name}", COMMANDS[name], GLOBAL)
-    module.add_arguments(parser)
-    options = {string for action in parser._actions for string in action.option_strings}
-    if "--lang" not in options:
-        parser.add_argument("--lang", choices=LANGUAGES, help=argparse.SUPPRESS)
-    parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
-    args = parser.read(words[1:])
+        raise SpecError(unknown(_("command"), name, COMMANDS))
+    args = make_parser(name).read([*before, *words[1:]])
+    language(args.lang)
     if getattr(args, "output", None) is not None:
         from plusx.cli.output import check_output
 
         check_output(args.output, is_folder=name == "export")
-    return module.run(args)
+    return import_module(f"plusx.cli.{name}").run(args)
 
 
-LANGUAGES = ("en", "zh")
+def make_parser(name: str) -> Parser:
+    """The parser of a command, with the options that every command has."""
+    parser = Parser(f"plusx {name}", COMMANDS[name])
+    import_module(f"plusx.cli.{name}").add_arguments(parser)
+    _add_common(parser)
+    return parser
+
+
+def _add_common(parser: Parser) -> None:
+    if not parser.has_option("--lang"):
+        add_language(parser)
+    parser.add_argument("--debug", action="store_true", help=_("show the traceback of an error"))
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """The options before the command, and the words from the command on; `help show` becomes `show --help`.
+
+    No words are left where the overview is asked for.
+    """
+    before: list[str] = []
+    while words and words[0].partition("=")[0] in ("--lang", "--debug"):
+        count = 2 if words[0] == "--lang" else 1
+        before, words = [*before, *words[:count]], words[count:]
+    if words and words[0] in ("-h", "--help", "help"):
+        words = [*words[1:2], "--help"] if len(words) > 1 else []
+    elif words[1:] == ["help"]:
+        words = [words[0], "--help"]
+    return before, words
 
 
 def _language(words: list[str]) -> str:
-    """The language of messages, found before parsing so that parsing errors can speak it."""
+    """The language of messages, found before parsing so that parsing errors are translated too."""
     for word, after in zip(words, [*words[1:], ""], strict=False):
-        if word == "--lang" and after in LANGUAGES:
-            return after
-        if word.startswith("--lang=") and word.removeprefix("--lang=") in LANGUAGES:
-            return word.removeprefix("--lang=")
-    wanted = settings.language()
-    return wanted if wanted in LANGUAGES else "en"
+        name, _sign, value = word.partition("=")
+        if name == "--lang" and (value or after) in LANGUAGES:
+            return value or after
+    return settings.language()
 
 
-def _fail(text: str, code: int, lang: str) -> int:
-    if lang != "en":
-        from plusx.i18n import translate
-
-        text = translate(text, lang)
-    print(f"plusx: {text}", file=sys.stderr)
+def _fail(text: str, code: int) -> int:
+    warn(text)
     return code
 
 
 def overview() -> str:
     """What `plusx` alone prints."""
+    columns = shutil.get_terminal_size().columns
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
-    return "\n".join(
-        [
-            "plusx: every ResNet from one line of text",
-            "",
-            "usage: plusx COMMAND …    plusx COMMAND --help",
-            "",
-            *lines,
-            "",
-            GLOBAL,
-        ]
-    )
+    lines = [*paragraph(localized(_("plusx: every ResNet from one line of text")), columns), ""]
+    lines += [localized(_("usage: {program}", program="plusx COMMAND …    plusx COMMAND --help")), ""]
+    for name, summary in COMMANDS.items():
+        lines += paragraph(localized(summary), columns, " " * (width + 4), f"  {name:<{width}}  ")
+    for text in (EVERYWHERE, NETWORK):
+        lines += ["", *paragraph(localized(text), columns)]
+    return "\n".join(lines)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from plusx.errors import BundleError, GeometryError
+from plusx.i18n import _
 from plusx.specs import ResNetSpec, parse, read_spec_file
 
 MOST_BYTES = 1 << 20
@@ -15,7 +16,7 @@ MOST_BYTES = 1 << 20
 def add_network(parser: argparse.ArgumentParser) -> None:
     """The positional NETWORK of a command: one or more words."""
     parser.add_argument(
-        "network", nargs="+", metavar="NETWORK", help="a preset and key=value words, a file, a bundle or a run"
+        "network", nargs="+", metavar="NETWORK", help=_("a preset and key=value words, a file, a bundle or a run")
     )
 
 
@@ -32,7 +33,7 @@ def read_network(words: list[str]) -> ResNetSpec:
 def _with(spec: ResNetSpec, words: list[str]) -> ResNetSpec:
     if not words:
         return spec
-    from plusx.specs.text import read_words
+    from plusx.specs.parsing import read_words
 
     return spec.replace(**read_words(words))
 
@@ -44,9 +45,15 @@ def _spec_of_directory(path: Path) -> ResNetSpec:
             try:
                 return ResNetSpec.from_dict(json.loads(file.read_text(encoding="utf-8"))["spec"])
             except (ValueError, KeyError, TypeError):
-                raise BundleError(f"{file} holds no spec. Give a bundle or a run that plusx wrote.") from None
+                raise BundleError(
+                    _("{file} contains no network. Give a bundle or a run that plusx wrote.", file=file)
+                ) from None
     raise BundleError(
-        f"{path} is neither a bundle nor a run (no bundle.json, no run.json); give a preset, a file or a bundle"
+        _(
+            "{path} is neither a bundle nor a run, because it has no bundle.json and no run.json. Give a preset, a file, a "
+            "bundle or a run.",
+            path=path,
+        )
     )
 
 
@@ -56,5 +63,10 @@ def read_size(text: str | None) -> tuple[int, int] | None:
         return None
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isdigit() and 0 < int(part) <= 1_000_000 for part in parts):
-        raise GeometryError(f"size {text!r}; write a side in pixels like 224, or height x width like 480x640")
+        raise GeometryError(
+            _(
+                "--size {text!r} is not a size. Write a side in pixels like 224, or height x width like 480x640.",
+                text=text,
+            )
+        )
     return int(parts[0]), int(parts[-1])

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plusx import settings
+from plusx.cli.printing import report
 from plusx.errors import RunError, SpecError, nearest, unknown
+from plusx.i18n import Message, _, _n
 
 TEXT = ("table", "text")
 """Formats for people, as NAME.txt holds them."""
@@ -20,10 +22,10 @@ TEXT = ("table", "text")
 
 def add_output(parser: argparse.ArgumentParser) -> None:
     """The option -o FILE."""
-    parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of to stdout")
+    parser.add_argument("-o", "--output", metavar="FILE", help=_("write to FILE instead of stdout"))
 
 
-def choose(what: str, word: str, allowed: Sequence[str]) -> str:
+def choose(what: Message, word: str, allowed: Sequence[str]) -> str:
     """`word`, if it is allowed. Raises SpecError with the nearest that is."""
     if word not in allowed:
         raise SpecError(unknown(what, word, allowed))
@@ -46,19 +48,39 @@ def choose_format(written: str | None, output: str | None, formats: Sequence[str
     suffix = Path(str(output)).suffix.lower() if to_file else ""
     meant = {ending(form): form for form in reversed(formats)}.get(suffix)
     if written is not None:
-        choose("format", written, formats)
+        choose(_("format"), written, formats)
         if meant is not None and ending(written) != suffix:
-            raise SpecError(f"-o {output} ends in {suffix}, but --format {written} was asked for. Change one of them.")
+            raise SpecError(
+                _(
+                    "-o {output} ends in {suffix}, but --format {written} was asked for. Change one of them.",
+                    output=output,
+                    suffix=suffix,
+                    written=written,
+                )
+            )
         return written
     if not suffix and (not to_file or formats[0] in TEXT):
         return formats[0]
     if meant is None:
         endings = list(dict.fromkeys(map(ending, formats)))
-        near = nearest(suffix, endings)
-        hint = f" Did you mean {near}?" if near else ""
-        what = f"ends in {suffix}, which is not written here" if suffix else "does not say what to write"
-        raise SpecError(f"-o {output} {what}.{hint} Let it end in one of {', '.join(endings)}.")
+        raise SpecError(_wrong_ending(str(output), suffix, endings))
     return meant
+
+
+def _wrong_ending(output: str, suffix: str, endings: Sequence[str]) -> Message:
+    allowed, near = ", ".join(endings), nearest(suffix, endings)
+    if not suffix:
+        return _("-o {output} has no ending. Let it end in one of {allowed}.", output=output, allowed=allowed)
+    if near is None:
+        return _(
+            "-o {output} ends in {suffix}, which this command does not write. Let it end in one of {allowed}.",
+            output=output, suffix=suffix, allowed=allowed,
+        )  # fmt: skip
+    return _(
+        "-o {output} ends in {suffix}, which this command does not write. Did you mean {near}? Let it end in one of "
+        "{allowed}.",
+        output=output, suffix=suffix, near=near, allowed=allowed,
+    )  # fmt: skip
 
 
 def ending(form: str) -> str:
@@ -75,17 +97,22 @@ def check_output(output: str, is_folder: bool = False) -> None:
     if is_stdout(output):
         return
     path = Path(output)
-    parent, why = path.parent, ""
+    parent = path.parent
     if not parent.exists():
-        why = f"there is no folder {parent}. Make it first, or choose another place"
+        why = _("there is no folder {folder}. Make it first, or choose another place.", folder=parent)
     elif not parent.is_dir():
-        why = f"{parent} is not a folder. Choose another place"
+        why = _("{folder} is not a folder. Choose another place.", folder=parent)
     elif path.is_dir() and not is_folder:
-        why = f"it is a folder. Name a file, like {path / 'NAME'}"
+        why = _("it is a folder. Name a file, like {file}.", file=path / "NAME")
     elif not os.access(path if path.exists() else parent, os.W_OK):
-        why = "the system does not allow it. Choose another place"
-    if why:
-        raise SpecError(f"-o {output} cannot be written: {why}.")
+        why = _("the system does not allow it. Choose another place.")
+    else:
+        return
+    raise SpecError(_not_written(output, why))
+
+
+def _not_written(output: str, why: Message) -> Message:
+    return _("-o {output} cannot be written: {why}", output=output, why=why)
 
 
 def is_stdout(output: str | None) -> bool:
@@ -98,7 +125,7 @@ def emit(text: str, output: str | None) -> int:
         sys.stdout.write(text)
         return 0
     write_whole(str(output), text.encode("utf-8", "surrogateescape"))
-    wrote(str(output), counted(text.count("\n"), "line"))
+    wrote(str(output), _n("{n:,} line", "{n:,} lines", text.count("\n")))
     return 0
 
 
@@ -115,22 +142,13 @@ def write_whole(output: str, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 aside.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RunError(f"-o {output} cannot be written: the disk is full. Free some space.") from None
-        raise SpecError(f"-o {output} cannot be written ({error.strerror}). Choose another place.") from None
+            raise RunError(_not_written(output, _("the disk is full. Free some space."))) from None
+        raise SpecError(_not_written(output, _("{reason}. Choose another place.", reason=error.strerror))) from None
 
 
-def wrote(output: str, what: str) -> None:
-    """Says on stderr what a command has written: every -o ends with this line."""
-    print(f"wrote {output} ({what})", file=sys.stderr)
-
-
-def counted(n: int, what: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "row"), counted(1200, "row")
-    ('1 row', '1,200 rows')
-    """
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+def wrote(output: str, what: Message | str) -> None:
+    """Say on stderr what a command has written: every -o ends with this line."""
+    report(_("wrote {output} ({what})", output=output, what=what))
 
 
 def _is_special(output: str) -> bool:

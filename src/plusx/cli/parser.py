@@ -1,4 +1,4 @@
-"""argparse whose every complaint is plusx's own sentence, raised as SpecError."""
+"""argparse with plusx's own help and errors: every refusal is a SpecError with a translation."""
 
 from __future__ import annotations
 
@@ -7,26 +7,42 @@ import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from plusx.cli.help import help_text, written
+from plusx.cli.printing import listed
 from plusx.errors import SpecError, unknown
+from plusx.i18n import Message, _
 
-_KINDS = {int: ("a whole number", 4), float: ("a finite number", 0.5)}
+_KINDS = {int: (_("a whole number"), 4), float: (_("a finite number"), 0.5)}
 """What an option's type is called, and an example where it has no default."""
 
 
 class Parser(argparse.ArgumentParser):
-    """The words of one command. `read` takes options and other words in any order."""
+    """The arguments of one command. `read` takes options and positional arguments in any order."""
 
-    def __init__(self, prog: str, description: str, epilog: str) -> None:
-        super().__init__(prog, description=description, epilog=epilog, allow_abbrev=False, exit_on_error=False)
+    def __init__(self, prog: str, description: Message) -> None:
+        super().__init__(prog, description=description, allow_abbrev=False, exit_on_error=False, add_help=False)
+        self.add_argument("-h", "--help", action="help", help=_("show this help and exit"))
+
+    def has_option(self, name: str) -> bool:
+        return name in self._option_string_actions
+
+    def format_help(self) -> str:
+        """The text of --help; argparse prints it."""
+        return help_text(self.prog, self.description or "", self._actions)
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """What the words ask for. Raises SpecError."""
+        if {"-h", "--help"} & set(words[: words.index("--")] if "--" in words else words):
+            # argparse would print it while it reads the options alone, when its positional arguments are blank
+            self.print_help()
+            self.exit()
         try:
             args, rest = self.parse_known_intermixed_args(words)
         except argparse.ArgumentError as error:  # what is left beside _get_value and _match_argument: --flag=value
             raise SpecError(
-                f"{error.argument_name or 'A word'} of {self.prog} takes no value. Leave out what follows the = sign."
-            ) from None
+                _("{option} of {command} takes no value. Remove the = sign and what follows it.",
+                  option=error.argument_name, command=self.prog)
+            ) from None  # fmt: skip
         if rest:
             raise SpecError(self._surplus(rest[0]))
         return args
@@ -36,9 +52,12 @@ class Parser(argparse.ArgumentParser):
         names = set(message.rpartition(": ")[2].split(", "))
         lacking = [action for action in self._actions if action.required and _names(action) & names]
         if not lacking:
-            raise SpecError(f"{self.prog} cannot make sense of these words. {self.prog} --help shows which it takes.")
-        wanted = " and ".join(f"{label(action)} ({_help(action)})" for action in lacking)
-        raise SpecError(f"{self.prog.split()[-1]} needs {wanted}. {self.prog} --help explains every word.")
+            raise SpecError(_("{command} does not take these arguments. See {command} --help.", command=self.prog))
+        wanted = [_("{argument} ({help})", argument=written(action), help=action.help) for action in lacking]
+        name, command = self.prog.split()[-1], self.prog
+        raise SpecError(
+            _("{name} needs {wanted}. See {command} --help.", name=name, wanted=listed(wanted), command=command)
+        )
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -56,11 +75,12 @@ class Parser(argparse.ArgumentParser):
         if math.isfinite(value):
             return value
         what, example = _KINDS[kind]
-        name = label(action).split()[0]
+        name = written(action).split()[0]
         shown = arg_string if len(arg_string) <= 40 else f"{arg_string[:40]}…"
         raise SpecError(
-            f"{name} needs {what}, and {shown!r} is none. Write it like {name} {action.default or example}."
-        )
+            _("{option} takes {kind}, not {value!r}. Write it like {option} {example}.",
+              option=name, kind=what, value=shown, example=action.default or example)
+        )  # fmt: skip
 
     def _match_argument(self, action: argparse.Action, arg_strings_pattern: str) -> int:
         try:
@@ -69,34 +89,26 @@ class Parser(argparse.ArgumentParser):
         except argparse.ArgumentError:
             name = action.option_strings[-1]
             raise SpecError(
-                f"{name} needs a value behind it. Write {label(action)}; "
-                f"a value that begins with a dash is written {name}=-…"
-            ) from None
+                _("{option} needs a value. Write {written}. A value that begins with a dash is written {option}=-1.",
+                  option=name, written=written(action))
+            ) from None  # fmt: skip
 
-    def _surplus(self, word: str) -> str:
+    def _surplus(self, word: str) -> Message:
         options = sorted(name for action in self._actions for name in action.option_strings if _is_shown(action))
         if word.startswith("-"):
-            return unknown(f"word for {self.prog}", word, options)
-        taken = " ".join(label(action) for action in self._actions if not action.option_strings) or "no words"
-        return f"{word!r} is one word too many. {self.prog} takes {taken}; quote a name that has spaces."
-
-
-def label(action: argparse.Action) -> str:
-    """How an argument is written: `NETWORK`, `--lr LR`, `--format table|json`."""
-    if action.choices is not None:
-        value = "|".join(str(choice) for choice in action.choices)
-    else:
-        value = str(action.metavar or action.dest.upper())
-    return f"{action.option_strings[0]} {value}" if action.option_strings else value
+            return unknown(_("option of {command}", command=self.prog), word, options)
+        taken = " ".join(written(action) for action in self._actions if not action.option_strings)
+        if not taken:
+            return _("{word!r} is one argument too many. {command} takes options only.", word=word, command=self.prog)
+        return _(
+            "{word!r} is one argument too many. {command} takes {taken}. Quote a name that has spaces.",
+            word=word, command=self.prog, taken=taken,
+        )  # fmt: skip
 
 
 def _names(action: argparse.Action) -> set[str]:
     """What argparse may call an argument in a message."""
     return {"/".join(action.option_strings), str(action.metavar), action.dest}
-
-
-def _help(action: argparse.Action) -> str:
-    return (action.help or "no default").replace("%%", "%")
 
 
 def _is_shown(action: argparse.Action) -> bool:

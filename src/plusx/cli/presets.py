@@ -7,15 +7,13 @@ import json
 
 from plusx.cli.languages import add_language, language
 from plusx.cli.output import screen_width
-from plusx.i18n import translator
+from plusx.i18n import _, translator
 from plusx.specs import KEYS, PRESETS
-
-SUMMARY = "the named networks and the keys of the language"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--keys", action="store_true", help="the keys of the language instead")
-    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--keys", action="store_true", help=_("the keys of the language instead"))
+    parser.add_argument("--format", choices=("table", "json"), default="table", help=_("default: table"))
     add_language(parser)
 
 

@@ -1,4 +1,4 @@
-"""How a training looks on a terminal (a bar) and in a pipe (a line an epoch). Both are sinks and write to stderr."""
+"""The progress of training: a bar on a terminal, a line an epoch in a pipe. Both are sinks and write to stderr."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from plusx import settings
-from plusx.i18n import duration
+from plusx.cli.printing import localized
+from plusx.i18n import Message, _, _n, duration
 from plusx.training.events import Checkpointed, Evaluated, Event, Finished, Skipped, Started, Step
 
 if TYPE_CHECKING:
@@ -15,15 +16,17 @@ if TYPE_CHECKING:
 
 MOST_SKIPPED = 5
 """Skipped images named on the screen; skipped.csv has them all."""
+DECAY = 0.95
+"""Of the moving averages that the bar shows."""
 
 
-def sink_for(stream: TextIO | None = None) -> Lines:
-    """The sink that fits the stream: a bar on a terminal, plain lines elsewhere."""
+def training_log(stream: TextIO | None = None) -> TrainingLog:
+    """The sink that fits the stream: a progress bar on a terminal, plain lines elsewhere."""
     out: TextIO = stream or sys.stderr
-    return Bar(out) if out.isatty() else Lines(out)
+    return TrainingBar(out) if out.isatty() else TrainingLog(out)
 
 
-class Lines:
+class TrainingLog:
     """One plain line an epoch: loss, accuracy, images/s, time left."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -40,7 +43,7 @@ class Lines:
             case Skipped():
                 self.skip(event)
             case Evaluated():
-                self.say(self.epoch_line(event))
+                self.print(self.epoch_line(event))
             case Checkpointed():
                 self.written.append(event)
             case Finished():
@@ -49,53 +52,57 @@ class Lines:
                 pass
 
     def start(self, event: Started) -> None:
-        self.started, self.begun = event, time.monotonic()
-        self.images, self.working = 0, 0.0
+        self.started, self.start_time = event, time.monotonic()
+        self.images = 0
         for line in start_lines(event):
-            self.say(line)
+            self.print(line)
 
     def step(self, event: Step) -> None:
         self.images += event.n
-        self.now = event
 
     def skip(self, event: Skipped) -> None:
         self.skipped += 1
         if self.skipped <= MOST_SKIPPED:
-            self.say(f"skipped {event.path}: {event.reason}")
+            self.print(_("skipped {path}: {reason}", path=event.path, reason=localized(event.reason)))
         elif self.skipped == MOST_SKIPPED + 1:
-            self.say("skipped more images; all of them are in skipped.csv")
+            self.print(_("more images were skipped; skipped.csv lists all of them"))
 
-    def epoch_line(self, event: Evaluated) -> str:
-        width = len(str(self.started.epochs))
-        return (
-            f"epoch {event.epoch:>{width}}/{self.started.epochs}  loss {event.train_loss:.3f}  "
-            f"train {event.train_top1:6.1%}  val {event.top1:6.1%}{' *' if event.best else '  '}  "
-            f"{self.rate():,.0f} images/s  {duration(self.left(event.step))} left"
-        )
+    def epoch_line(self, event: Evaluated) -> Message:
+        epochs = str(self.started.epochs)
+        return _(
+            "epoch {epoch}/{epochs}  loss {loss:.3f}  train {train:6.1%}  val {val:6.1%}{mark}  {rate:,.0f} images/s  "
+            "{left} left",
+            epoch=str(event.epoch).rjust(len(epochs)), epochs=epochs, loss=event.train_loss, train=event.train_top1,
+            val=event.top1, mark=" *" if event.best else "  ", rate=self.rate(), left=duration(self.left(event.step)),
+        )  # fmt: skip
 
     def rate(self) -> float:
-        return self.images / max(1e-9, time.monotonic() - self.begun)
+        """Images a second since the start, evaluations included."""
+        return self.images / max(1e-9, time.monotonic() - self.start_time)
 
     def left(self, step: int) -> float:
-        """Seconds to the end, at the speed since the start; evaluations are in it."""
+        """Seconds to the end, at the speed since the start, evaluations included."""
         done = step - self.started.step
-        return (time.monotonic() - self.begun) / max(1, done) * (self.started.steps - step)
+        return (time.monotonic() - self.start_time) / max(1, done) * (self.started.steps - step)
 
-    def saved(self) -> str:
-        """How many checkpoints were written, what one took at most, and how long the training stood still for it."""
-        n = len(self.written)
-        most, stood = (max(times) for times in zip(*((e.seconds, e.stall) for e in self.written), strict=True))
-        return f"{n} checkpoint{'s' * (n > 1)}, each written in at most {most:.2f} s beside the training, which stood still {stood:.2f} s at most"
+    def saved(self) -> Message:
+        """How many checkpoints were written, the longest write, and the longest pause of training for one."""
+        write, pause = (max(times) for times in zip(*((e.seconds, e.stall) for e in self.written), strict=True))
+        return _n(
+            "{n} checkpoint; longest write {write:.2f} s in the background, longest pause of training {pause:.2f} s",
+            "{n} checkpoints; longest write {write:.2f} s in the background, longest pause of training {pause:.2f} s",
+            len(self.written), write=write, pause=pause,
+        )  # fmt: skip
 
-    def say(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+    def print(self, line: str) -> None:
+        print(localized(line), file=self.stream, flush=True)
 
     def close(self) -> None:
         """Puts the terminal back as it was; may be called twice, and before the start."""
 
 
-class Bar(Lines):
-    """rich's bar: epoch, loss, accuracy, images/s, time left; the epochs' lines stay above it."""
+class TrainingBar(TrainingLog):
+    """rich's progress bar: epoch, loss, accuracy, images/s, time left; the epochs' lines stay above it."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -107,20 +114,18 @@ class Bar(Lines):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        columns = ("epoch {task.fields[epoch]}", "loss {task.fields[loss]}", "accuracy {task.fields[accuracy]}",
-                   "{task.fields[rate]} images/s", "{task.fields[left]} left")  # fmt: skip
+        fields = {name: f"{{task.fields[{name}]}}" for name in ("epoch", "loss", "accuracy", "rate", "left")}
+        texts = (
+            _("epoch {epoch}", **fields), _("loss {loss}", **fields), _("accuracy {accuracy}", **fields),
+            _("{rate} images/s", **fields), _("{left} left", **fields),
+        )  # fmt: skip
+        columns = [TextColumn(localized(text)) for text in texts]
         self.progress = Progress(
-            TextColumn(columns[0]), BarColumn(bar_width=24), *(TextColumn(text) for text in columns[1:]),
+            columns[0], BarColumn(bar_width=12), *columns[1:],
             console=Console(file=self.stream, no_color=settings.no_color()), refresh_per_second=5, transient=True,
         )  # fmt: skip
-        fields: dict[str, Any] = {
-            "epoch": "…",
-            "loss": "…",
-            "accuracy": "…",
-            "rate": "…",
-            "left": duration(event.seconds),
-        }
-        self.task = self.progress.add_task("", total=event.steps, completed=event.step, **fields)
+        first: dict[str, Any] = dict.fromkeys(fields, "…") | {"left": localized(duration(event.seconds))}
+        self.task = self.progress.add_task("", total=event.steps, completed=event.step, **first)
         super().start(event)
         self.progress.start()
 
@@ -128,23 +133,24 @@ class Bar(Lines):
         super().step(event)
         if self.progress is None:
             return
-        self.loss, self.accuracy = smooth(self.loss, event.loss), smooth(self.accuracy, event.correct / max(1, event.n))
+        self.loss = moving_average(self.loss, event.loss)
+        self.accuracy = moving_average(self.accuracy, event.correct / max(1, event.n))
         self.progress.update(
             self.task, completed=event.step, epoch=f"{event.epoch}/{self.started.epochs}", loss=f"{self.loss:.3f}",
-            accuracy=f"{self.accuracy:.1%}", rate=f"{self.rate():,.0f}", left=duration(self.left(event.step)),
+            accuracy=f"{self.accuracy:.1%}", rate=f"{self.rate():,.0f}", left=localized(duration(self.left(event.step))),
         )  # fmt: skip
 
-    def say(self, line: str) -> None:
+    def print(self, line: str) -> None:
         if self.progress is not None:
-            self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.progress.console.print(localized(line), markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         if self.progress is not None:
             self.progress.stop()
 
 
-class Indexing:
-    """Says on a terminal how far the first look at the images is; silent in a pipe and for what is quick."""
+class IndexingProgress:
+    """Shows on a terminal how many images are indexed; silent in a pipe and in the first second."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream: TextIO = stream or sys.stderr
@@ -154,24 +160,35 @@ class Indexing:
         now = time.monotonic()
         if self.stream.isatty() and now - self.shown > 1:
             self.shown = now
-            print(f"\rlooking at the images: {done:,} of {total:,}", end="\r", file=self.stream, flush=True)
+            text = localized(_("indexing images: {done:,} of {total:,}", done=done, total=total))
+            print(f"\r{text}", end="\r", file=self.stream, flush=True)
 
 
-def start_lines(event: Started) -> list[str]:
-    """What is said before the time is spent."""
-    note = [f"note: {line}" for line in event.notes]
-    many = f"{event.world} processes of " if event.world > 1 else ""
-    epochs = "1 epoch" if event.epochs == 1 else f"{event.epochs} epochs"
-    about = "" if event.seconds is None else f" will take about {duration(event.seconds)}"
-    again = f", goes on after step {event.step} of {event.steps}" if event.step else ""
+def start_lines(event: Started) -> list[Message]:
+    """What the run is, before time is spent on it."""
+    threads = _n("{n} thread", "{n} threads", event.threads)
+    if event.world > 1:
+        threads = _("{n} processes of {threads}", n=event.world, threads=threads)
+    about = _(
+        "{network} on {n_train:,} images, {n_val:,} for validation, {classes} classes; {device} {precision}, {threads}",
+        network=event.spec, n_train=event.n_train, n_val=event.n_val, classes=len(event.classes), device=event.device,
+        precision=event.precision, threads=threads,
+    )  # fmt: skip
+    epochs = _n("{n} epoch", "{n} epochs", event.epochs)
+    if event.seconds is not None:
+        time_needed = duration(event.seconds)
+        epochs = _("{epochs} will take about {time}", epochs=epochs, time=time_needed)
+    writes = _("writes to {run}", run=event.run)
+    if event.step:
+        writes = _("{writes}, resumes after step {step} of {steps}", writes=writes, step=event.step, steps=event.steps)
     return [
-        *note,
-        f"{event.spec} on {event.n_train:,} images, {event.n_val:,} to validate, {len(event.classes)} classes; "
-        f"{event.device} {event.precision}, {many}{event.threads} thread{'s' if event.threads > 1 else ''}",
-        f"recipe: {event.recipe}",
-        f"writes to {event.run}{again}; {epochs}{about}",
+        *(_("note: {text}", text=localized(line)) for line in event.notes),
+        about,
+        _("recipe: {recipe}", recipe=event.recipe),
+        _("{writes}; {epochs}", writes=writes, epochs=epochs),
     ]
 
 
-def smooth(before: float | None, now: float) -> float:
-    return now if before is None else 0.95 * before + 0.05 * now
+def moving_average(before: float | None, now: float) -> float:
+    """The exponential moving average after one more value; the value itself at the start."""
+    return now if before is None else DECAY * before + (1 - DECAY) * now

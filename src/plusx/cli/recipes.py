@@ -7,12 +7,25 @@ import importlib
 import json
 from typing import Any
 
-SUMMARY = "the training recipes and their settings"
+from plusx.cli.output import screen_width
+from plusx.cli.printing import localized
+from plusx.i18n import _
+from plusx.text.alignment import fitted, paragraph, terminal_width
+
+HEADS = {
+    "result": _("result"),
+    "on": _("data"),
+    "seeds": _("seeds"),
+    "seconds": _("seconds"),
+    "machine": _("machine"),
+    "source": _("source"),
+}
+"""What the lines of a recipe's contract are called."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one recipe, with the result it states")
-    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("name", nargs="?", metavar="NAME", help=_("one recipe, with the result it states"))
+    parser.add_argument("--format", choices=("table", "json"), default="table", help=_("default: table"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,31 +40,46 @@ def run(args: argparse.Namespace) -> int:
     elif args.name is None:
         print(_table(recipes))
     else:
-        print(f"{contract(args.name)}\n")
-        rows = [[key, _shown(value), KEYS[key].meaning] for key, value in recipes[args.name].items() if key != "name"]
-        print("\n".join(_aligned(rows)))
+        print("\n".join([*contract(args.name, screen_width()), ""]))
+        rows = [
+            [key, _shown(value), localized(KEYS[key].meaning)]
+            for key, value in recipes[args.name].items()
+            if key != "name"
+        ]
+        heads = [localized(head) for head in (_("key"), _("value"), _("meaning"))]
+        print("\n".join(fitted(heads, rows, [False] * 3, screen_width(), wrap=(2,)).lines))
     return 0
 
 
-def contract(name: str) -> str:
-    """The head of a recipe's file: what it gives, how often that was tried, on what."""
-    return (importlib.import_module(f"plusx.training.recipes.{name}").__doc__ or "").strip()
+def contract(name: str, width: int | None) -> list[str]:
+    """What a recipe gave, how often that was tried, on what: a paragraph each."""
+    module = importlib.import_module(f"plusx.training.recipes.{name}")
+    lines = [*_summary(name, width), ""]
+    for key, text in module.CONTRACT.items():
+        first = localized(HEADS[key])
+        first += " " * (10 - terminal_width(first))
+        lines += paragraph(localized(text), width, " " * 10, first)
+    return lines
+
+
+def _summary(name: str, width: int | None) -> list[str]:
+    module = importlib.import_module(f"plusx.training.recipes.{name}")
+    return paragraph(f"{name}: {localized(module.SUMMARY)}", width, "  ", "")
 
 
 def _table(recipes: dict[str, dict[str, Any]]) -> str:
-    keys = [key for key in next(iter(recipes.values())) if key != "name"]
     from plusx.training.recipe_keys import KEYS
 
-    cells = ([key, *(_shown(values[key]) for values in recipes.values()), KEYS[key].meaning] for key in keys)
-    lines = _aligned([["", *recipes, ""], *cells])
-    heads = [f"{contract(name).splitlines()[0]}" for name in recipes]
-    way = "change any: plusx train … --epochs 20 --lr 0.02, or --recipe 'epochs=20 flip=no' for every key"
-    return "\n".join([*heads, "", *lines, "", way])
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    keys = [key for key in next(iter(recipes.values())) if key != "name"]
+    rows = [[key, *(_shown(values[key]) for values in recipes.values()), localized(KEYS[key].meaning)] for key in keys]
+    heads, width = [localized(_("key")), *recipes, localized(_("meaning"))], screen_width()
+    lines = fitted(heads, rows, [False] * len(heads), width, wrap=(len(heads) - 1,)).lines
+    summaries = [line for name in recipes for line in _summary(name, width)]
+    change = _(
+        "Change any key: plusx train … --epochs 20 --lr 0.02 for the most common ones, --recipe 'epochs=20 flip=no' for "
+        "every key."
+    )
+    return "\n".join([*summaries, "", *lines, "", *paragraph(localized(change), width)])
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Where predictions go: stdout or a file; as a table, CSV, JSON lines or Parquet; anew, or behind what is there."""
+"""The file of predictions: stdout or a file, as a table, CSV, JSON lines or Parquet, new or continued."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from plusx.cli.output import is_stdout
+from plusx.cli.printing import localized
 from plusx.errors import DataError
+from plusx.i18n import Message, _
 from plusx.runtime import Item, Prediction
 from plusx.runtime.quiet import missing
 from plusx.runtime.rows import Resumed, header, line, resume
+from plusx.text.alignment import terminal_width
 
 _PARQUET_ROWS = 1024
 
@@ -61,15 +64,20 @@ class RowFile:
         try:
             return Path(str(self.output)).open(mode, encoding="utf-8", errors="surrogateescape", newline="\n")
         except OSError as error:
-            raise DataError(
-                f"-o {self.output} cannot be written ({error.strerror or 'the system refused'}). Choose another place."
-            ) from error
+            raise DataError(_not_written(str(self.output), error)) from error
+
+
+def _not_written(output: str, error: OSError) -> Message:
+    reason = error.strerror or _("the system refused")
+    return _("-o {output} cannot be written ({reason}). Choose another place.", output=output, reason=reason)
 
 
 def table_line(row: Prediction, width: int) -> str:
     if row.error is not None:
-        return f"{row.path:<{width}}  not read: {row.error}"
-    return f"{row.path:<{width}}  " + ("  ".join(f"{name} {p:.1%}" for name, p in row.top) or "unsure")
+        shown = localized(_("not read: {reason}", reason=localized(row.error)))
+    else:
+        shown = "  ".join(f"{name} {p:.1%}" for name, p in row.top) or localized(_("unsure"))
+    return f"{row.path}{' ' * (width - terminal_width(row.path))}  {shown}"
 
 
 class Parquet:
@@ -90,9 +98,7 @@ class Parquet:
         try:
             self.file = pyarrow.parquet.ParquetWriter(output, self.schema)
         except OSError as error:
-            raise DataError(
-                f"-o {output} cannot be written ({error.strerror or 'the system refused'}). Choose another place."
-            ) from error
+            raise DataError(_not_written(output, error)) from error
         self.columns, self.waiting = columns, list[dict[str, Any]]()
 
     def write(self, row: Prediction) -> None:

@@ -5,42 +5,49 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from plusx.cli.output import counted, wrote
+from plusx.cli.output import screen_width, wrote
+from plusx.cli.printing import localized, say
 from plusx.errors import SpecError, WeightsError, unknown
-
-SUMMARY = "say what a weights file is, or cut it"
+from plusx.i18n import _, joined
+from plusx.text.alignment import paragraph, terminal_width
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("way", metavar="WAY", help=", ".join(WAYS))
+    parser.add_argument("way", metavar="WAY", help=_("what to do: {ways}", ways=", ".join(WAYS)))
     parser.add_argument(
-        "file", metavar="FILE", help="a .safetensors file, or a .pth state dict, with torchvision's names"
+        "file", metavar="FILE", help=_("a .safetensors file, or a .pth state dict, with torchvision's names")
     )
-    parser.add_argument("-o", "--output", metavar="OUT", help="the .safetensors file to write")
+    parser.add_argument("-o", "--output", metavar="OUT", help=_("the .safetensors file to write"))
     parser.add_argument(
-        "--until", metavar="PLACE", help="cut: stem, a stage like layer3, or a block like layer3.4; inclusive"
+        "--until", metavar="STAGE", help=_("cut: stem, a stage like layer3, or a block like layer3.4; inclusive")
     )
     parser.add_argument(
         "--network",
         metavar="WORDS",
-        help="cut: what FILE holds, like 'resnet50 stride_in=1x1' (default: found from its shapes)",
+        help=_("cut: what FILE holds, like 'resnet50 stride_in=1x1' (default: found from its shapes)"),
     )
 
 
 def run(args: argparse.Namespace) -> int:
     if args.way not in WAYS:
-        raise SpecError(unknown("way of plusx weights", args.way, WAYS))
+        raise SpecError(unknown(_("way of {command}", command="plusx weights"), args.way, WAYS))
     return WAYS[args.way](args)
 
 
 def cut(args: argparse.Namespace) -> int:
     """Keep the first stages of a network: channels, stride and field at the cut are printed."""
     if args.until is None or args.output is None:
-        raise SpecError("weights cut needs a place and a file to write; plusx weights cut FILE --until layer3 -o OUT")
+        raise SpecError(
+            _("plusx weights cut needs --until and -o. Write plusx weights cut FILE --until layer3 -o OUT.safetensors.")
+        )
     out = Path(args.output)
     if out.suffix != ".safetensors":
         raise WeightsError(
-            f"-o {out}, only safetensors files are written; name it {out.with_suffix('.safetensors').name}"
+            _(
+                "-o {output} does not end in .safetensors, the one format that is written. Name it {name}.",
+                output=out,
+                name=out.with_suffix(".safetensors").name,
+            )
         )
     from safetensors.torch import save
 
@@ -55,34 +62,56 @@ def cut(args: argparse.Namespace) -> int:
     kept, spec = cut_state(state, args.until, network)
     tensors = {key: tensor.contiguous() for key, tensor in kept.items()}
     write_file(out, save(tensors, {"format": "pt", "plusx.spec": str(spec)}))
-    print(f"{spec}: {feature_info(spec, args.until)}")
-    wrote(args.output, f"{len(kept)} of {counted(len(state), 'tensor')}")
+    say(_("{network}: {info}", network=str(spec), info=feature_info(spec, args.until)))
+    wrote(args.output, _("{n} of {all} tensors", n=len(kept), all=len(state)))
     if network is None and spec.block == "bottleneck":
-        print("the field is that of a stride in the 3x3, which shapes do not tell; --network says otherwise")
+        say(
+            _(
+                "The receptive field is that of stride_in=3x3, which shapes cannot show. --network 'WORDS' names another "
+                "network."
+            )
+        )
     return 0
 
 
 def identify(args: argparse.Namespace) -> int:
     """Say which network a file's tensors make, and what tensors cannot tell."""
     from plusx.analysis import analyse
+    from plusx.names.shapes import shapes_of, suggest
     from plusx.nn.building import read_state
-    from plusx.nn.suggest import shapes_of, suggest
 
     state = read_state(args.file)
     spec = suggest(shapes_of(state))
     if spec is None:
         some = ", ".join(list(state)[:3])
         raise WeightsError(
-            f"{args.file}: no network of plusx has exactly these {len(state)} tensors ({some}, …); "
-            "torchvision's names are read, without a prefix"
+            _(
+                "{file} does not fit: no network of plusx has exactly its {n} tensors ({some}, …). Give a file with "
+                "torchvision's names and no prefix.",
+                file=args.file,
+                n=len(state),
+                some=some,
+            )
         )
     found = analyse(spec)
     kinds = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()}))
-    print(f"network   {spec}")
-    print(f"tensors   {len(state)} ({kinds}), {found.totals.params:,} parameters, depth {found.depth.sum}")
-    print(f"input     {spec.in_channels} channels; classes {spec.classes or 'none'}")
-    strides = "where its bottlenecks stride (stride_in), " if spec.block == "bottleneck" else ""
-    print(f"not told  {strides}dilation, the stem's pool, activation, join, preprocessing: ask whoever trained it")
+    depth, params = found.depth.sum, found.totals.params
+    unknowns = [_("dilation"), _("the stem's pool"), _("activation"), _("join"), _("preprocessing")]
+    if spec.block == "bottleneck":
+        unknowns.insert(0, _("where its bottlenecks stride (stride_in)"))
+    tensors = _(
+        "{n} ({kinds}), {params:,} parameters, depth {depth}", n=len(state), kinds=kinds, params=params, depth=depth
+    )
+    classes = spec.classes or _("none")
+    rows = [
+        (_("network"), str(spec)),
+        (_("tensors"), localized(tensors)),
+        (_("input"), localized(_("{n} channels; classes {classes}", n=spec.in_channels, classes=classes))),
+        (_("unknown"), localized(_("{what}: ask whoever trained it", what=joined(", ", unknowns)))),
+    ]
+    for name, text in rows:
+        first = localized(name)
+        print("\n".join(paragraph(text, screen_width(), " " * 10, first + " " * (10 - terminal_width(first)))))
     return 0
 
 

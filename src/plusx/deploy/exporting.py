@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import plusx
 from plusx.bundles import Bundle, open_bundle
 from plusx.bundles.durable import write_dir
 from plusx.bundles.engines import ENGINE_FILE, ENGINE_SCHEMA, put_engine
@@ -23,6 +22,7 @@ from plusx.deploy.targets import TARGETS, Source, Target
 from plusx.errors import BundleError, GateError, SpecError, unknown
 from plusx.runtime.lowering import output_name
 from plusx.runtime.plan import PRECISIONS
+from plusx.version import __version__
 
 Say = Callable[[str], None]
 Size = tuple[int, int] | None
@@ -169,7 +169,7 @@ def _about(bundle: Bundle, order: Order, proof: Proof) -> dict[str, Any]:
                                  "interpolation": bundle.preprocessing.interpolation, "mode": bundle.preprocessing.mode},
         "preprocessing_inside": {"scale": bundle.preprocessing.scale, "mean": list(bundle.preprocessing.mean), "std": list(bundle.preprocessing.std)},
         "proof": proof.to_dict(), "weights_sha256": bundle.files["weights.safetensors"]["sha256"],
-        "provenance": bundle.provenance.to_dict(), "made_by": {"plusx": plusx.__version__, "python": platform.python_version()},
+        "provenance": bundle.provenance.to_dict(), "made_by": {"plusx": __version__, "python": platform.python_version()},
     }  # fmt: skip
 
 

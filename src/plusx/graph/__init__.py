@@ -1,4 +1,4 @@
-"""What a network is: the one room that decides numbers and names. Standard library alone."""
+"""The graph of a network, in which every number and every name is decided. Imports the standard library alone."""
 
 from plusx.graph.lower import Network, lower
 from plusx.graph.model import Block, GateFields, Graph, Op, Stage, Tensor

@@ -1,8 +1,8 @@
-"""Every kind of op in one table: what it is, which fields of `Op` it reads, its tensors, its MACs and its window.
+"""Every kind of op in one table: its role, the fields of `Op` that it reads, its tensors, its MACs and its window.
 
-A new gate, join, norm or activation is one entry here and a word in `specs.keys`. It is then computed in `nn.layers` (joins:
-`nn.blocks`), labelled in `drawing.notation` and `drawing.torch_print`, and lowered in `runtime.lowering`; `tests/graph/
-test_kinds.py` names the place that is still missing.
+A new gate, join, norm or activation is one entry here and a word in `specs.keys`. `nn.layers` computes it (joins:
+`nn.blocks`), `text.notation` and `text.torch_print` label it, and `runtime.lowering` lowers it. `tests/graph/test_kinds.py`
+names the modules in which a new kind is still missing.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ STATISTICS = ("running_mean", "running_var")
 
 @dataclass(frozen=True)
 class Gate:
-    """What is particular to a gate.
+    """The part of a kind that only gates have.
 
-    `fields` gives its fields for a spec, the branch's channels and the step of its squeeze. `first` is the tensor that tells
-    the gate in a state dict; its length is the squeezed width where `squeezes`. `sigmoids` counts the factors it multiplies
-    by, and `silent` the tensors whose zeros make each of them 1/2. `folds` are (convolution, norm) pairs inside it.
+    `fields` gives the gate's fields for a spec, the channels of the branch and the step of the squeeze. `first` is the tensor
+    by which a state dict shows the gate; its length is the squeezed width where `squeezes`. `sigmoids` is the number of its
+    factors, and `silent` names the tensors whose zeros make each factor 1/2. `folds` are (convolution, norm) pairs inside it.
     """
 
     fields: Callable[[ResNetSpec, int, int], GateFields]
@@ -39,34 +39,34 @@ class Kind:
     """One kind of op.
 
     `role` is one of conv, linear, norm, activation, pool, pad, drop, gate, join. `reads` are the fields of `Op` that it reads
-    beside its channels; all others stand at their defaults. `macs` takes the op and the cells of its output map.
-    `map` says what becomes of the map: kept; slid (a window with stride and padding); picked (every stride-th cell);
-    pooled (one cell). `reach` is how many input cells the window of output cell 0 extends before and behind input cell 0.
-    `whole` is true where every cell depends on the whole map.
+    besides its channels; all others are at their defaults. `macs` takes the op and the number of cells of its output map.
+    `map` is the kind of its output map: same (the size of the input); window (a window with stride and padding); subsampled
+    (every stride-th cell); global (one cell). `reach` is by how many input cells the window of output cell 0 extends before
+    and behind input cell 0. `whole` is true where every output cell depends on the whole map.
     """
 
     role: str
     reads: tuple[str, ...] = ()
     tensors: Callable[[Op], tuple[Tensor, ...]] = lambda op: ()
     macs: Callable[[Op, int], int] = lambda op, cells: 0
-    map: str = "kept"
+    map: str = "same"
     reach: Callable[[Op], tuple[int, int]] = lambda op: (0, 0)
     whole: bool = False
     gate: Gate | None = None
 
 
 def params(op: Op) -> int:
-    """Trained numbers of one op."""
+    """The number of trained parameters of one op."""
     return sum(prod(tensor.shape) for tensor in op.tensors if tensor.trained)
 
 
 def with_tensors(op: Op) -> Op:
-    """The op with the tensors that its kind holds."""
+    """The op with the tensors of its kind."""
     return op._replace(tensors=KINDS[op.kind].tensors(op))
 
 
 def gate_fields(spec: ResNetSpec, channels: int, step: int) -> GateFields:
-    """The fields of the spec's gate over so many channels, squeezing over every `step`-th cell."""
+    """The fields of the spec's gate over so many channels, which averages over every `step`-th cell."""
     return GATES[spec.gate].fields(spec, channels, step)
 
 
@@ -82,12 +82,12 @@ def _conv_macs(op: Op, cells: int) -> int:
     return op.c_out * (op.c_in // op.groups) * op.kernel * op.kernel * cells
 
 
-def _slid(op: Op) -> tuple[int, int]:
+def _window(op: Op) -> tuple[int, int]:
     return op.padding, (op.kernel - 1) * op.dilation - op.padding
 
 
 def _behind(op: Op) -> tuple[int, int]:
-    """A 2x2 pool at stride 1 looks one step of `dilation` cells further."""
+    """The window of a 2x2 pool at stride 1 ends `dilation` cells behind the cell."""
     return 0, (op.kernel - 1) * op.dilation
 
 
@@ -108,13 +108,13 @@ def _frozen_norm(channels: int, prefix: str = "") -> tuple[Tensor, ...]:
 
 
 def gate_width(spec: ResNetSpec, channels: int) -> int:
-    """Squeezed width, rounded to a multiple of 8 (timm layers/helpers.py make_divisible, round_limit 0)."""
+    """The squeezed width, rounded to a multiple of 8 (timm layers/helpers.py make_divisible, round_limit 0)."""
     wanted = channels / int(spec.gate_ratio.removeprefix("1/"))
     return max(8, int(wanted + 4) // 8 * 8)
 
 
 def eca_kernel(channels: int) -> int:
-    """Odd kernel near log2(c)/2 + 1/2, at least 3 (arXiv 1910.03151, section 3.2.3, gamma 2, b 1)."""
+    """The odd kernel near log2(c)/2 + 1/2, at least 3 (arXiv 1910.03151, section 3.2.3, gamma 2, b 1)."""
     size = int(abs(log2(channels) + 1) / 2)
     return max(size if size % 2 else size + 1, 3)
 
@@ -128,7 +128,7 @@ def _se_tensors(op: Op) -> tuple[Tensor, ...]:
 
 
 def _cbam_fields(spec: ResNetSpec, channels: int, step: int) -> GateFields:
-    """Its spatial norm is a batch norm, frozen where the network's is, and absent (a bias instead) where it has none."""
+    """The spatial norm is a batch norm, frozen where the network's norms are, and replaced by a bias with norm=none."""
     norm = {"none": "", "frozen": "frozen_norm"}.get(spec.norm, "batch_norm")
     return GateFields(step, gate_width(spec, channels), 7, not norm, norm)
 
@@ -153,7 +153,7 @@ def _cbam_macs(op: Op, cells: int) -> int:
 
 
 def _cbam_silent(gate: GateFields) -> tuple[str, ...]:
-    """The spatial half by its norm's weight; by the convolution's where the norm is frozen or absent and cannot learn."""
+    """The weight of the spatial norm, or of its convolution where the norm is frozen or absent and cannot be trained."""
     spatial = "spatial.conv.bn.weight" if gate.norm == "batch_norm" else "spatial.conv.conv.weight"
     return "channel.fc2.weight", spatial
 
@@ -195,11 +195,11 @@ _CBAM = Gate(
 
 KINDS: dict[str, Kind] = {
     "conv": Kind(
-        "conv", ("kernel", "stride", "padding", "dilation", "groups", "bias"), _conv_tensors, _conv_macs, "slid", _slid
+        "conv", ("kernel", "stride", "padding", "dilation", "groups", "bias"), _conv_tensors, _conv_macs, "window", _window
     ),
     "linear": Kind(
         "linear", ("bias",), lambda op: (Tensor("weight", (op.c_out, op.c_in)), Tensor("bias", (op.c_out,))),
-        lambda op, cells: op.c_out * op.c_in, "pooled",
+        lambda op, cells: op.c_out * op.c_in, "global",
     ),
     "batch_norm": Kind("norm", (), lambda op: _batch_norm(op.c_out)),
     "group_norm": Kind(
@@ -211,12 +211,12 @@ KINDS: dict[str, Kind] = {
     "silu": Kind("activation"),
     "gelu": Kind("activation"),
     "hardswish": Kind("activation"),
-    "max_pool": Kind("pool", ("kernel", "stride", "padding", "ceil"), map="slid", reach=_slid),
-    "avg_pool": Kind("pool", ("kernel", "stride", "ceil"), map="slid", reach=_slid),
+    "max_pool": Kind("pool", ("kernel", "stride", "padding", "ceil"), map="window", reach=_window),
+    "avg_pool": Kind("pool", ("kernel", "stride", "ceil"), map="window", reach=_window),
     "same_avg_pool": Kind("pool", ("kernel",), reach=_behind),
     "dilated_avg_pool": Kind("pool", ("kernel", "dilation"), reach=_behind),
-    "global_avg_pool": Kind("pool", map="pooled"),
-    "zero_pad": Kind("pad", ("stride", "padding"), map="picked"),
+    "global_avg_pool": Kind("pool", map="global"),
+    "zero_pad": Kind("pad", ("stride", "padding"), map="subsampled"),
     "dropout": Kind("drop", ("rate",)),
     "drop_path": Kind("drop", ("rate",)),
     "se": _gate(_SE, _se_tensors, lambda op, cells: 2 * op.c_out * op.gate.squeezed),
@@ -243,6 +243,6 @@ def of_role(role: str) -> tuple[str, ...]:
 NORMS, ACTIVATIONS, POOLS, DROPS, JOINS = map(of_role, ("norm", "activation", "pool", "drop", "join"))
 GATES: dict[str, Gate] = {name: kind.gate for name, kind in KINDS.items() if kind.gate is not None}
 FIXED_NORMS = tuple(name for name in NORMS if not KINDS[name].whole)
-"""Norms whose statistics are fixed in eval mode: an affine map, which folds into the convolution before it."""
+"""Norms whose statistics are fixed in eval mode. Each is an affine map then, which folds into the convolution before it."""
 NORM_OF = {"batch": "batch_norm", "group": "group_norm", "frozen": "frozen_norm"}
-"""The kind behind a spec's `norm`, a group norm's number left off."""
+"""The kind of a spec's `norm`, without the number of groups."""

@@ -1,4 +1,4 @@
-"""From a spec to its graph: stem, stages, head, and the cut."""
+"""From a specification to its graph: stem, stages and head, or the part up to a cut."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from typing import Protocol
 
 from plusx.errors import SpecError
 from plusx.graph import ops
-from plusx.graph.blocks import Place, make_block
+from plusx.graph.blocks import BlockConfig, make_block
+from plusx.graph.dilations import block_dilations, geometry_of_stages
 from plusx.graph.model import Block, Graph, Op, Stage
-from plusx.graph.rates import geometry_of_stages, rates
+from plusx.i18n import _
 from plusx.specs import ResNetSpec, parse
 
 
 class HasSpec(Protocol):
-    """A built network: anything that says what it is."""
+    """A built network, or anything else with a spec."""
 
     spec: ResNetSpec
 
@@ -22,7 +23,7 @@ Network = str | ResNetSpec | Graph | HasSpec
 
 
 def lower(network: Network) -> Graph:
-    """The graph of a network: every number and name decided, sizes of maps left open. Raises SpecError.
+    """The graph of a network: every number and name is decided, while the sizes of maps are not. Raises SpecError.
 
     >>> lower("resnet50")["layer3.0.conv2"].stride
     2
@@ -38,11 +39,14 @@ def lower(network: Network) -> Graph:
 
 
 def spec_of(network: Network) -> ResNetSpec:
-    """The spec of whatever names a network: its words, itself, a graph, a built net. Raises SpecError."""
+    """The spec of a network given as words, a spec, a graph or a built network. Raises SpecError."""
     spec = parse(network) if isinstance(network, str) else getattr(network, "spec", network)
     if not isinstance(spec, ResNetSpec):
         raise SpecError(
-            f"{type(network).__name__} is no network; give words like 'resnet50 stem=deep', a spec or a built net"
+            _(
+                "{kind} is not a network. Give words like 'resnet50 stem=deep', a spec or a built network.",
+                kind=type(network).__name__,
+            )
         )
     return spec
 
@@ -70,7 +74,7 @@ def _stem(spec: ResNetSpec) -> tuple[Op, ...]:
                 found.append(ops.act(spec, f"conv1.{3 * number + 2}", c_out))
     if (
         spec.order == "post"
-    ):  # a pre-activation net normalises in its first block (timm resnetv2.py create_resnetv2_stem)
+    ):  # a pre-activation network normalises in its first block (timm resnetv2.py create_resnetv2_stem)
         found += [*ops.norm(spec, "bn1", width), ops.act(spec, "relu", width)]
     if spec.stem_pool != "none":
         caffe = spec.stem_pool == "caffe"
@@ -85,19 +89,19 @@ def _stages(spec: ResNetSpec, c_in: int) -> tuple[Stage, ...]:
     for index, depth in enumerate(spec.depths):
         blocks: list[Block] = []
         for number in range(depth):
-            place = Place(
+            config = BlockConfig(
                 name=f"layer{index + 1}.{number}",
                 c_in=c_in,
                 width=spec.widths[index],
                 stride=1 if number else geometry[index].stride,
-                rates=rates(spec, geometry[index], number, last_stage=index == len(spec.depths) - 1),
+                dilations=block_dilations(spec, geometry[index], number, last_stage=index == len(spec.depths) - 1),
                 stage=geometry[index],
                 first=number == 0,
                 first_stage=index == 0,
                 drop_path=spec.drop_path * done / max(total - 1, 1),
             )
-            blocks.append(make_block(spec, place))
-            c_in, done = place.c_out(spec), done + 1
+            blocks.append(make_block(spec, config))
+            c_in, done = config.c_out(spec), done + 1
         stages.append(Stage(f"layer{index + 1}", tuple(blocks)))
     return tuple(stages)
 

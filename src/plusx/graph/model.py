@@ -1,4 +1,4 @@
-"""What a network is: stages of blocks of ops, frozen, without sizes of maps."""
+"""The graph of a network: stages of blocks of ops. It is frozen and has no sizes of maps."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 from plusx.errors import GeometryError, unknown
+from plusx.i18n import _
 from plusx.specs import ResNetSpec
 from plusx.specs.display import Displayed
 
+MANY_OPS = 40
+"""A network with this many ops is too large to list them all in an error."""
+
 
 class Tensor(NamedTuple):
-    """One entry of the state dict: its key is `op.path + "." + name`. `trained` tells parameters from buffers."""
+    """One entry of the state dict: its key is `op.path + "." + name`. `trained`: a parameter, not a buffer."""
 
     name: str
     shape: tuple[int, ...]
@@ -21,11 +25,11 @@ class Tensor(NamedTuple):
 
 
 class GateFields(NamedTuple):
-    """The numbers of a gate; what its kind lacks stands at 0, False or ''.
+    """The numbers of a gate. Fields that its kind does not have are 0, False or ''.
 
-    `step`: it squeezes over every step-th cell (exact dilation), and a convolution of its own over the map is dilated by it.
-    `squeezed`: channels between its two layers. `kernel`: of its own convolution. `bias`: whether its layers have one.
-    `norm`: the kind of norm behind its convolution.
+    `step`: the gate averages over every step-th cell (exact dilation), and its own convolution over the map has this dilation.
+    `squeezed`: channels between its two layers. `kernel`: of its own convolution. `bias`: whether its layers have biases.
+    `norm`: the kind of norm after its convolution.
     """
 
     step: int = 1
@@ -36,10 +40,10 @@ class GateFields(NamedTuple):
 
 
 class Op(NamedTuple):
-    """One operation. `name` is unique; `path` is where its module lives, may repeat (a shared relu) or be None (an add).
+    """One operation. `name` is unique. `path` is that of its module, which ops may share (relu), or None (add).
 
-    `kinds.KINDS` says which fields a kind reads. `padding` of a zero_pad is in channels, in front; `rate` is the probability
-    of a dropout or drop_path; `groups` of a group_norm is its number of groups; `gate` is at its defaults except where the op is a gate.
+    `kinds.KINDS` lists the fields that each kind reads. `padding` of a zero_pad counts channels before the input's; `rate` is
+    the probability of a dropout or drop_path; `groups` of a group_norm is its number of groups; `gate` is for gates alone.
     """
 
     name: str
@@ -66,10 +70,10 @@ class Op(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """before, then branch and shortcut side by side, then join, then after.
+    """The ops `before`, then `branch` and `shortcut` in parallel, then `join`, then the ops `after`.
 
-    `shortcut` is empty for the identity. `join` is None in a plain net, which has no shortcut at all.
-    `before` holds what both paths share: the norm and activation of a pre-activation block whose shortcut has ops.
+    `shortcut` is empty for the identity. `join` is None in a plain network, which has no shortcuts.
+    `before` holds the ops that both paths share: the norm and activation of a pre-activation block whose shortcut has ops.
     """
 
     name: str
@@ -85,7 +89,7 @@ class Block:
         return self.before + self.branch + self.shortcut + join + self.after
 
     def find(self, local_name: str) -> Op | None:
-        """The op with this name inside the block, or None: `block.find("conv2")`."""
+        """The op with this local name, or None: `block.find("conv2")`."""
         wanted = f"{self.name}.{local_name}"
         return next((op for op in self.ops if op.name == wanted), None)
 
@@ -100,6 +104,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Stage:
+    """Blocks whose maps have the same size."""
+
     name: str
     blocks: tuple[Block, ...]
 
@@ -136,15 +142,13 @@ class Graph(Displayed):
 
     def __getitem__(self, name: str) -> Op:
         if name not in self._by_name:
-            near = unknown("op", name, self._by_name)
-            raise GeometryError(
-                near if len(self._by_name) < 40 else near.split(" allowed:")[0] + " plusx show lists all"
-            )
+            listing = "plusx show --detail ops" if len(self._by_name) >= MANY_OPS else ""
+            raise GeometryError(unknown(_("op"), name, self._by_name, listing=listing))
         return self._by_name[name]
 
     @property
     def c_out(self) -> int:
-        """Channels of what the network returns."""
+        """The channels of the network's output."""
         if self.head:
             return self.head[-1].c_out
         return self.stages[-1].c_out if self.stages else self.stem[-1].c_out

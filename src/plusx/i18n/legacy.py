@@ -29,8 +29,8 @@ class Entry(NamedTuple):
 def translate_by_pattern(text: str, lang: str) -> str:
     """The text in a language; as it is in English, or where no translation is known.
 
-    >>> translate_by_pattern("unknown stem 'depe'; did you mean 'deep'? allowed: 7x7, deep", "zh")
-    "未知的 stem：'depe'；是不是 'deep'？可选：7x7, deep"
+    >>> translate_by_pattern("The disk is full (x). Free some space and run the same command again.", "zh")
+    '磁盘已满（x）。请腾出空间后再运行同一命令。'
     """
     if lang == "en" or not text:
         return text

@@ -1,26 +1,9 @@
-"""Chinese for runs, evaluate and a run's report."""
+"""Chinese for errors of bundles and runs, and for times."""
 
 from __future__ import annotations
 
 TEXTS = {
     # runs
-    "run": "训练",
-    "network": "网络",
-    "data": "数据",
-    "recipe": "配方",
-    "epochs": "轮次",
-    "top-1": "top-1",
-    "began": "开始于",
-    "time": "用时",
-    "state": "状态",
-    "order": "排序",
-    "done": "完成",
-    "damaged: {}": "损坏：{0:t}",
-    "failed: {}": "失败：{0:t}",
-    "interrupted after step {}, go on with {}": "在第 {0} 步后中断，继续：{1}",
-    "running, step {} is saved": "进行中，已保存第 {0} 步",
-    "{}% of {n}": "{0}%（共 {1}）",
-    "{} in memory": "{0}（在内存中）",
     "checkpoint {} is passed over: {}": "跳过检查点 {0}：{1:t}",
     "killed before it began; nothing is lost, type its command again": "还未开始就被终止；没有损失，请重新执行命令",
     "{} is damaged ({} bytes, written as {}); use another copy": "{0} 已损坏（{1} 字节，写入时为 {2}）；请换一份副本",

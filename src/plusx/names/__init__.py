@@ -1,4 +1,4 @@
-"""What the same op, or the same tensor, is called elsewhere. Standard library alone."""
+"""The names of ops and tensors in other ecosystems. Imports the standard library alone."""
 
 from plusx.names.maps import ECOSYSTEMS, inverse, key_names, names_of, op_names
 

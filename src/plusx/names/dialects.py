@@ -1,10 +1,15 @@
-"""How ten ecosystems name the parts of a ResNet: templates as data, one dictionary each.
+"""The names of a ResNet's parts in ten ecosystems: templates as data, one dictionary for each ecosystem.
 
-Placeholders: {s} stage 1.., {s0} and {s1} one less and more; {i} block 0.., {i1}; {k} convolution of a block 1.., {k0}; {abc} its
-letter a, b, c; {block} Caffe's letter of a block; {flat} the block's number in the whole network; {n} convolution of a deep
-stem 0.., {n1}, {n3} three times it, {n31}; {m}, {m1} the places of a pooled shortcut's convolution and norm at mmpretrain.
-Roles: stem, deep (a stem of several convolutions, its last norm apart), pooled (a D shortcut); `, group` for group norms.
-Sources: reference/implementations.md section 3, read from each system's code and from keys of published files.
+Placeholders: {s} stage from 1; {s0} and {s1} the same minus and plus one; {i} block from 0, {i1} from 1; {k} convolution of a
+block from 1, {k0} from 0; {abc} its letter a, b, c; {block} Caffe's letter of a block; {flat} the number of the block in the
+whole network; {n} convolution of a deep stem from 0, {n1} from 1, {n3} three times {n}, {n31} one more; {m}, {m1} the indices
+of a pooled shortcut's convolution and norm in mmpretrain.
+Roles: stem; deep (a stem of several convolutions, whose last norm has a role of its own); pooled (a D shortcut); `, group`
+marks group norms.
+Sources: the model definitions of each ecosystem (torchvision and timm models/resnet.py, timm models/resnetv2.py, mmdet and
+mmpretrain models/backbones/resnet.py, detectron2 modeling/backbone/resnet.py, KaimingHe/deep-residual-networks prototxt,
+transformers models/resnet/modeling_resnet.py, keras applications/resnet.py, PaddleClas arch/backbone/legendary_models/resnet.py)
+and the keys of their published files.
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ TIMM_GATES = {
 
 
 class Dialect(NamedTuple):
-    """One ecosystem's names for nets of one `order`: ops by role, tensors by what holds them (conv, norm, linear, gate)."""
+    """The names of one ecosystem for networks of one `order`: ops by role, tensors by the kind of their op (conv, norm, linear, gate)."""
 
     ecosystem: str
     order: str
@@ -38,7 +43,7 @@ class Dialect(NamedTuple):
 
 
 def with_group_norm(ops: Templates, letter: str = "bn") -> Templates:
-    """The templates, and those of group norms: as batch norms, under another letter where the ecosystem has one."""
+    """The templates, and those of group norms: like batch norms, with another prefix where the ecosystem has one."""
     norms = {role: template for role, template in ops.items() if role.endswith(("norm", "deep.last"))}
     return ops | {f"{role}, group": template.replace("bn", letter) for role, template in norms.items()}
 
@@ -157,7 +162,7 @@ CAFFE = Dialect(
         "shortcut.conv": "res{s1}{block}_branch1", "shortcut.norm": "bn{s1}{block}_branch1", "join": "res{s1}{block}",
         "out": "res{s1}{block}_relu", "pool": "pool5", "fc": "fc1000",
     },
-    {  # blobs by number; BatchNorm holds mean, variance and their factor, Scale the affine part
+    {  # numbered blobs; BatchNorm has mean, variance and their factor, Scale has weight and bias
         "conv": CAFFE_BLOB, "linear": CAFFE_BLOB,
         "norm": {"weight": "{scale}[0]", "bias": "{scale}[1]", "running_mean": "{name}[0]", "running_var": "{name}[1]"},
     },

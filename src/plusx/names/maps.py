@@ -1,4 +1,4 @@
-"""Names of ops and keys of tensors in other ecosystems, made from the dialects' templates; inverses are derived."""
+"""Names of ops and keys of tensors in other ecosystems, from the templates of the dialects; inverses are derived."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from plusx.errors import SpecError, unknown
 from plusx.graph import Graph, Op, lower
 from plusx.graph.kinds import GATES, NORMS
 from plusx.graph.lower import Network
+from plusx.i18n import _
 from plusx.names.dialects import DIALECTS, Dialect
 from plusx.names.roles import Role, roles
 
@@ -13,7 +14,7 @@ ECOSYSTEMS = tuple(dict.fromkeys(dialect.ecosystem for dialect in DIALECTS))
 
 
 def names_of(network: Network, op_name: str) -> dict[str, str]:
-    """What an op is called elsewhere: ecosystem to name; ecosystems that have no such op are left out.
+    """The names of an op in other ecosystems: ecosystem to name, for those that have such an op.
 
     Raises GeometryError for an op that the network does not have.
 
@@ -32,7 +33,7 @@ def names_of(network: Network, op_name: str) -> dict[str, str]:
 
 
 def op_names(network: Network, ecosystem: str) -> dict[str, str]:
-    """All op names of one ecosystem: ours to theirs. Raises SpecError for an unknown one."""
+    """The op names of one ecosystem: ours to theirs. Raises SpecError for an unknown ecosystem."""
     graph = lower(network)
     dialect = _dialect(graph, ecosystem)
     known = roles(graph)
@@ -41,7 +42,7 @@ def op_names(network: Network, ecosystem: str) -> dict[str, str]:
 
 
 def key_names(network: Network, ecosystem: str) -> dict[str, str]:
-    """State-dict keys of one ecosystem: ours to theirs; tensors that it does not store are left out. Raises SpecError.
+    """State-dict keys of one ecosystem: ours to theirs, for the tensors that it stores. Raises SpecError.
 
     >>> key_names("resnet50", "Keras")["layer3.0.downsample.1.running_var"]
     'conv4_block1_0_bn/moving_variance'
@@ -53,7 +54,7 @@ def key_names(network: Network, ecosystem: str) -> dict[str, str]:
     known, found = roles(graph), dict[str, str]()
     for op in graph.ops:
         name = _name(dialect, op, known.get(op.name))
-        templates = dialect.tensors.get(_holder(op), {})
+        templates = dialect.tensors.get(_tensor_role(op), {})
         for tensor in op.tensors:
             if name is not None and tensor.name in templates:
                 scale = f"scale{name.removeprefix('bn')}"
@@ -62,7 +63,7 @@ def key_names(network: Network, ecosystem: str) -> dict[str, str]:
 
 
 def inverse(names: dict[str, str]) -> dict[str, str]:
-    """Theirs to ours. Raises SpecError where two of ours share one of theirs (a name that cannot be read back).
+    """The inverse mapping: theirs to ours. Raises SpecError where two of our names share one of theirs.
 
     >>> inverse({"conv1": "stem.conv1"})
     {'stem.conv1': 'conv1'}
@@ -70,12 +71,16 @@ def inverse(names: dict[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for ours, theirs in names.items():
         if theirs in found:
-            raise SpecError(f"{theirs} stands for both {found[theirs]} and {ours}; give keys of tensors instead of ops")
+            raise SpecError(
+                _("{theirs} is the name of both {first} and {second}. Give the keys of tensors instead of the names of ops.",
+                  theirs=theirs, first=found[theirs], second=ours)
+            )  # fmt: skip
         found[theirs] = ours
     return found
 
 
-def _holder(op: Op) -> str:
+def _tensor_role(op: Op) -> str:
+    """The entry of `Dialect.tensors` for an op."""
     if op.kind in NORMS:
         return "norm"
     return "gate" if op.kind in GATES else op.kind
@@ -87,7 +92,7 @@ def _dialects(graph: Graph) -> list[Dialect]:
 
 def _dialect(graph: Graph, ecosystem: str) -> Dialect | None:
     if ecosystem not in ECOSYSTEMS:
-        raise SpecError(unknown("ecosystem", ecosystem, ECOSYSTEMS))
+        raise SpecError(unknown(_("ecosystem"), ecosystem, ECOSYSTEMS))
     return next((dialect for dialect in _dialects(graph) if dialect.ecosystem == ecosystem), None)
 
 

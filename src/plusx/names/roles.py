@@ -1,4 +1,4 @@
-"""What each op of a graph is to other ecosystems: its role and the numbers that their names hold."""
+"""The role of each op of a graph and the numbers that occur in its names elsewhere."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import NamedTuple
 from plusx.graph import Block, Graph, Op
 from plusx.graph.kinds import ACTIVATIONS, GATES, NORMS, POOLS
 
-LONG = 6
-"""Caffe's released nets letter their blocks a to f; those with more number the middle stages' a, b1, b2, …"""
+LETTERED_BLOCKS = 6
+"""Caffe's released networks use the letters a to f; networks with longer stages number the blocks of res3 and res4: a, b1, b2, …"""
 
 
 class Role(NamedTuple):
-    """A role of `dialects` and its placeholders' values."""
+    """A role of `dialects` and the values of its placeholders."""
 
     role: str
     numbers: dict[str, int | str]
 
 
 def roles(graph: Graph) -> dict[str, Role]:
-    """The role of every op that some ecosystem names, by the op's name."""
+    """The roles of the ops that have a name in some ecosystem, by the op's name."""
     found: dict[str, Role] = {}
     _stem(graph, found)
     flat = 0
@@ -68,9 +68,9 @@ def _block(block: Block, numbers: dict[str, int | str], found: dict[str, Role]) 
 
 
 def _shortcut(ops: tuple[Op, ...], numbers: dict[str, int | str], found: dict[str, Role]) -> None:
-    """A D shortcut holds its convolution at place 1, behind a pool or behind nothing; mmpretrain counts no nothing."""
-    places = {op.name: op.local_name.rpartition(".")[2] for op in ops}
-    kind = "pooled" if any(op.kind == "conv" and places[op.name] == "1" for op in ops) else "shortcut"
+    """The roles of a shortcut. The convolution of a D shortcut has index 1 even without a pool, except in mmpretrain."""
+    indices = {op.name: op.local_name.rpartition(".")[2] for op in ops}
+    kind = "pooled" if any(op.kind == "conv" and indices[op.name] == "1" for op in ops) else "shortcut"
     m = 1 if any(op.kind in POOLS for op in ops) else 0
     for op in ops:
         part = "pool" if op.kind in POOLS else "norm" if op.kind in NORMS else op.kind
@@ -91,9 +91,9 @@ def _branch_role(op: Op, last: int, *, post: bool) -> str | None:
 
 
 def caffe_block(graph: Graph, stage: int, block: int) -> str:
-    """Caffe's letter: a, b, c, …; a, b1, b2, … in res3 and res4 of nets with a long stage (ResNet-101, 152)."""
+    """Caffe's letter: a, b, c, …; a, b1, b2, … in res3 and res4 of networks with a long stage (ResNet-101, 152)."""
     depths = [len(each.blocks) for each in graph.stages]
-    numbered = (max(depths) > LONG and stage in (2, 3)) or depths[stage - 1] > 26
+    numbered = (max(depths) > LETTERED_BLOCKS and stage in (2, 3)) or depths[stage - 1] > 26
     if block == 0:
         return "a"
     return f"b{block}" if numbered else chr(ord("a") + block)

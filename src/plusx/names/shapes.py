@@ -1,7 +1,7 @@
-"""Which spec weights belong to, from their names and shapes, and how they differ from the one that was asked for.
+"""The spec that weights belong to, by their names and shapes, and how it differs from the one that was asked for.
 
-What no tensor shows stays at its default: where a bottleneck strides, dilation, the stem's pool, activation, join, the
-number of a group norm's groups, and whether a net without projections pads (A) or is plain.
+Some fields are visible in no tensor and stay at their defaults: the stride of a bottleneck, dilation, the pool of the stem,
+activation, join, the number of groups of a group norm, and whether a network without projections pads (A) or is plain.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from plusx.errors import SpecError
 from plusx.graph import Graph, lower
 from plusx.graph.blocks import EXPANSION
 from plusx.graph.kinds import GATES
+from plusx.i18n import Message, _, _n
 from plusx.specs import ResNetSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -22,6 +23,7 @@ COUNTER = "num_batches_tracked"
 
 
 def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor by its key."""
     return {key: tuple(value.shape) for key, value in state.items()}
 
 
@@ -34,40 +36,54 @@ def suggest(shapes: Shapes) -> ResNetSpec | None:
     try:
         spec = ResNetSpec.from_dict(read_fields(shapes))
         wanted = {key: tensor.shape for key, tensor in lower(spec).tensors() if not tensor.name.endswith(COUNTER)}
-    except (KeyError, IndexError, ZeroDivisionError, ValueError):  # a part that plusx's nets have is not there
+    except (KeyError, IndexError, ZeroDivisionError, ValueError):  # a part is missing that all networks of plusx have
         return None
     return spec if wanted == {key: shape for key, shape in shapes.items() if not key.endswith(COUNTER)} else None
 
 
-def explain(shapes: Shapes, graph: Graph, missing: list[str], differing: list[str], strangers: list[str]) -> str:
-    """The line for weights that do not fit: which tensors differ, and which spec would fit."""
-    wanted = dict(graph.tensors())
-    parts: list[str] = []
+def explain(shapes: Shapes, graph: Graph, missing: list[str], differing: list[str], unexpected: list[str]) -> Message:
+    """The message for weights that do not match a network: a difference, and the spec that does match."""
+    spec, solution = str(graph.spec), _solution(shapes, graph.spec)
     if differing:
         key = differing[0]
-        more = f" (and {len(differing) - 1} more differ)" if differing[1:] else ""
-        parts.append(f"{key} is {list(shapes[key])} in the weights and {list(wanted[key].shape)} in {graph.spec}{more}")
+        ours = dict(graph.tensors())[key].shape
+        return _n(
+            "{key} is {theirs} in the weights and {ours} in {spec}. {solution}",
+            "{key} is {theirs} in the weights and {ours} in {spec}, and {n} tensors differ in all. {solution}",
+            len(differing), key=key, theirs=list(shapes[key]), ours=list(ours), spec=spec, solution=solution,
+        )  # fmt: skip
+    if missing and unexpected:
+        return _(
+            "The weights lack {missing} of {spec}, and they hold {unexpected}, which it does not have. {solution}",
+            missing=shortened(missing), unexpected=shortened(unexpected), spec=spec, solution=solution,
+        )  # fmt: skip
     if missing:
-        parts.append(f"weights lack {some(missing)}, which {graph.spec} needs")
-    if strangers:
-        parts.append(f"{graph.spec} has no place for {some(strangers)}")
-    return f"{', and '.join(parts)}; {_way_out(shapes, graph.spec)}"
+        return _(
+            "The weights lack {missing} of {spec}. {solution}", missing=shortened(missing), spec=spec, solution=solution
+        )
+    return _(
+        "The weights hold {unexpected}, which {spec} does not have. {solution}",
+        unexpected=shortened(unexpected), spec=spec, solution=solution,
+    )  # fmt: skip
 
 
-def some(keys: list[str]) -> str:
+def shortened(keys: list[str]) -> Message | str:
+    """The first keys, and how many more there are."""
     shown = ", ".join(keys[:4])
-    return f"{shown} and {len(keys) - 4} more" if len(keys) > 4 else shown
+    return _("{keys} and {more} more", keys=shown, more=len(keys) - 4) if len(keys) > 4 else shown
 
 
-def _way_out(shapes: Shapes, asked: ResNetSpec) -> str:
+def _solution(shapes: Shapes, asked: ResNetSpec) -> Message:
     found = suggest(shapes)
     if found is None:
-        return "no spec of plusx was found that fits; plusx weights identify tells what they are"
-    bends = {"classes": "new_head", "in_channels": "adapt_input", "gate": "add_gates"}
-    for field, bend in bends.items():
+        return _("No spec matches them. Run plusx weights identify on the file.")
+    functions = {"classes": "new_head", "in_channels": "adapt_input", "gate": "add_gates"}
+    for field, function in functions.items():
         if getattr(found, field) != getattr(asked, field) and _same_but(found, asked, field):
-            return f"these weights fit {str(found)!r}: build that, then plusx.{bend}"
-    return f"these weights fit {str(found)!r}"
+            return _(
+                "They match {found!r}. Build that, then use plusx.{function}.", found=str(found), function=function
+            )
+    return _("They match {found!r}. Build that.", found=str(found))
 
 
 def _same_but(found: ResNetSpec, asked: ResNetSpec, field: str) -> bool:

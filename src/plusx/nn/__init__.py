@@ -1,4 +1,4 @@
-"""Torch modules that take their numbers from the graph."""
+"""Networks as torch modules, whose numbers come from the graph."""
 
 from plusx.nn.building import build
 from plusx.nn.resnet import ResNet

@@ -1,4 +1,4 @@
-"""The four residual blocks, their forward pass as people know it. Numbers come from the graph's block."""
+"""The four residual blocks, with the forward passes of the papers. All numbers come from the block of the graph."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def plain(branch: Tensor, x: Tensor) -> Tensor:
 JOINS: dict[str, Join] = {"add": add, "mul": mul, "modulate": modulate, "attend": attend, "plain": plain}
 
 
-class Parts:
-    """Modules of a graph block by local name; an absent norm is an Identity, any other absent part is None."""
+class BlockModules:
+    """The modules of a graph block by local name. An absent norm is an Identity; any other absent module is None."""
 
     def __init__(self, block: Block) -> None:
         self.block = block
         self.join = JOINS[block.join.kind if block.join else "plain"]
         self.downsample = sequence(block.shortcut, f"{block.name}.downsample")
 
-    def need(self, name: str) -> nn.Module:
+    def required(self, name: str) -> nn.Module:
         op = self.block.find(name)
         if op is None:
             raise LookupError(f"{self.block.name} has no {name}")
@@ -54,12 +54,12 @@ class Parts:
         op = self.block.find(name)
         return nn.Identity() if op is None else module_of(op)
 
-    def maybe(self, name: str) -> nn.Module | None:
+    def optional(self, name: str) -> nn.Module | None:
         op = self.block.find(name)
         return None if op is None else module_of(op)
 
     def act(self) -> nn.Module:
-        """One activation for the block. In place, except where its input may be the block's own (no norm before it)."""
+        """The activation that the block shares. It works in place, except where its input is that of the block (no norm before it)."""
         op = self.block.find("relu1")
         if op is None:
             raise LookupError(f"{self.block.name} has no activation")
@@ -67,7 +67,7 @@ class Parts:
 
 
 def finish(out: Tensor, gate: nn.Module | None, drop_path: nn.Module | None) -> Tensor:
-    """What may follow a branch's convolutions before the join."""
+    """The output of a branch after its gate and its drop path, where it has them."""
     if gate is not None:
         out = gate(out)
     return out if drop_path is None else drop_path(out)
@@ -78,12 +78,16 @@ class BasicBlock(nn.Module):
 
     def __init__(self, block: Block) -> None:
         super().__init__()
-        parts = Parts(block)
-        self.conv1, self.bn1 = parts.need("conv1"), parts.norm("bn1")
-        self.relu = parts.act()
-        self.conv2, self.bn2 = parts.need("conv2"), parts.norm("bn2")
-        self.dropout, self.se, self.drop_path = parts.maybe("dropout"), parts.maybe("se"), parts.maybe("drop_path")
-        self.downsample, self.join = parts.downsample, parts.join
+        modules = BlockModules(block)
+        self.conv1, self.bn1 = modules.required("conv1"), modules.norm("bn1")
+        self.relu = modules.act()
+        self.conv2, self.bn2 = modules.required("conv2"), modules.norm("bn2")
+        self.dropout, self.se, self.drop_path = (
+            modules.optional("dropout"),
+            modules.optional("se"),
+            modules.optional("drop_path"),
+        )
+        self.downsample, self.join = modules.downsample, modules.join
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -99,13 +103,17 @@ class Bottleneck(nn.Module):
 
     def __init__(self, block: Block) -> None:
         super().__init__()
-        parts = Parts(block)
-        self.conv1, self.bn1 = parts.need("conv1"), parts.norm("bn1")
-        self.conv2, self.bn2 = parts.need("conv2"), parts.norm("bn2")
-        self.conv3, self.bn3 = parts.need("conv3"), parts.norm("bn3")
-        self.relu = parts.act()
-        self.dropout, self.se, self.drop_path = parts.maybe("dropout"), parts.maybe("se"), parts.maybe("drop_path")
-        self.downsample, self.join = parts.downsample, parts.join
+        modules = BlockModules(block)
+        self.conv1, self.bn1 = modules.required("conv1"), modules.norm("bn1")
+        self.conv2, self.bn2 = modules.required("conv2"), modules.norm("bn2")
+        self.conv3, self.bn3 = modules.required("conv3"), modules.norm("bn3")
+        self.relu = modules.act()
+        self.dropout, self.se, self.drop_path = (
+            modules.optional("dropout"),
+            modules.optional("se"),
+            modules.optional("drop_path"),
+        )
+        self.downsample, self.join = modules.downsample, modules.join
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -122,12 +130,16 @@ class PreActBasicBlock(nn.Module):
 
     def __init__(self, block: Block) -> None:
         super().__init__()
-        parts = Parts(block)
-        self.bn1, self.conv1 = parts.norm("bn1"), parts.need("conv1")
-        self.bn2, self.conv2 = parts.norm("bn2"), parts.need("conv2")
-        self.relu = parts.act()
-        self.dropout, self.se, self.drop_path = parts.maybe("dropout"), parts.maybe("se"), parts.maybe("drop_path")
-        self.downsample, self.join = parts.downsample, parts.join
+        modules = BlockModules(block)
+        self.bn1, self.conv1 = modules.norm("bn1"), modules.required("conv1")
+        self.bn2, self.conv2 = modules.norm("bn2"), modules.required("conv2")
+        self.relu = modules.act()
+        self.dropout, self.se, self.drop_path = (
+            modules.optional("dropout"),
+            modules.optional("se"),
+            modules.optional("drop_path"),
+        )
+        self.downsample, self.join = modules.downsample, modules.join
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(x))
@@ -143,13 +155,17 @@ class PreActBottleneck(nn.Module):
 
     def __init__(self, block: Block) -> None:
         super().__init__()
-        parts = Parts(block)
-        self.bn1, self.conv1 = parts.norm("bn1"), parts.need("conv1")
-        self.bn2, self.conv2 = parts.norm("bn2"), parts.need("conv2")
-        self.bn3, self.conv3 = parts.norm("bn3"), parts.need("conv3")
-        self.relu = parts.act()
-        self.dropout, self.se, self.drop_path = parts.maybe("dropout"), parts.maybe("se"), parts.maybe("drop_path")
-        self.downsample, self.join = parts.downsample, parts.join
+        modules = BlockModules(block)
+        self.bn1, self.conv1 = modules.norm("bn1"), modules.required("conv1")
+        self.bn2, self.conv2 = modules.norm("bn2"), modules.required("conv2")
+        self.bn3, self.conv3 = modules.norm("bn3"), modules.required("conv3")
+        self.relu = modules.act()
+        self.dropout, self.se, self.drop_path = (
+            modules.optional("dropout"),
+            modules.optional("se"),
+            modules.optional("drop_path"),
+        )
+        self.downsample, self.join = modules.downsample, modules.join
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(x))

@@ -1,4 +1,4 @@
-"""`build`: from a line of text to a network, without paying for an initialisation that is overwritten."""
+"""`build`: a network from words. With weights, no time is spent on an initialisation."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from torch import Tensor
 from plusx.errors import WeightsError
 from plusx.graph import Graph, lower
 from plusx.graph.lower import Network
+from plusx.i18n import Message, _
+from plusx.names.shapes import COUNTER, explain, shapes_of, shortened
 from plusx.nn.init import initialise
 from plusx.nn.resnet import ResNet
-from plusx.nn.suggest import COUNTER, explain, shapes_of, some
 from plusx.specs import ResNetSpec
 
 log = logging.getLogger("plusx")
@@ -30,23 +31,26 @@ State = Mapping[str, Any]
 
 
 def build(network: Network, weights: State | str | Path | None = None) -> ResNet:
-    """The network, in training mode: freshly initialised, or with `weights` (a state dict or a file).
+    """The network in training mode, freshly initialised or with `weights` (a state dict or a file).
 
-    Weights must fit exactly, with torchvision's names; those behind the cut of a cut net are named and left out.
-    Raises SpecError, WeightsError.
+    The weights need torchvision's names and exactly the shapes of the network. Those behind the end of a network with `until`
+    are skipped and logged. Raises SpecError, WeightsError.
 
     >>> build("resnet18 classes=10").fc.out_features
     10
     """
     if not isinstance(weights, Mapping | str | Path | None):
-        raise WeightsError(f"weights={weights!r} is neither a state dict nor a file. plusx ships no trained weights.")
+        raise WeightsError(
+            _("weights={weights!r} is neither a state dict nor a file. Give one of them; plusx ships no trained weights.",
+              weights=weights)
+        )  # fmt: skip
     graph = lower(network)
-    warn_of_dying(graph.spec)
-    with collector_paused():
+    warn_of_mul(graph.spec)
+    with garbage_collection_paused():
         net = ResNet(graph)
         if weights is not None:
             state = read_state(weights) if isinstance(weights, str | Path) else copied(weights)
-            assign(net, graph, fitting(state, graph))
+            assign(net, graph, matching_tensors(state, graph))
             return net
     net.to_empty(device=torch.get_default_device())
     initialise(net)
@@ -54,28 +58,33 @@ def build(network: Network, weights: State | str | Path | None = None) -> ResNet
 
 
 @contextmanager
-def collector_paused() -> Iterator[None]:
-    """Inside, no garbage is looked for: thousands of modules that all stay would have the whole heap walked many times."""
-    was_on = gc.isenabled()
+def garbage_collection_paused() -> Iterator[None]:
+    """No garbage collection inside: it would walk over thousands of new modules many times, and all of them are kept."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if enabled:
             gc.enable()
 
 
 def assign(net: ResNet, graph: Graph, state: dict[str, Tensor]) -> None:
-    """Puts checked tensors into the net as they are (load_state_dict with assign=True does so too, five times slower)."""
+    """Assigns checked tensors to the network. load_state_dict with assign=True does the same and is five times slower."""
     modules = dict(net.named_modules())
     for key, tensor in graph.tensors():
-        path, _, name = key.rpartition(".")
+        path, _dot, name = key.rpartition(".")
         setattr(modules[path], name, torch.nn.Parameter(state[key]) if tensor.trained else state[key])
 
 
-def warn_of_dying(spec: ResNetSpec) -> None:
+def warn_of_mul(spec: ResNetSpec) -> None:
+    """Warns of a deep network with join=mul, whose signal vanishes."""
     if spec.join == "mul" and sum(spec.depths) > 4:
-        text = f"join=mul multiplies F(x) with x and dies in deep nets ({sum(spec.depths)} blocks here); join=modulate stays alive"
+        text = _(
+            "join=mul multiplies F(x) with x, and its signal vanishes in deep networks ({blocks} blocks here). "
+            "Use join=modulate.",
+            blocks=sum(spec.depths),
+        )
         warnings.warn(text, stacklevel=3)
 
 
@@ -89,65 +98,70 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
             return load_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's own advice on how the file should have been written
+            warnings.simplefilter("ignore")  # torch warns about how the file was written
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files make torch and pickle raise nearly anything
-        raise WeightsError(f"{path} {_why_unreadable(path)}") from error
+    except Exception as error:  # corrupt files make torch and pickle raise nearly any exception
+        raise WeightsError(_why_unreadable(path)) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(
-            f"{path} holds no state dict, tensors under their names. "
-            "Save one: torch.save(model.state_dict(), 'weights.pth')."
+            _("{path} holds no state dict. Save one with torch.save(model.state_dict(), 'weights.pth').", path=path)
         )
     return state
 
 
 def require_file(path: str | Path) -> None:
-    """Raises WeightsError for weights that are no file: a missing one, a folder, a name that other libraries know."""
+    """Raises WeightsError where the path of weights is not a file: it is missing, a folder, or a name from another library."""
     if Path(path).is_file():
         return
     if Path(path).is_dir():
-        raise WeightsError(f"{path} is a folder, and a weights file is wanted. plusx.load reads bundles and runs.")
+        raise WeightsError(
+            _("{path} is a folder, not a weights file. Use plusx.load for bundles and training runs.", path=path)
+        )
     if _NAME_OF_WEIGHTS.fullmatch(str(path)):
         raise WeightsError(
-            f"weights={str(path)!r} is a name that torchvision or timm knows, and plusx ships no trained weights. "
-            "Give a file that holds some, like weights='resnet50.pth'."
-        )
-    raise WeightsError(f"There is no weights file {path}. Give the path of a .safetensors or .pth file.")
+            _("weights={name!r} is a name of torchvision or timm, and plusx ships no trained weights. "
+              "Give a file, like weights='resnet50.pth'.", name=str(path))
+        )  # fmt: skip
+    raise WeightsError(_("There is no weights file {path}. Give the path of a .safetensors or .pth file.", path=path))
 
 
 _NAME_OF_WEIGHTS = re.compile(r"(?i)default|imagenet\w*|pretrained|true|[\w.]+_in(1|21|22)k\w*|\w+_weights\.\w+")
-"""What is written there elsewhere: DEFAULT, IMAGENET1K_V2, ResNet50_Weights.DEFAULT, imagenet, a1_in1k."""
+"""Names that other libraries take: DEFAULT, IMAGENET1K_V2, ResNet50_Weights.DEFAULT, imagenet, a1_in1k."""
 
 
-def _why_unreadable(path: Path) -> str:
-    """What the first bytes say of a file that could not be read, and the way out."""
+def _why_unreadable(path: Path) -> Message:
+    """The message for a file that could not be read, by its first bytes."""
     size = path.stat().st_size
     if not size:
-        return "is empty. Fetch it again."
+        return _("{path} is empty. Fetch it again.", path=path)
     with path.open("rb") as file:
         start = file.read(2)
     if path.suffix == ".safetensors":
-        return f"is no whole safetensors file ({size:,} bytes). Fetch it again."
+        return _("{path} is not a complete safetensors file ({size:,} bytes). Fetch it again.", path=path, size=size)
     if start == b"PK" and not zipfile.is_zipfile(path):
-        return f"is cut short or damaged ({size:,} bytes). Fetch it again."
+        return _("{path} is truncated or corrupt ({size:,} bytes). Fetch it again.", path=path, size=size)
     if start == b"PK" or start[:1] == b"\x80":
-        return (
-            "holds more than tensors, or is damaged, and plusx never runs what a file holds. "
-            "Where you trust it, save its tensors alone: torch.save(model.state_dict(), 'weights.pth')."
+        return _(
+            "{path} holds more than tensors, or is corrupt, and plusx never executes what a file holds. If you trust the file, "
+            "save its tensors alone with torch.save(model.state_dict(), 'weights.pth').",
+            path=path,
         )
-    return f"is no file of weights ({size:,} bytes that begin with {start!r}). Give a .safetensors or .pth file."
+    return _(
+        "{path} is not a weights file ({size:,} bytes that start with {start!r}). Give a .safetensors or .pth file.",
+        path=path, size=size, start=start,
+    )  # fmt: skip
 
 
 def copied(state: State) -> dict[str, Tensor]:
-    """Own copies, so that training the network leaves the caller's tensors alone."""
+    """Copies, so that training the network does not change the caller's tensors."""
     return {
         key: torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value.detach().clone()
         for key, value in state.items()
     }
 
 
-def fitting(state: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
-    """Exactly the tensors that the graph needs, checked by name and shape. Raises WeightsError, which says what would fit."""
+def matching_tensors(state: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
+    """The tensors that the graph needs, checked by name and shape. Raises WeightsError, which names a compatible spec."""
     wanted = dict(graph.tensors())
     taken: dict[str, Tensor] = {}
     missing: list[str] = []
@@ -164,24 +178,24 @@ def fitting(state: dict[str, Tensor], graph: Graph) -> dict[str, Tensor]:
             differing.append(key)
         half = found.is_floating_point() and found.dtype in (torch.float16, torch.bfloat16)
         taken[key] = found.float() if half else found
-    strangers = _strangers([key for key in state if key not in wanted], graph)
-    if missing or differing or strangers:
-        raise WeightsError(explain(shapes_of(state), graph, missing, differing, strangers))
+    unexpected = _unexpected([key for key in state if key not in wanted], graph)
+    if missing or differing or unexpected:
+        raise WeightsError(explain(shapes_of(state), graph, missing, differing, unexpected))
     return taken
 
 
-def _strangers(extra: list[str], graph: Graph) -> list[str]:
-    """The keys that are not only behind the cut of a cut net; those are named in the log."""
+def _unexpected(extra: list[str], graph: Graph) -> list[str]:
+    """The keys that the network does not have. Keys behind the end of a network with `until` are logged and removed."""
     if graph.spec.until is None:
         return extra
     tail = {key for key in extra if _behind_cut(key, graph)}
     if tail:
-        log.info("left out, behind until=%s: %s", graph.spec.until, some(sorted(tail)))
+        log.info("skipped, behind until=%s: %s", graph.spec.until, shortened(sorted(tail)))
     return [key for key in extra if key not in tail]
 
 
 def _behind_cut(key: str, graph: Graph) -> bool:
-    """Whether a key belongs to what the cut left out: a later block or stage, or the head."""
+    """Whether a key belongs to a part behind the end of the network: a later block or stage, or the head."""
     part, _, rest = key.partition(".")
     if part in ("fc", "norm"):
         return True

@@ -1,4 +1,4 @@
-"""Where a network looks: Grad-CAM, each cell placed where the network's geometry says that it looks."""
+"""Grad-CAM heat maps, whose cells are placed at the centres of their receptive fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from plusx.errors import GeometryError, SpecError
 from plusx.graph import lower
-from plusx.nn.feature_info import FeatureInfo, check_place, feature_info
+from plusx.i18n import _
+from plusx.nn.feature_info import FeatureInfo, check_feature_name, feature_info
 from plusx.nn.resnet import ResNet
 from plusx.nn.single_use import single_use_activations
 from plusx.nn.traversal import steps
@@ -19,9 +20,9 @@ from plusx.nn.traversal import steps
 
 @dataclass(frozen=True)
 class Cam:
-    """A heat map in cells: `heat` (h, w), 0 or more; cell (i, j) looks at pixel (start + i·stride, start + j·stride).
+    """A heat map: `heat` (h, w) is 0 or more, and the field of cell (i, j) is centred at (start + i·stride, start + j·stride).
 
-    `size_px` is the (h, w) of the input; `class_index` was explained and has probability `p`.
+    `size_px` is the (h, w) of the input. The map explains the class `class_index`, whose probability is `p`.
     """
 
     at: str
@@ -32,8 +33,10 @@ class Cam:
     p: float
 
     def placed(self) -> NDArray[np.float32]:
-        """The heat at each pixel of the input, scaled to at most 1: linear between the centres, constant beyond the outer ones."""
-        rows, columns = (_centred(side, n, self.info) for side, n in zip(self.size_px, self.heat.shape, strict=True))
+        """The heat at each pixel of the input, at most 1: linear between the centres of cells, constant outside them."""
+        rows, columns = (
+            _interpolation(side, n, self.info) for side, n in zip(self.size_px, self.heat.shape, strict=True)
+        )
         heat = rows @ self.heat.astype(np.float64) @ columns.T
         most = heat.max()
         return (heat / most if most > 0 else heat).astype(np.float32)
@@ -44,24 +47,24 @@ class Cam:
         return int(row), int(column)
 
     def centre(self, cell: tuple[int, int]) -> tuple[float, float]:
-        """(y, x) in pixels of the point that a cell looks at; 0.5 is the centre of pixel 0."""
+        """(y, x) in pixels of the centre of a cell's receptive field; 0.5 is the centre of pixel 0."""
         return self.info.start + cell[0] * self.info.stride, self.info.start + cell[1] * self.info.stride
 
     def field(self, cell: tuple[int, int]) -> tuple[float, float, float, float]:
-        """(left, top, right, bottom) of a cell's local field in pixels, which may reach beyond the image."""
+        """(left, top, right, bottom) of a cell's local receptive field in pixels, which may extend beyond the image."""
         y, x = self.centre(cell)
         half = self.info.rf / 2
         return x - half, y - half, x + half, y + half
 
 
-def _centred(side: int, cells: int, info: FeatureInfo) -> NDArray[np.float64]:
-    """(side, cells): what each cell contributes to each pixel."""
-    place = np.clip((np.arange(side) + 0.5 - info.start) / info.stride, 0, cells - 1)
-    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(cells)))
+def _interpolation(side: int, cells: int, info: FeatureInfo) -> NDArray[np.float64]:
+    """(side, cells): the weight of each cell at each pixel."""
+    position = np.clip((np.arange(side) + 0.5 - info.start) / info.stride, 0, cells - 1)
+    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(cells)))
 
 
 def grad_cam(net: ResNet, x: Tensor, at: str | None = None, class_index: int | None = None) -> Cam:
-    """Grad-CAM of one image (1, c, h, w) at a place, by default the last map, for a class, by default the likeliest.
+    """Grad-CAM of one image (1, c, h, w) for a class (default: the most probable) at a feature map (default: the last).
 
     heat = relu(Σ over channels of map · mean gradient of the class's logit) (arXiv 1610.02391, equations 1 and 2), in eval
     mode, on activations used once. Raises SpecError, GeometryError.
@@ -69,13 +72,20 @@ def grad_cam(net: ResNet, x: Tensor, at: str | None = None, class_index: int | N
     classes = net.spec.classes
     if not classes:
         raise SpecError(
-            f"{net.spec} names no classes, and a heat map explains one; give a network with fc (new_head makes one)"
-        )
+            _("{spec} has no classes, and a heat map explains a class. Give a network with fc, or use new_head first.",
+              spec=str(net.spec))
+        )  # fmt: skip
     if x.ndim != 4 or x.shape[0] != 1:
-        raise GeometryError(f"an input of {list(x.shape)}; one image at a time, (1, {net.spec.in_channels}, h, w)")
+        raise GeometryError(
+            _("The input has the shape {shape}. Give a single image of the shape (1, {channels}, h, w).",
+              shape=tuple(x.shape), channels=net.spec.in_channels)
+        )  # fmt: skip
     if class_index is not None and not 0 <= class_index < classes:
-        raise SpecError(f"class {class_index} of a network with {classes}; give 0 to {classes - 1}")
-    at = check_place(lower(net.spec), net.stage_names[-1] if at is None else at)
+        raise SpecError(
+            _("class_index={index} is out of range for {classes} classes. Give 0 to {last}.",
+              index=class_index, classes=classes, last=classes - 1)
+        )  # fmt: skip
+    at = check_feature_name(lower(net.spec), net.stage_names[-1] if at is None else at)
     with torch.inference_mode(False), torch.enable_grad():
         map_, logits = _run(single_use_activations(net).eval(), x, at)
         chosen = int(logits.argmax()) if class_index is None else class_index
@@ -86,7 +96,7 @@ def grad_cam(net: ResNet, x: Tensor, at: str | None = None, class_index: int | N
 
 
 def _run(net: ResNet, x: Tensor, at: str) -> tuple[Tensor, Tensor]:
-    """The map at `at`, as a leaf of the graph, and the logits computed from it."""
+    """The feature map `at`, as a leaf of the autograd graph, and the logits computed from it."""
     found = x
     with torch.no_grad():
         walk = list(steps(net))

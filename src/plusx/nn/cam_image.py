@@ -1,4 +1,4 @@
-"""A heat map laid over the image that the network saw, with the field of its hottest cell."""
+"""A heat map over the input image, with the receptive field of its hottest cell."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from plusx.nn.cam import Cam
 if TYPE_CHECKING:
     from PIL import ImageDraw
 
-LEAST_PX = 448
-"""Small inputs are enlarged by a whole factor to at least this side, so that lines and dots can be seen."""
+MIN_PX = 448
+"""Small inputs are enlarged by a whole factor to at least this side, so that lines and dots are visible."""
 
 COLOURS = np.array([[13, 8, 135], [156, 23, 158], [237, 121, 83], [240, 249, 33]], dtype=np.float64)
-"""From cold to hot: matplotlib's plasma at 0, 1/3, 2/3 and 1."""
+"""From no heat to most heat: matplotlib's plasma at 0, 1/3, 2/3 and 1."""
 FIELD = (255, 255, 255)
 SHADOW = (0, 0, 0)
-STRONGEST = 0.6
-"""Share of the colour where the heat is greatest; cold places show the image alone."""
+MAX_OPACITY = 0.6
+"""The opacity of the colour where the heat is greatest; without heat, the image alone is visible."""
 
 
 def cam_png(image: NDArray[np.uint8], cam: Cam) -> bytes:
-    """PNG of uint8 (h, w, c) with the heat over it: a dot on each cell's centre, a ring on the hottest's, a box round its field.
+    """A PNG of the uint8 image (h, w, c) under the heat map.
 
-    What of the box lies outside the image is not seen; sides that are seen stand where the field ends.
+    Dots mark the centres of cells, a ring the hottest cell, and a box its receptive field, as far as it lies in the image.
     """
     from PIL import Image, ImageDraw
 
     h, w = image.shape[:2]
-    factor = max(1, -(-LEAST_PX // max(h, w)))
+    factor = max(1, -(-MIN_PX // max(h, w)))
     base = Image.fromarray(np.broadcast_to(image, (h, w, 3)).astype(np.uint8)).resize(
         (w * factor, h * factor), Image.Resampling.BICUBIC
     )
     heat = Image.fromarray((cam.placed() * 255).round().astype(np.uint8)).resize(base.size, Image.Resampling.BILINEAR)
     share = np.asarray(heat, dtype=np.float64) / 255
-    weight = STRONGEST * share[..., None]
+    weight = MAX_OPACITY * share[..., None]
     mixed = (1 - weight) * np.asarray(base, dtype=np.float64) + weight * _coloured(share)
     canvas = Image.fromarray(mixed.round().astype(np.uint8))
     draw = ImageDraw.Draw(canvas)

@@ -1,4 +1,4 @@
-"""Feature info: channels, stride and receptive field at the stem, a stage or a block, by name. Needs no torch."""
+"""Feature info: channels, stride and receptive field of the maps after the stem, a stage or a block. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from plusx.analysis import OpRow, analyse
 from plusx.errors import GeometryError, nearest
 from plusx.graph import Graph, lower
 from plusx.graph.lower import Network
+from plusx.i18n import Message, _
 
 
 class FeatureInfo(NamedTuple):
-    """One map of a network: channels, pixels from cell to cell, side of a cell's field, centre of cell 0 (0.5 = pixel 0's).
+    """A feature map: channels, stride, side of the receptive field, and centre of cell 0 in pixels (0.5: centre of pixel 0).
 
-    `whole` names what makes each cell see the whole image (a gate, a group norm), or is None: `rf` is local then.
+    `whole` names the op that makes every cell depend on the whole image (a gate, a group norm), or is None. Where it is an
+    op, `rf` is the local field.
     """
 
     channels: int
@@ -22,12 +24,22 @@ class FeatureInfo(NamedTuple):
     start: float
     whole: str | None = None
 
+    def describe(self) -> Message:
+        """All values in words, with a translation."""
+        values = {"channels": self.channels, "stride": self.stride, "rf": self.rf, "start": self.start}
+        if self.whole:
+            return _(
+                "{channels} channels, stride {stride}, receptive field {rf} px (the whole image through {op}), "
+                "first cell at {start:g} px",
+                op=self.whole, **values,
+            )  # fmt: skip
+        return _("{channels} channels, stride {stride}, receptive field {rf} px, first cell at {start:g} px", **values)
+
     def __str__(self) -> str:
-        seen = f"field {self.rf} px" + (f" (the whole image by {self.whole})" if self.whole else "")
-        return f"{self.channels} channels, stride {self.stride}, {seen}, first cell at {self.start:g} px"
+        return str(self.describe())
 
 
-def place_names(graph: Graph) -> list[str]:
+def feature_names(graph: Graph) -> list[str]:
     """`stem`, then each stage's blocks and the stage itself, in the order of computation."""
     names = ["stem"]
     for stage in graph.stages:
@@ -35,27 +47,31 @@ def place_names(graph: Graph) -> list[str]:
     return names
 
 
-def check_place(graph: Graph, name: str) -> str:
-    """`name`, if the network has such a place. Raises GeometryError with the nearest."""
-    names = place_names(graph)
+def check_feature_name(graph: Graph, name: str) -> str:
+    """`name`, if the network has a feature map of this name. Raises GeometryError with the nearest."""
+    names = feature_names(graph)
     if name in names:
         return name
-    near = nearest(name, reversed(names))  # between equals the later: layer4 of a net that ends earlier means its end
-    hint = f" did you mean {near!r}?" if near else ""
-    stages = ", ".join(f"{s.name} (blocks .0 to .{len(s.blocks) - 1})" for s in graph.stages)
-    raise GeometryError(
-        f"{graph.spec} has no place {name!r};{hint} allowed: {', '.join(filter(None, ['stem', stages]))}"
-    )
+    stages = [f"{stage.name} (blocks .0 to .{len(stage.blocks) - 1})" for stage in graph.stages]
+    values = {"spec": str(graph.spec), "name": name, "allowed": ", ".join(["stem", *stages])}
+    near = nearest(
+        name, reversed(names)
+    )  # of equally similar names the later one: layer4 of a shorter network means its end
+    if near:
+        raise GeometryError(
+            _("{spec} has no feature map {name!r}. Did you mean {near!r}? Allowed: {allowed}.", near=near, **values)
+        )
+    raise GeometryError(_("{spec} has no feature map {name!r}. Allowed: {allowed}.", **values))
 
 
 def feature_info(network: Network, at: str) -> FeatureInfo:
-    """What the map behind `at` (`stem`, `layer3`, `layer3.4`) is like. Raises GeometryError.
+    """The feature info of the map after `at` (`stem`, `layer3`, `layer3.4`). Raises GeometryError.
 
     >>> print(feature_info("resnet50", "layer3"))
-    1024 channels, stride 16, field 267 px, first cell at 0.5 px
+    1024 channels, stride 16, receptive field 267 px, first cell at 0.5 px
     """
     graph = lower(network)
-    check_place(graph, at)
+    check_feature_name(graph, at)
     last = graph.stem[-1].name
     for stage in graph.stages:
         for block in stage.blocks:

@@ -1,4 +1,4 @@
-"""Maps from inside a network, under their names."""
+"""Feature maps of a network by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from plusx.errors import SpecError
 from plusx.graph import lower
-from plusx.nn.feature_info import FeatureInfo, check_place, feature_info, place_names
+from plusx.i18n import _
+from plusx.nn.feature_info import FeatureInfo, check_feature_name, feature_info, feature_names
 from plusx.nn.resnet import ResNet
 from plusx.nn.surgery import cut
 from plusx.nn.traversal import steps
@@ -18,8 +19,8 @@ from plusx.specs import ResNetSpec
 class Features(nn.Module):
     """(n, in_channels, h, w) to {name: map (n, c, h', w')}, in the order of computation. Made by `features`.
 
-    `net` is the network up to the last map, with torchvision's names inside; `info` tells each map's channels, stride,
-    field and first cell.
+    `net` is the network up to the last of the maps, with torchvision's names. `info` holds the channels, stride, receptive
+    field and first cell of each map.
     """
 
     def __init__(self, net: ResNet, at: Sequence[str]) -> None:
@@ -45,9 +46,9 @@ class Features(nn.Module):
 
 
 def features(net: ResNet, at: str | Sequence[str]) -> Features:
-    """A module that returns the maps at places like `stem`, `layer2`, `layer3.5` by name; what lies behind is not built.
+    """A module that returns feature maps like `stem`, `layer2`, `layer3.5` by name; later parts of the network are not built.
 
-    Tensors are the network's own. Raises GeometryError for a place that is not there.
+    It holds the network's own tensors. Raises GeometryError for an unknown name.
 
     >>> from plusx import build
     >>> {name: i.channels for name, i in features(build("resnet18"), ("layer2", "layer4.0")).info.items()}
@@ -55,9 +56,9 @@ def features(net: ResNet, at: str | Sequence[str]) -> Features:
     """
     wanted = [at] if isinstance(at, str) else list(at)
     if not wanted:
-        raise SpecError("features of no place; name one or more of stem, layer1, layer3.5, …")
+        raise SpecError(_("No feature maps were named. Name one or more, like stem, layer1 or layer3.5."))
     graph = lower(net.spec)
     for name in wanted:
-        check_place(graph, name)
-    ordered = [name for name in place_names(graph) if name in wanted]
+        check_feature_name(graph, name)
+    ordered = [name for name in feature_names(graph) if name in wanted]
     return Features(cut(net, ordered[-1]), ordered)

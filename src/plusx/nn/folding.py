@@ -10,29 +10,31 @@ from torch import Tensor, nn
 from plusx.errors import SpecError
 from plusx.graph import Op, lower
 from plusx.graph.kinds import FIXED_NORMS, GATES
+from plusx.i18n import _
 from plusx.nn.layers import NORM_EPS
 from plusx.nn.resnet import ResNet
 from plusx.nn.transplant import transplant
 
 
 def fold_norm(net: ResNet) -> ResNet:
-    """The network without norms, `norm=none`: each is folded into the convolution before it, and outputs in eval mode stay.
+    """The network with `norm=none`: each norm is folded into the convolution before it. Outputs in eval mode stay the same.
 
-    A network that has none comes back as it is. Raises SpecError for pre-activation nets, where the first norm of a block
-    follows a sum and no convolution, and for group norm, which has no fixed statistics.
+    A network without norms is returned as it is. Raises SpecError for pre-activation networks, in which the first norm of a
+    block does not follow a convolution, and for group norm, which has no fixed statistics.
     """
     spec = net.spec
     if spec.norm == "none":
         return transplant(net, spec)
     if spec.order == "pre":
         raise SpecError(
-            f"{spec}: in order=pre the first norm of a block follows a sum, not a convolution, and cannot be folded; "
-            "keep its norms (they cost nothing but memory traffic), or fold a post-activation net"
-        )
+            _("{spec} has order=pre, in which the first norm of a block follows a sum and cannot be folded. "
+              "Keep its norms, or fold a post-activation network.", spec=str(spec))
+        )  # fmt: skip
     if spec.norm.startswith("group"):
         raise SpecError(
-            f"norm={spec.norm} takes its statistics from each image and cannot be folded; only batch and frozen can"
-        )
+            _("norm={norm} computes its statistics from each image and cannot be folded. Use a network with norm=batch or norm=frozen.",
+              norm=spec.norm)
+        )  # fmt: skip
     folded: dict[str, Tensor] = {}
     for conv, norm in _pairs(net):
         folded |= _fold(net, conv, norm)
@@ -41,7 +43,7 @@ def fold_norm(net: ResNet) -> ResNet:
 
 
 def _pairs(net: ResNet) -> list[tuple[Op, Op]]:
-    """(convolution, the norm right behind it). Branches and shortcuts end before the next one's first op, so order is enough."""
+    """(convolution, norm) where the norm follows the convolution. Paths are listed one after another, so adjacent ops are enough."""
     ops = lower(net.spec).ops
     return [(a, b) for a, b in pairwise(ops) if a.kind == "conv" and b.kind in FIXED_NORMS]
 
@@ -53,7 +55,7 @@ def _fold(net: ResNet, conv: Op, norm: Op) -> dict[str, Tensor]:
 
 
 def _fold_gates(net: ResNet) -> dict[str, Tensor]:
-    """Gates such as CBAM keep a convolution and a norm of their own."""
+    """The folded tensors inside gates: CBAM has a convolution and a norm."""
     made: dict[str, Tensor] = {}
     for op in lower(net.spec).ops:
         for conv, norm in GATES[op.kind].folds if op.kind in GATES else ():

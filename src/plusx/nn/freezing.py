@@ -1,4 +1,4 @@
-"""Which tensors learn, and how fast."""
+"""Freezing, and parameter groups with their own learning rate and weight decay."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from torch import nn
 
 from plusx.errors import SpecError
 from plusx.graph import lower
-from plusx.nn.feature_info import check_place
+from plusx.i18n import _
+from plusx.nn.feature_info import check_feature_name
 from plusx.nn.features import Features
 from plusx.nn.resnet import ResNet
 from plusx.nn.traversal import blocks
 
 NO_DECAY_DIMS = 1
-"""Tensors of at most so many axes are biases, norms and scalars."""
+"""Tensors with at most so many axes are biases, norms and scalars."""
 
 
 def freeze(net: ResNet | Features, until: str | None, norm: bool = True) -> None:
-    """Stop learning up to and with `until` (`stem`, `layer2`, `layer3.4`), in place; everything behind it learns.
+    """Freezes the network, in place, up to and including `until` (`stem`, `layer2`, `layer3.4`); the rest stays trainable.
 
-    With `norm`, batch norms there also stay in eval mode, whatever `.train()` says: their statistics stand still.
-    None freezes nothing, which undoes an earlier call. Raises GeometryError for a place that is not there.
+    With `norm`, the batch norms of the frozen part stay in eval mode after `.train()` too, so their statistics do not change.
+    None freezes nothing and undoes an earlier call. Raises GeometryError for an unknown name.
     """
     net = _network(net)
     if until is not None:
-        check_place(lower(net.spec), until)
+        check_feature_name(lower(net.spec), until)
     released, net.frozen_norms = net.frozen_norms, ()
     for name in released:
         net.get_submodule(name).train(net.training)
     net.requires_grad_(True)
     frozen = list(_parts_until(net, until))
-    for _, module in frozen:
+    for _name, module in frozen:
         module.requires_grad_(False)
     if norm:
         net.frozen_norms = tuple(name for part, module in frozen for name in _norms(part, module))
@@ -43,7 +44,10 @@ def freeze(net: ResNet | Features, until: str | None, norm: bool = True) -> None
 def _network(net: nn.Module) -> ResNet:
     found = net.net if isinstance(net, Features) else net
     if not isinstance(found, ResNet):
-        raise SpecError(f"{type(net).__name__} has no stages by name; freeze takes a ResNet of plusx, or its features")
+        raise SpecError(
+            _("{kind} is not a network of plusx. Give freeze a ResNet, or what plusx.features returned.",
+              kind=type(net).__name__)
+        )  # fmt: skip
     return found
 
 
@@ -82,29 +86,36 @@ def param_groups(
     layer_decay: float = 1.0,
     no_decay_on_norm_and_bias: bool = True,
 ) -> list[dict[str, Any]]:
-    """Groups for a torch optimiser: {name, params, lr} and weight_decay where it is decided here; frozen tensors are left out.
+    """Groups for a torch optimiser: {name, params, lr}, and weight_decay where it is set here. Frozen tensors are not included.
 
-    The head learns with `lr`, the last stage with lr · layer_decay, the one before with lr · layer_decay², down to the stem.
-    Norms, biases and scalars get no weight decay; the rest gets `weight_decay`, or the optimiser's own (None).
-    A module that is no ResNet is one layer. Raises SpecError.
+    The head has the learning rate `lr`, the last stage lr · layer_decay, the one before it lr · layer_decay², and so on down to
+    the stem. Norms, biases and scalars have no weight decay; the rest has `weight_decay`, or that of the optimiser (None).
+    A module that is not a ResNet is a single layer. Raises SpecError.
     """
-    if not lr > 0 or not 0 < layer_decay <= 1:
-        raise SpecError(f"lr={lr} layer_decay={layer_decay}; lr is above 0, layer_decay above 0 and at most 1")
+    if not lr > 0:
+        raise SpecError(_("lr={lr} is not a learning rate. Give a number above 0.", lr=lr))
+    if not 0 < layer_decay <= 1:
+        raise SpecError(
+            _("layer_decay={decay} is out of range. Give a number above 0 and at most 1.", decay=layer_decay)
+        )
     inner = net.net if isinstance(net, Features) else net
     if layer_decay != 1 and not isinstance(inner, ResNet):
-        raise SpecError(f"layer_decay={layer_decay} needs stages, and {type(net).__name__} is no ResNet; leave it out")
+        raise SpecError(
+            _("layer_decay={decay} needs stages, and {kind} is not a ResNet. Leave it out.",
+              decay=layer_decay, kind=type(net).__name__)
+        )  # fmt: skip
     stages = inner.stage_names if isinstance(inner, ResNet) else []
     groups: dict[str, dict[str, Any]] = {}
     for name, parameter in inner.named_parameters():
         if not parameter.requires_grad:
             continue
         depth = _layer(name, stages)
-        still = no_decay_on_norm_and_bias and parameter.ndim <= NO_DECAY_DIMS
+        undecayed = no_decay_on_norm_and_bias and parameter.ndim <= NO_DECAY_DIMS
         label = ["stem", *stages, "head"][depth] if stages else "all"
-        key = f"{label}, no decay" if still else label
+        key = f"{label}, no decay" if undecayed else label
         group = groups.setdefault(key, {"name": key, "params": [], "lr": lr * layer_decay ** (len(stages) + 1 - depth)})
         group["params"].append(parameter)
-        if still:
+        if undecayed:
             group["weight_decay"] = 0.0
         elif weight_decay is not None:
             group["weight_decay"] = weight_decay
@@ -112,7 +123,7 @@ def param_groups(
 
 
 def _layer(name: str, stages: list[str]) -> int:
-    """0 for the stem, 1 for layer1, …, one more than the stages for the head."""
+    """The depth of a tensor: 0 for the stem, 1 for layer1, …, one more than the number of stages for the head."""
     part = name.partition(".")[0]
     if part in stages:
         return stages.index(part) + 1

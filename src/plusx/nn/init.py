@@ -1,4 +1,4 @@
-"""How a new network starts."""
+"""Initialisation of new networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plusx.specs import ResNetSpec
 
 
 def initialise(net: ResNet) -> None:
-    """Convolutions He-normal by fan out, norms 1 and 0, fc as torch's own (torchvision resnet.py ResNet.__init__)."""
+    """Initialises convolutions He-normal by fan out, norms with 1 and 0, and fc as torch does (torchvision resnet.py ResNet.__init__)."""
     initialise_modules(net)
     if net.spec.zero_init:
         zero_branches(net)
@@ -18,7 +18,7 @@ def initialise(net: ResNet) -> None:
 
 @torch.no_grad()
 def initialise_modules(root: nn.Module) -> None:
-    """The same for any module made of the language's parts: a block, a gate, a head."""
+    """The same initialisation for any module: a block, a gate, a head."""
     for module in root.modules():
         if isinstance(module, nn.Conv2d | nn.Conv1d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -32,13 +32,14 @@ def initialise_modules(root: nn.Module) -> None:
 
 
 def zero_branches(net: ResNet) -> None:
+    """Sets every branch of the network to zero."""
     for stage in net.stage_names:
         for block in getattr(net, stage):
             zero_branch(block, net.spec)
 
 
 def zero_branch(block: nn.Module, spec: ResNetSpec) -> None:
-    """A branch starts at zero: its last norm's weight where one ends it, else its last convolution's."""
+    """Sets a branch to zero by the weight of its last norm, or of its last convolution where no norm follows it."""
     convs = 2 if spec.block == "basic" else 3
     last = getattr(block, f"bn{convs}") if spec.order == "post" else None
     last = last if hasattr(last, "weight") else getattr(block, f"conv{convs}")

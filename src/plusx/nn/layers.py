@@ -1,4 +1,4 @@
-"""One module for one op of the graph: all sizes come from the op, and no memory is taken before values come."""
+"""The torch module of each op of the graph. All sizes come from the op, and no memory is allocated before there are values."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from plusx.graph import Op
 
 NORM_EPS = 1e-5
-"""torch's, Caffe's, detectron2's; Keras' 1.001e-5 and other conventions are folded in by weights/ (reference trap 26)."""
+"""The epsilon of torch, Caffe and detectron2 (keras applications/resnet.py has 1.001e-5)."""
 
 
 def bare(kind: Callable[..., nn.Module], *args: Any, **keys: Any) -> Any:
-    """A torch layer on the meta device, its values not drawn: they come from weights, or from `init`, and never twice.
+    """A torch layer on the meta device without initial values: they come from weights or from `init`, and are computed once.
 
-    Equal layers are copies of one, four times quicker than torch's constructors; they share meta tensors, which hold
-    nothing, until each is given its own.
+    Equal layers are copies of one prototype, which is four times quicker than torch's constructors. They share meta tensors,
+    which hold no data, until each layer is given its own.
     """
-    model = _prototype(kind, args, tuple(keys.items()))
-    layer = object.__new__(type(model))
-    for name, value in vars(model).items():
+    prototype = _prototype(kind, args, tuple(keys.items()))
+    layer = object.__new__(type(prototype))
+    for name, value in vars(prototype).items():
         layer.__dict__[name] = value.copy() if isinstance(value, dict | set) else value
     return layer
 
@@ -72,33 +72,33 @@ class ZeroPad(nn.Module):
 
 
 class SameAvgPool(nn.Module):
-    """2x2 average at stride 1 that keeps the size by a row and column of counted zeros (timm layers AvgPool2dSame)."""
+    """2x2 average at stride 1 that keeps the size by a row and a column of zeros, which count in the mean (timm layers AvgPool2dSame)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)
 
 
 class DilatedAvgPool(nn.Module):
-    """Mean of x[j] and x[j + rate] per axis over what is in bounds: a 2x2, stride-2 pool seen from a finer grid."""
+    """The mean of x[j] and x[j + dilation] on each axis, as far as they exist: a 2x2 pool of stride 2 on a finer grid."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, dilation: int) -> None:
         super().__init__()
-        self.rate = rate
+        self.dilation = dilation
 
     def forward(self, x: Tensor) -> Tensor:
         for axis in (2, 3):
-            n, r = x.shape[axis], self.rate
+            n, r = x.shape[axis], self.dilation
             if n > r:
                 inner = (x.narrow(axis, 0, n - r) + x.narrow(axis, r, n - r)) / 2
                 x = torch.cat([inner, x.narrow(axis, n - r, r)], dim=axis)
         return x
 
     def extra_repr(self) -> str:
-        return f"rate={self.rate}"
+        return f"dilation={self.dilation}"
 
 
 class SqueezeExcite(nn.Module):
-    """x * sigmoid(fc2(relu(fc1(mean of x)))), the mean over every `step`-th cell (arXiv 1709.01507)."""
+    """x * sigmoid(fc2(relu(fc1(mean of x)))), with the mean over every `step`-th cell (arXiv 1709.01507)."""
 
     def __init__(self, channels: int, squeezed: int, step: int) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class EfficientAttention(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """CBAM's first half: one perceptron over the channels' means and maxima (arXiv 1807.06521, 3.1)."""
+    """The first half of CBAM: a shared perceptron over the channels' means and maxima (arXiv 1807.06521, 3.1)."""
 
     def __init__(self, channels: int, squeezed: int, step: int) -> None:
         super().__init__()
@@ -143,11 +143,11 @@ class ChannelGate(nn.Module):
 
 
 class SpatialGate(nn.Module):
-    """CBAM's second half: a 7x7 convolution over the mean and maximum of the channels (arXiv 1807.06521, 3.2)."""
+    """The second half of CBAM: a 7x7 convolution over the mean and maximum of the channels (arXiv 1807.06521, 3.2)."""
 
-    def __init__(self, kernel: int, rate: int, bias: bool, norm: nn.Module | None) -> None:
+    def __init__(self, kernel: int, dilation: int, bias: bool, norm: nn.Module | None) -> None:
         super().__init__()
-        conv = bare(nn.Conv2d, 2, 1, kernel, padding=kernel // 2 * rate, dilation=rate, bias=bias)
+        conv = bare(nn.Conv2d, 2, 1, kernel, padding=kernel // 2 * dilation, dilation=dilation, bias=bias)
         self.conv = nn.Sequential(OrderedDict(conv=conv, bn=norm if norm is not None else nn.Identity()))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ class SpatialGate(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Drops the whole branch of a sample while training, and scales what is kept (arXiv 1603.09382)."""
+    """Drops the whole branch of a sample in training mode, and scales the branches that are kept (arXiv 1603.09382)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -226,12 +226,12 @@ MAKERS: dict[str, Maker] = {
 
 
 def module_of(op: Op, *, in_place: bool = True) -> nn.Module:
-    """The torch module that computes one op, on the meta device; joins are functions and stand in `blocks`."""
+    """The torch module of an op, on the meta device. Joins are functions and stand in `blocks`."""
     return MAKERS[op.kind](op, in_place)
 
 
 def sequence(ops: Sequence[Op], prefix: str) -> nn.Module | None:
-    """The ops whose paths are `prefix.0`, `prefix.1`, … as a Sequential (gaps are Identity); one op at `prefix` as it is."""
+    """The ops with the paths `prefix.0`, `prefix.1`, … as a Sequential (gaps are Identity), or the module of the op at `prefix`."""
     found = {
         op.path: op for op in ops if op.path is not None and (op.path == prefix or op.path.startswith(f"{prefix}."))
     }

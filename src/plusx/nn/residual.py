@@ -1,4 +1,4 @@
-"""F(x) + x around any module."""
+"""`Residual`: a shortcut around any module."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from torch import Tensor, nn
 
 from plusx.errors import GeometryError, SpecError, unknown
 from plusx.graph import kinds
+from plusx.i18n import _
 from plusx.nn.blocks import JOINS
 
 STARTS = ("plain", "same", "identity")
 CAN_START = {"same": ("add",), "identity": ("add", "modulate")}
 WHY_NOT = {
-    "same": "only a sum gives F(x) back when its shortcut is zero",
-    "identity": "with F(x) = 0 it does not return x (mul: 0, for ever; attend: 1.5 x)",
+    "same": _("only join=add gives F(x) when the shortcut is zero"),
+    "identity": _("the join does not give x when F(x) is zero (mul: 0; attend: 1.5 x)"),
 }
 PROJECTIONS: dict[int, type[nn.Module]] = {2: nn.Linear, 3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
-"""By the number of axes of the tensor, (n, c, …)."""
+"""The 1x1 projection by the number of axes of the tensor (n, c, …)."""
 
 
 class Residual(nn.Module):
-    """`join(f(x), x)` for any module `f` from one tensor to one: (n, c, …) to what f returns.
+    """`join(f(x), x)` for any module `f` that maps one tensor (n, c, …) to one tensor.
 
-    join: add F+x; mul F·x; modulate x·2σ(F); attend x·(1+σ(F)). Nothing follows the join: put an activation behind.
-    start: `plain` as written; `same` computes f(x) at first (a learned scalar, zero, on the shortcut; add);
-    `identity` computes x at first (a learned scalar, zero, on the branch; add, modulate).
-    example: an input, from which a 1x1 projection is made where f changes shapes. Without it such an f is refused when it
-    is called, for parameters that appear later would be unknown to an optimiser.
+    join: add F+x; mul F·x; modulate x·2σ(F); attend x·(1+σ(F)). No activation follows the join.
+    start: `plain` changes nothing; `same` computes f(x) at first (a trained scalar on the shortcut starts at zero; add only);
+    `identity` computes x at first (a trained scalar on the branch starts at zero; add and modulate).
+    example: an input from which a 1x1 projection is made where f changes the shape. Without it, such an f raises an error in
+    the forward pass, because an optimiser would not know parameters that are created there.
     Raises SpecError, GeometryError.
 
     >>> x = torch.ones(1, 4, 8, 8)
@@ -45,8 +46,9 @@ class Residual(nn.Module):
         if start in CAN_START and join not in CAN_START[start]:
             allowed = ", ".join(CAN_START[start])
             raise SpecError(
-                f"start={start} with join={join}: {WHY_NOT[start]}; allowed: join={allowed}, or start=plain"
-            )
+                _("start={start} is impossible with join={join}, because {reason}. Allowed: join={allowed}, or start=plain.",
+                  start=start, join=join, reason=WHY_NOT[start], allowed=allowed)
+            )  # fmt: skip
         self.f, self.kind, self.start = f, join, start
         self.projection = None if example is None else projection_for(f, example)
         self.scale = None if start == "plain" else nn.Parameter(_zero_like(f))
@@ -59,9 +61,9 @@ class Residual(nn.Module):
         shortcut = x if self.projection is None else self.projection(x)
         if out.shape != shortcut.shape:
             raise GeometryError(
-                f"F turns {list(x.shape)} into {list(out.shape)}, which x cannot join; "
-                "write Residual(f, example=x), so that a projection exists before an optimiser takes the parameters"
-            )
+                _("F changes the shape {before} to {after}, which cannot join x without a projection. "
+                  "Write Residual(f, example=x) to create one.", before=tuple(x.shape), after=tuple(out.shape))
+            )  # fmt: skip
         if self.scale is not None:
             out, shortcut = (out, shortcut * self.scale) if self.start == "same" else (out * self.scale, shortcut)
         return JOINS[self.kind](out, shortcut)
@@ -70,11 +72,13 @@ class Residual(nn.Module):
         return f"join={self.kind}, start={self.start}"
 
 
-IN_PLACE = "F writes into its own input, which the shortcut reads too; write its first activation with inplace=False"
+IN_PLACE = _(
+    "F changes its input in place, and the shortcut reads the same input. Use inplace=False in its first activation."
+)
 
 
 def _version(x: Tensor) -> int:
-    """How often x was written to; always 0 where torch does not count."""
+    """How often x was changed in place; always 0 where torch does not count it."""
     return 0 if torch.compiler.is_compiling() or x.is_inference() else x._version
 
 
@@ -84,53 +88,60 @@ def _zero_like(f: nn.Module) -> Tensor:
 
 
 def projection_for(f: nn.Module, example: Tensor) -> nn.Module | None:
-    """The projection that takes x to the shape of f(x), None where it is the shape of x. Raises GeometryError, SpecError."""
+    """The projection from x to the shape of f(x), or None where x has that shape. Raises GeometryError, SpecError."""
     version = _version(example)
     out = probe(f, example)
     if _version(example) != version:
         raise SpecError(IN_PLACE)
     if not isinstance(out, Tensor):
         raise SpecError(
-            f"F returns a {type(out).__name__}, and a join needs one tensor; wrap the part that returns one"
+            _(
+                "F returns {kind}, and a join needs a tensor. Wrap the part of F that returns one.",
+                kind=type(out).__name__,
+            )
         )
     return make_projection(tuple(example.shape), tuple(out.shape), out)
 
 
 @torch.no_grad()
 def probe(f: nn.Module, example: Tensor) -> object:
-    """f(example) in eval mode, which changes no statistics; every part's mode is then as it was. Raises GeometryError."""
+    """f(example) in eval mode, which changes no statistics. The mode of every module is restored. Raises GeometryError."""
     modes = [(module, module.training) for module in f.modules()]
     f.eval()
     try:
         return f(example)
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
         raise GeometryError(
-            f"{type(f).__name__} does not take the example {list(example.shape)} ({reason}); give one that it takes"
-        ) from error
+            _("{kind} does not accept the example of shape {shape}. Give an example that it accepts.",
+              kind=type(f).__name__, shape=tuple(example.shape))
+        ) from error  # fmt: skip
     finally:
         for module, mode in modes:
             module.training = mode
 
 
 def make_projection(before: tuple[int, ...], after: tuple[int, ...], like: Tensor | None = None) -> nn.Module | None:
-    """A 1x1 convolution (a linear layer for (n, c)) without bias from one shape to the other; None for the same shape.
+    """A 1x1 convolution (a linear layer for (n, c)) without bias between two shapes, or None where they are equal.
 
-    Raises GeometryError when no stride leads from one size to the other.
+    Raises GeometryError when no stride gives the second size.
     """
     if before[1:] == after[1:]:
         return None
     kind = PROJECTIONS.get(len(before))
     if kind is None or len(after) != len(before):
-        raise GeometryError(f"F turns {list(before)} into {list(after)}; a projection keeps the number of axes, 2 to 5")
+        raise GeometryError(
+            _("F changes the shape {before} to {after}, and a projection keeps the number of axes, 2 to 5. Reshape outside F.",
+              before=before, after=after)
+        )  # fmt: skip
     c_in, c_out = before[1], after[1]
     if kind is nn.Linear:
         return cast(nn.Module, nn.Linear(c_in, c_out, bias=False)).to(like)
     strides = tuple(_stride(a, b) for a, b in zip(before[2:], after[2:], strict=True))
     if None in strides:
         raise GeometryError(
-            f"F turns {list(before)} into {list(after)}, and no stride of a 1x1 projection does; pad F so that sizes stay or halve"
-        )
+            _("F changes the shape {before} to {after}, which a 1x1 projection cannot. Pad F so that sizes stay or halve.",
+              before=before, after=after)
+        )  # fmt: skip
     made = kind(c_in, c_out, 1, strides, bias=False)
     nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
     return made.to(like)

@@ -1,6 +1,6 @@
-"""Blocks whose activations are used once and never in place: what hooks, heat maps and exporters want.
+"""Blocks whose activations are used once and not in place, as hooks, heat maps and exporters need them.
 
-Forward passes are those of `blocks`, with relu1, relu2, relu3 in place of one relu.
+The forward passes are those of `blocks`, with relu1, relu2 and relu3 instead of a shared relu.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from plusx.nn.sharing import shared_copy
 
 
 def is_single_use(net: ResNet) -> bool:
+    """Whether the activations of the network are used once."""
     return any(hasattr(block, "relu1") for stage in net.stage_names for block in getattr(net, stage))
 
 
 def split_activations(net: ResNet) -> None:
-    """Replace each block by its single-use form, holding the same modules; all activations stop working in place."""
+    """Replaces each block by its single-use form, which holds the same modules. No activation works in place any more."""
     for stage in net.stage_names:
         layers = getattr(net, stage)
         for number, block in enumerate(layers):
@@ -29,8 +30,8 @@ def split_activations(net: ResNet) -> None:
             module.inplace = False  # type: ignore[assignment]
 
 
-class _Parts(nn.Module):
-    """Takes over the modules of a block under their names, and puts a separate activation where each is used."""
+class _SingleUseBlock(nn.Module):
+    """The modules of a block under their names, with a separate activation for each use."""
 
     conv1: nn.Module
     conv2: nn.Module
@@ -45,20 +46,20 @@ class _Parts(nn.Module):
     def __init__(self, block: Any, *order: str) -> None:
         super().__init__()
         for name in order:
-            setattr(self, name, _another(block.relu) if name.startswith("relu") else getattr(block, name))
+            setattr(self, name, _copy_of(block.relu) if name.startswith("relu") else getattr(block, name))
         self.dropout, self.se, self.drop_path = block.dropout, block.se, block.drop_path
         self.downsample, self.join = block.downsample, block.join
         self.training = block.training
 
 
-def _another(act: nn.Module) -> nn.Module:
-    """An activation like `act`, not in place. Activations of the language have no tensors."""
+def _copy_of(act: nn.Module) -> nn.Module:
+    """An activation of the same kind, not in place. The activations of plusx have no tensors."""
     new = type(act)()
     new.training = act.training
     return new
 
 
-class SingleUseBasicBlock(_Parts):
+class SingleUseBasicBlock(_SingleUseBlock):
     def __init__(self, block: BasicBlock) -> None:
         super().__init__(block, "conv1", "bn1", "relu1", "conv2", "bn2", "relu2")
 
@@ -71,7 +72,7 @@ class SingleUseBasicBlock(_Parts):
         return self.relu2(self.join(out, shortcut))
 
 
-class SingleUseBottleneck(_Parts):
+class SingleUseBottleneck(_SingleUseBlock):
     def __init__(self, block: Bottleneck) -> None:
         super().__init__(block, "conv1", "bn1", "relu1", "conv2", "bn2", "relu2", "conv3", "bn3", "relu3")
 
@@ -85,7 +86,7 @@ class SingleUseBottleneck(_Parts):
         return self.relu3(self.join(out, shortcut))
 
 
-class SingleUsePreActBasicBlock(_Parts):
+class SingleUsePreActBasicBlock(_SingleUseBlock):
     def __init__(self, block: PreActBasicBlock) -> None:
         super().__init__(block, "bn1", "relu1", "conv1", "bn2", "relu2", "conv2")
 
@@ -98,7 +99,7 @@ class SingleUsePreActBasicBlock(_Parts):
         return self.join(finish(self.conv2(out), self.se, self.drop_path), shortcut)
 
 
-class SingleUsePreActBottleneck(_Parts):
+class SingleUsePreActBottleneck(_SingleUseBlock):
     def __init__(self, block: PreActBottleneck) -> None:
         super().__init__(block, "bn1", "relu1", "conv1", "bn2", "relu2", "conv2", "bn3", "relu3", "conv3")
 
@@ -121,7 +122,7 @@ SINGLE_USE: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def single_use_activations(net: ResNet) -> ResNet:
-    """The same network with `relu1`, `relu2`, `relu3` in each block, used once each and not in place; same keys and tensors.
+    """The same network with `relu1`, `relu2`, `relu3` in each block, each used once and not in place. Keys and tensors are the same.
 
     >>> from plusx import build
     >>> single_use_activations(build("resnet18")).layer1[0].relu2

@@ -1,4 +1,4 @@
-"""Trained networks bent: each function returns a new ResNet whose spec says what it is, holding the kept tensors themselves."""
+"""Surgery on trained networks: each function returns a new ResNet with a new spec, which holds the tensors that were kept."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from plusx.errors import SpecError, WeightsError, unknown
 from plusx.graph import Op, lower
 from plusx.graph.kinds import GATES, NORMS
 from plusx.graph.lower import Network
-from plusx.nn.building import fitting
-from plusx.nn.feature_info import check_place, feature_info
+from plusx.i18n import _
+from plusx.names.shapes import shapes_of, suggest
+from plusx.nn.building import matching_tensors
+from plusx.nn.feature_info import check_feature_name, feature_info
 from plusx.nn.resnet import ResNet
-from plusx.nn.suggest import shapes_of, suggest
 from plusx.nn.transplant import fresh, transplant
 from plusx.specs import ResNetSpec, stage_geometry
 
@@ -23,15 +24,15 @@ log = logging.getLogger("plusx")
 
 
 def cut(net: ResNet, until: str) -> ResNet:
-    """The network up to and with `until` (`stem`, `layer3`, `layer3.4`): (n, c_in, h, w) to that map; `.info` says what it is.
+    """The network up to and including `until` (`stem`, `layer3`, `layer3.4`): (n, c_in, h, w) to that map, which `.info` describes.
 
-    Raises GeometryError for a place that is not there.
+    Raises GeometryError for an unknown name.
 
     >>> from plusx import build
     >>> print(cut(build("resnet18"), "layer2").info)
-    128 channels, stride 8, field 99 px, first cell at 0.5 px
+    128 channels, stride 8, receptive field 99 px, first cell at 0.5 px
     """
-    check_place(lower(net.spec), until)
+    check_feature_name(lower(net.spec), until)
     new = transplant(net, net.spec.replace(until=until, classes=0))
     log.info("cut at %s: %s", until, feature_info(new.spec, until))
     return new
@@ -40,47 +41,51 @@ def cut(net: ResNet, until: str) -> ResNet:
 def cut_state(
     state: Mapping[str, Tensor], until: str, network: Network | None = None
 ) -> tuple[dict[str, Tensor], ResNetSpec]:
-    """The tensors (torchvision's names) up to and with `until`, and the spec of what they make.
+    """The tensors (torchvision's names) up to and including `until`, and their spec.
 
-    Without `network`, the spec is found from names and shapes, which do not tell where a bottleneck strides, nor rates.
+    Without `network`, the spec is found by names and shapes, which show neither the stride of a bottleneck nor dilations.
     Raises WeightsError, GeometryError.
     """
     spec = suggest(shapes_of(state)) if network is None else lower(network).spec
     if spec is None:
         raise WeightsError(
-            "no spec of plusx was found that fits these weights; name their network (plusx weights cut --network WORDS)"
+            _(
+                "No network of plusx has exactly these tensors. Name the network, with --network WORDS on the command line."
+            )
         )
-    check_place(lower(spec), until)
+    check_feature_name(lower(spec), until)
     graph = lower(spec.replace(until=until, classes=0))
-    return {key: tensor for key, tensor in fitting(dict(state), graph).items() if key in state}, graph.spec
+    return {key: tensor for key, tensor in matching_tensors(dict(state), graph).items() if key in state}, graph.spec
 
 
 def dilate(net: ResNet, output_stride: int) -> ResNet:
-    """The same weights on a finer grid, exactly: `dilated(x)[..., ::s, ::s] == net(x)` for maps, batch norm in eval mode.
+    """The same weights on a finer grid: `dilated(x)[..., ::s, ::s] == net(x)` for maps, exactly, with batch norm in eval mode.
 
-    Pooled features and logits do change, since they average over more cells. Raises SpecError where it cannot be exact.
+    Pooled features and logits change, since they average over more cells. Raises SpecError where it cannot be exact.
     """
     spec = net.spec
     if spec.dilate != "exact":
         raise SpecError(
-            f"dilate={spec.dilate} in {spec} already puts rates where no stride was exact; "
-            f"build with output_stride={output_stride} dilate={spec.dilate} and load these weights instead"
-        )
+            _("{spec} has dilate={policy}, which is not exact. "
+              "Build the network with output_stride={target} dilate={policy} and load these weights.",
+              spec=str(spec), policy=spec.dilate, target=output_stride)
+        )  # fmt: skip
     written = any(rate > 1 for rate in spec.dilations) and spec.output_stride is None
     if written:
         raise SpecError(
-            f"{spec} has written dilations, which output_stride={output_stride} would overrule; build it anew"
-        )
+            _("{spec} has its own dilations, which output_stride={target} would replace. Build the network anew.",
+              spec=str(spec), target=output_stride)
+        )  # fmt: skip
     return transplant(net, spec.replace(output_stride=output_stride))
 
 
 def adapt_input(net: ResNet, channels: int, bands: Sequence[int] | None = None) -> ResNet:
-    """The network for images of `channels` channels; its first convolution is summed for one, else repeated and scaled.
+    """The network for images of `channels` channels. The weights of its first convolution are summed, or repeated and scaled.
 
-    One channel: the sum over the old ones, so that grey copies of it would give the same. n: old channel i mod c, times
-    c / n (timm models/_manipulate.py adapt_input_conv and segmentation_models.pytorch patch_first_conv, for c = 3).
-    Fewer channels, but not one: `bands` says which old channels the new ones are, counted from 0, and the network answers
-    as it did where all others were zero. Preprocessing is forgotten, unless the number stays. Raises SpecError.
+    One channel: the sum over the old ones, so that a grey image gives the same output as three equal channels. n channels: old
+    channel i mod c, times c / n (timm models/_manipulate.py adapt_input_conv and segmentation_models.pytorch patch_first_conv,
+    for c = 3). Fewer channels, but not one: `bands` names the old channels to keep, from 0, and the output is that of an image
+    whose other channels are zero. Preprocessing is removed unless the number of channels stays. Raises SpecError.
     """
     spec = net.spec.replace(in_channels=channels)
     first = lower(spec).stem[0]
@@ -103,48 +108,53 @@ def adapt_input(net: ResNet, channels: int, bands: Sequence[int] | None = None) 
 
 
 def _chosen_bands(channels: int, had: int, bands: Sequence[int] | None) -> list[int] | None:
-    """The old channels to keep, or None where none is to be chosen. Raises SpecError."""
+    """The old channels to keep, or None where there is no choice. Raises SpecError."""
     if bands is None:
         if 1 < channels < had:
             first = ", ".join(map(str, range(channels)))
             raise SpecError(
-                f"{channels} channels cannot stand for {had} until it is said which they are. Choose them with"
-                f" plusx.adapt_input(net, {channels}, bands=({first})), counted from 0"
-            )
+                _("{channels} channels cannot replace {had} without a choice. "
+                  "Choose them, from 0 on, with plusx.adapt_input(net, {channels}, bands=({first})).",
+                  channels=channels, had=had, first=first)
+            )  # fmt: skip
         return None
     chosen = list(bands)
     if len(chosen) != channels or len(set(chosen)) != channels or not all(0 <= band < had for band in chosen):
         raise SpecError(
-            f"bands={tuple(chosen)} must be {channels} different channels of the network's {had}, from 0 to {had - 1}"
-        )
+            _("bands={bands} is not a choice of {channels} different channels. Give {channels} numbers from 0 to {last}.",
+              bands=tuple(chosen), channels=channels, last=had - 1)
+        )  # fmt: skip
     return chosen
 
 
 def new_head(net: ResNet, classes: int) -> ResNet:
-    """The network with a new, untrained `fc` for so many classes; 0 leaves the pooled features.
+    """The network with a new, untrained `fc` for so many classes; with 0 it returns pooled features.
 
-    A cut network gets pool and head where it was cut and becomes one of fewer blocks: `layer3.4` of ResNet-50 is then
+    A network with `until` gets a pool and a head at its end, so it becomes one with fewer blocks: `layer3.4` of ResNet-50 is
     `depths=3,4,5`. Raises SpecError.
     """
-    spec = _uncut(net.spec, classes) if net.spec.until else net.spec.replace(classes=classes)
+    spec = _without_until(net.spec, classes) if net.spec.until else net.spec.replace(classes=classes)
     made = fresh(net, spec, "fc") if classes else {}
     if net.norm is None and spec.order == "pre":
         made |= fresh(net, spec, "norm")
     return transplant(net, spec, made)
 
 
-def _uncut(spec: ResNetSpec, classes: int) -> ResNetSpec:
-    """The spec whose last block is where `spec` was cut."""
+def _without_until(spec: ResNetSpec, classes: int) -> ResNetSpec:
+    """The spec whose last block is the one that `until` names."""
     stages = lower(spec).stages
     if not stages:
-        raise SpecError("a head after the stem alone would make no ResNet; cut at layer1.0 or later")
+        raise SpecError(_("A head directly after the stem makes no ResNet. Cut at layer1.0 or later."))
     if spec.dilate.startswith("grid"):
         raise SpecError(
-            f"dilate={spec.dilate} counts from the last stage, which the cut moved; put your own head behind the map"
-        )
+            _("dilate={policy} depends on the last stage, which the cut removed. Add a head of your own to the network.",
+              policy=spec.dilate)
+        )  # fmt: skip
     k = len(stages)
     keys = {"widths": spec.widths[:k], "strides": spec.strides[:k], "dilations": spec.dilations[:k]}
-    if spec.output_stride is not None:  # the kept stages' own, since the natural stride may now be lower
+    if (
+        spec.output_stride is not None
+    ):  # as numbers, since the natural output stride may be lower without the later stages
         pairs = stage_geometry(spec)[:k]
         keys |= {"strides": tuple(s for s, _ in pairs), "dilations": tuple(d for _, d in pairs)}
     depths = tuple(len(stage.blocks) for stage in stages)
@@ -152,19 +162,20 @@ def _uncut(spec: ResNetSpec, classes: int) -> ResNetSpec:
 
 
 def add_gates(net: ResNet, gate: str = "se", ratio: str = "1/16") -> ResNet:
-    """The network with a gate on each branch, computing exactly what it did; the gates learn from the first step on.
+    """The network with a gate on each branch. It computes exactly what it did, and the gates are trained from the first step on.
 
-    The gate's last layer is zero, so it multiplies by sigmoid(0) = 1/2 (CBAM's two halves: 1/4), and what ends the branch
-    (its last norm; its last convolution, where no norm follows) is doubled (quadrupled): powers of two lose nothing.
-    SE: fc2. ECA: its convolution. CBAM: the perceptron's fc2 and the weight of the spatial norm (its convolution, where
-    the norm is frozen or absent, so that something can learn). Raises SpecError.
+    The last layer of the gate is zero, so its factor is sigmoid(0) = 1/2 (CBAM: 1/4 for both halves). The last scale of the
+    branch (its last norm, or its last convolution where no norm follows) is doubled (quadrupled), which is exact. The zero layer
+    is fc2 in SE, the convolution in ECA, and in CBAM the fc2 of the perceptron and the weight of the spatial norm (of its
+    convolution where the norm is frozen or absent, so that it can be trained). Raises SpecError.
     """
     if gate not in GATES:
         raise SpecError(unknown("gate", gate, GATES))
     if net.spec.gate != "none":
         raise SpecError(
-            f"{net.spec} has gate={net.spec.gate} already, and a branch has one; start from the network without"
-        )
+            _("{spec} has gate={gate} already, and a branch has one gate. Start from the network without gates.",
+              spec=str(net.spec), gate=net.spec.gate)
+        )  # fmt: skip
     spec = net.spec.replace(gate=gate, **({"gate_ratio": ratio} if GATES[gate].squeezes else {}))
     graph, made = lower(spec), fresh(net, spec, "se")
     for stage in graph.stages:

@@ -1,4 +1,4 @@
-"""A new network that holds an old one's tensors: what all surgery rests on."""
+"""New networks that hold the tensors of old ones, on which `surgery` is built."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from torch import Tensor, nn
 
 from plusx.errors import WeightsError
 from plusx.graph import lower
+from plusx.i18n import _
 from plusx.nn.init import initialise_modules
 from plusx.nn.resnet import ResNet
 from plusx.nn.single_use import is_single_use, split_activations
 from plusx.specs import ResNetSpec
 
-KEPT = ("eps", "momentum")
-"""Numbers of a norm that a user may have set by hand."""
+NORM_SETTINGS = ("eps", "momentum")
+"""Numbers of a norm that the user may have set."""
 
 
 def transplant(net: ResNet, spec: ResNetSpec, made: Mapping[str, Tensor] | None = None) -> ResNet:
-    """A network of `spec` with `made` where it names a tensor, and else with the very tensors of `net`.
+    """A network of `spec` with the tensors of `made`, and for all other keys with those of `net`, which are not copied.
 
-    Training mode, frozen tensors and norms, preprocessing and single-use activations stay as they were.
-    Raises WeightsError when a module of `net` was replaced by hand, so that its spec no longer describes it.
+    Training mode, frozen tensors and norms, preprocessing and single-use activations are kept.
+    Raises WeightsError when a module of `net` was replaced, so that its spec no longer describes it.
     """
     graph = lower(spec)
     new, made = ResNet(graph), made or {}
@@ -30,14 +31,14 @@ def transplant(net: ResNet, spec: ResNetSpec, made: Mapping[str, Tensor] | None 
     for key, tensor in graph.tensors():
         value = made.get(key, held.get(key))
         if value is None or tuple(value.shape) != tensor.shape:
-            found = "nothing" if value is None else list(value.shape)
             raise WeightsError(
-                f"{key} is {found} in this network and {list(tensor.shape)} by its spec: a part was replaced by hand; "
-                "change networks with new_head, adapt_input, add_gates, so that .spec stays true"
-            )
+                _("{key} has the shape {found} in this network and {wanted} in its spec, so a module was replaced. "
+                  "Change networks with new_head, adapt_input or add_gates, which keep .spec correct.",
+                  key=key, found=_("none") if value is None else list(value.shape), wanted=list(tensor.shape))
+            )  # fmt: skip
         if tensor.trained and not isinstance(value, nn.Parameter):
             value = nn.Parameter(value)
-        path, _, name = key.rpartition(".")
+        path, _dot, name = key.rpartition(".")
         setattr(modules[path], name, value)
     _carry_flags(net, new)
     return new
@@ -47,7 +48,7 @@ def _carry_flags(net: ResNet, new: ResNet) -> None:
     old = dict(net.named_modules())
     for name, module in new.named_modules():
         module.training = old[name].training if name in old else net.training
-        for number in KEPT:
+        for number in NORM_SETTINGS:
             if hasattr(module, number) and hasattr(old.get(name), number):
                 setattr(module, number, getattr(old[name], number))
     norms = dict(new.named_modules())
@@ -61,10 +62,10 @@ def _carry_flags(net: ResNet, new: ResNet) -> None:
 
 def fresh(net: ResNet, spec: ResNetSpec, *prefixes: str) -> dict[str, Tensor]:
     """Newly initialised tensors of `spec` whose keys start with one of `prefixes`, on the device and in the type of `net`."""
-    whole = ResNet(lower(spec))
+    template = ResNet(lower(spec))
     like = next(net.parameters(), None)
     made: dict[str, Tensor] = {}
-    for name, module in whole.named_modules():
+    for name, module in template.named_modules():
         if name and any(name == prefix or name.endswith(f".{prefix}") for prefix in prefixes):
             module.to_empty(device=None if like is None else like.device)
             initialise_modules(module)

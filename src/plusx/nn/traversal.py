@@ -1,4 +1,4 @@
-"""A network block by block, in the order of computation."""
+"""The blocks of a network in the order of computation."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from plusx.nn.resnet import ResNet
 
 
 def blocks(net: ResNet) -> Iterator[tuple[str, nn.Module]]:
-    """(`layer1.0`, block) and so on."""
+    """Each block with its name, like `layer1.0`."""
     for stage in net.stage_names:
         for number, block in enumerate(getattr(net, stage)):
             yield f"{stage}.{number}", block
 
 
 def steps(net: ResNet) -> Iterator[tuple[tuple[str, ...], Callable[[Tensor], Tensor]]]:
-    """(names of the map that the step makes, the step): the stem, then block by block."""
+    """The stem and each block as steps, each with the names of the feature map that it returns."""
     yield ("stem",), net.forward_stem
     for stage in net.stage_names:
         layers = getattr(net, stage)

@@ -134,7 +134,7 @@ def require_idle() -> None:
     busy, most = busy_cores(), MOST_BUSY * processor.cores()
     if busy > most:
         raise RunError(
-            f"others use {busy:.2f} of {processor.cores()} cores, at most {most:.2f} gives figures of this machine; wait, or measure anyway with --busy"
+            f"others use {busy:.2f} of {processor.cores()} cores, at most {most:.2f} gives figures of this machine; wait, or measure anyway with --force"
         )
 
 

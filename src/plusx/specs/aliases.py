@@ -1,6 +1,8 @@
-"""What people write for a network's keys who know torchvision, timm, Keras or mmpretrain, and what plusx calls it."""
+"""Names and values of torchvision, timm, Keras and mmpretrain, and what plusx writes instead of them."""
 
 from __future__ import annotations
+
+from plusx.i18n import Message, _
 
 RENAMED: dict[str, str] = {
     **dict.fromkeys(
@@ -39,34 +41,38 @@ RENAMED: dict[str, str] = {
     "dilation": "dilations",
     "residual": "join",
 }
-"""Their name and ours, where the value means the same."""
+"""Another library's name to the key of the same meaning."""
 
-WEIGHTS = (
-    "{key} is no key of a network. Trained weights stand beside its words: "
-    'weights="FILE" in Python, --weights FILE on the command line.'
+WEIGHTS = _(
+    "{key} is not a key of a network. Give trained weights beside its words: "
+    'weights="FILE" in Python, or --weights FILE on the command line.'
 )
-FEATURES = (
-    '{key} is no key of a network. Its maps come from plusx.features(net, ("layer2", "layer3")), '
-    "and until=layer3 cuts it there."
+FEATURES = _(
+    '{key} is not a key of a network. Use plusx.features(net, ("layer2", "layer3")) for feature maps, '
+    "or until=layer3 to end the network there."
 )
-DEPTH = "{key} is no key of a network. It stands in the preset's name, like resnet50, or in depths=3,4,6,3."
-SIZE = "{key} is no key of a network. Give the input's size as --size 224, or as plusx.analyse(network, 224)."
-NAME = "{key} is no key of a network. The name of a preset is the first word, like resnet50 stem=deep."
+DEPTH = _("{key} is not a key of a network. Write the name of a preset, like resnet50, or depths=3,4,6,3.")
+SIZE = _(
+    "{key} is not a key of a network. Give the size of the input as --size 224, or as plusx.analyse(network, 224)."
+)
+NAME = _("{key} is not a key of a network. Write the name of a preset as the first word, like resnet50 stem=deep.")
 
-ELSEWHERE: dict[str, str] = {
+ELSEWHERE: dict[str, Message] = {
     **dict.fromkeys(("pretrained", "weights", "checkpoint", "checkpoint_path", "init_cfg"), WEIGHTS),
     **dict.fromkeys(("out_indices", "features_only", "return_layers", "return_nodes"), FEATURES),
     **dict.fromkeys(("depth", "num_layers", "n_layers"), DEPTH),
     **dict.fromkeys(("size", "image_size", "img_size", "input_size", "resolution", "input_shape"), SIZE),
-    "replace_stride_with_dilation": "{key} is written output_stride in plusx. Write output_stride=16 to dilate the last "
-    "stage, or output_stride=8 to dilate the last two.",
-    "deep_stem": "{key} is written stem in plusx. Write stem=deep.",
-    "avg_down": "{key} is written shortcut in plusx. Write shortcut=D.",
-    "style": "{key} is written stride_in in plusx. Write stride_in=3x3 for pytorch, or stride_in=1x1 for caffe.",
-    "crop": "{key} is written padding in plusx. Write padding=valid for the trackers' cropped maps.",
+    "replace_stride_with_dilation": _(
+        "{key} is written output_stride in plusx. Write output_stride=16 to dilate the last stage, "
+        "or output_stride=8 to dilate the last two."
+    ),
+    "deep_stem": _("{key} is written stem in plusx. Write stem=deep."),
+    "avg_down": _("{key} is written shortcut in plusx. Write shortcut=D."),
+    "style": _("{key} is written stride_in in plusx. Write stride_in=3x3 for pytorch, or stride_in=1x1 for caffe."),
+    "crop": _("{key} is written padding in plusx. Write padding=valid for the cropped maps of trackers."),
     **dict.fromkeys(("name", "model", "arch", "model_name"), NAME),
 }
-"""What is no key of a network, and where plusx has it."""
+"""Names that are not keys of a network, and what to write; `{key}` is the name as it was written."""
 
 RESPELT: dict[str, dict[str, str]] = {
     "act": {

@@ -1,6 +1,6 @@
-"""The one language of plusx: key=value words. Networks, blocks and recipes each bring a `Language` of their own keys.
+"""The key=value language of plusx. Networks, blocks and recipes each have a `Language` with their own keys.
 
-What is printed reads back as the same value, whatever the key.
+A printed value parses to the same value, whatever the key.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from plusx.errors import SpecError, unknown
+from plusx.i18n import Message, _
 
 Parse = Callable[[str], Any]
 
 
 class Key(NamedTuple):
-    """One key. `parse` turns a text into a value; it raises LookupError with the words that are allowed, or ValueError with
-    what the key takes. `allowed` and `meaning` are for people. `none` is the word for None; `unwritten` are values that
-    stand by default and have no word.
+    """One key of a language.
+
+    `parse` turns a text into a value. It raises LookupError with the allowed words, or ValueError with a message that says
+    what the key takes. `allowed` and `meaning` are shown to people. `none` is the word for None. `unwritten` are values
+    that occur as defaults and have no word.
     """
 
     parse: Parse
@@ -29,6 +32,8 @@ class Key(NamedTuple):
 
 
 def choice(*words: str) -> Parse:
+    """Parses one of these words."""
+
     def parse(text: str) -> str:
         if text not in words:
             raise LookupError(words)
@@ -38,10 +43,13 @@ def choice(*words: str) -> Parse:
 
 
 def whole(low: int, high: int, because: str = "", none: str = "") -> Parse:
-    """A whole number, or the word `none` for None; `because` says why the range is what it is."""
-    takes = (
-        f"a whole number from {low} to {high}" + (f" ({because})" if because else "") + (f", or {none}" if none else "")
-    )
+    """Parses a whole number, or the word `none` as None. `because` gives the reason for the range."""
+    if because:
+        takes = _("a whole number from {low} to {high} ({because})", low=low, high=high, because=because)
+    elif none:
+        takes = _("a whole number from {low} to {high}, or {none}", low=low, high=high, none=none)
+    else:
+        takes = _("a whole number from {low} to {high}", low=low, high=high)
 
     def parse(text: str) -> int | None:
         if none and text == none:
@@ -54,17 +62,21 @@ def whole(low: int, high: int, because: str = "", none: str = "") -> Parse:
 
 
 def numbers(low: int, high: int, most: int) -> Parse:
+    """Parses up to `most` whole numbers with commas between them."""
+
     def parse(text: str) -> tuple[int, ...]:
         parts = text.split(",")
         if len(parts) > most or not all(re.fullmatch(r"\d{1,6}", p) and low <= int(p) <= high for p in parts):
-            raise ValueError(f"1 to {most} whole numbers from {low} to {high}, like 1,2,2,2")
+            raise ValueError(
+                _("1 to {most} whole numbers from {low} to {high}, like 1,2,2,2", most=most, low=low, high=high)
+            )
         return tuple(int(p) for p in parts)
 
     return parse
 
 
-def number(takes: str, holds: Callable[[float], bool]) -> Parse:
-    """A finite number for which `holds` is true; `takes` says so in words."""
+def number(takes: Message, holds: Callable[[float], bool]) -> Parse:
+    """Parses a finite number for which `holds` is true. `takes` is the same condition in words."""
 
     def parse(text: str) -> float:
         try:
@@ -79,23 +91,23 @@ def number(takes: str, holds: Callable[[float], bool]) -> Parse:
 
 
 def below_one() -> Parse:
-    return number("a number from 0 to below 1", lambda value: 0 <= value < 1)
+    return number(_("a number from 0 to below 1"), lambda value: 0 <= value < 1)
 
 
 def up_to_one() -> Parse:
-    return number("a number from 0 to 1", lambda value: 0 <= value <= 1)
+    return number(_("a number from 0 to 1"), lambda value: 0 <= value <= 1)
 
 
 def above_zero() -> Parse:
-    return number("a number above 0", lambda value: value > 0)
+    return number(_("a number above 0"), lambda value: value > 0)
 
 
 def share() -> Parse:
-    return number("a number above 0, up to 1", lambda value: 0 < value <= 1)
+    return number(_("a number above 0, up to 1"), lambda value: 0 < value <= 1)
 
 
 def not_negative() -> Parse:
-    return number("a number from 0 on", lambda value: value >= 0)
+    return number(_("a number of 0 or more"), lambda value: value >= 0)
 
 
 def yes_no(text: str) -> bool:
@@ -109,11 +121,11 @@ YES_NO = {"true": "yes", "on": "yes", "1": "yes", "false": "no", "off": "no", "0
 
 @dataclass(frozen=True)
 class Language:
-    """Keys and what people write instead of them.
+    """Keys, and what people who know other libraries write instead of them.
 
-    `what` names a key in errors, `example` is one word. `renamed` maps names from other libraries to keys, `elsewhere` maps
-    them (`{key}`) to a sentence where the matter is no key here, `respelt` maps values per key. None of them is accepted silently: the
-    error holds the right word.
+    `what` names a key in errors, and `example` is one word. `renamed` maps names of other libraries to keys. `elsewhere` maps
+    names that are no key here to a message with a hole `{key}`. `respelt` maps values of a key. Such words are never
+    accepted: the error shows the right word.
     """
 
     what: str
@@ -124,14 +136,19 @@ class Language:
     respelt: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
 
     def read(self, words: Iterable[str]) -> dict[str, Any]:
-        """Values of key=value words, each key once. Raises SpecError."""
+        """The values of key=value words; each key may occur once. Raises SpecError."""
         found: dict[str, Any] = {}
         for word in words:
             key, equals, text = word.partition("=")
             if not equals:
-                raise SpecError(f"{word!r} is not a key=value word. Write words like {self.example}.")
+                raise SpecError(
+                    _("{word!r} is not a key=value word. Write words like {example}.", word=word, example=self.example)
+                )
             if key in found:
-                raise SpecError(f"{key} is written twice ({self.show(key, found[key])} and {text}). Leave one out.")
+                raise SpecError(
+                    _("{key} is written twice ({first} and {second}). Leave one out.",
+                      key=key, first=self.show(key, found[key]), second=text)
+                )  # fmt: skip
             found[key] = self.value(key, text)
         return found
 
@@ -144,13 +161,13 @@ class Language:
         except (LookupError, ValueError) as error:
             right = self._respelt(key, text)
             if right is not None:
-                raise SpecError(f"{text} is written {right} in plusx. Write {key}={right}.") from None
+                raise SpecError(_written(text, right, f"{key}={right}")) from None
             if isinstance(error, LookupError):
                 raise SpecError(unknown(key, text, error.args[0])) from None
-            raise SpecError(f"{key} takes {error}, not {text!r}.") from None
+            raise SpecError(_("{key} takes {takes}, not {text!r}.", key=key, takes=error.args[0], text=text)) from None
 
     def checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Values given by Python, JSON or TOML, checked like words; text is read as in a line. Raises SpecError."""
+        """Values from Python, JSON or TOML, checked as words are; text is parsed as in a line of words. Raises SpecError."""
         found: dict[str, Any] = {}
         for key, given in values.items():
             value = tuple(cast("list[object]", given)) if isinstance(given, list) else given
@@ -162,7 +179,7 @@ class Language:
         return found
 
     def show(self, key: str, value: Any) -> str:
-        """How a value is written; empty where it stands by default and has no word."""
+        """How a value is written; empty where it has no word."""
         if key in self.keys and value in self.keys[key].unwritten:
             return ""
         return (self.keys[key].none if key in self.keys and value is None else "") or show_value(value)
@@ -171,19 +188,15 @@ class Language:
         """The key=value words that read back as `values`."""
         return [f"{key}={self.show(key, value)}" for key, value in values.items()]
 
-    def _unknown(self, key: str, text: str) -> str:
+    def _unknown(self, key: str, text: str) -> Message:
         plain = key.lower().replace("-", "_")
         if plain in self.elsewhere:
-            return self.elsewhere[plain].format(key=key)
+            return Message(str(self.elsewhere[plain]), values={"key": key})
         right = plain if plain in self.keys else self.renamed.get(plain)
         if right is None:
             return unknown(self.what, key, self.keys)
         value = self._usable(right, text)
-        if value is None:
-            return (
-                f"{key} is written {right} in plusx. Write it like {right}={self.keys[right].allowed.split(', ')[0]}."
-            )
-        return f"{key} is written {right} in plusx. Write {right}={value}."
+        return _written(key, right, f"{right}={value or self.keys[right].allowed.split(', ')[0]}", like=value is None)
 
     def _usable(self, key: str, text: str) -> str | None:
         """`text` where the key takes it, else its right spelling where that is known."""
@@ -196,6 +209,13 @@ class Language:
     def _respelt(self, key: str, text: str) -> str | None:
         known = YES_NO if self.keys[key].parse is yes_no else self.respelt.get(key, {})
         return known.get(text.lower().replace("-", "_"))
+
+
+def _written(theirs: str, ours: str, word: str, *, like: bool = False) -> Message:
+    """The message for a word of another library: how plusx writes it."""
+    if like:
+        return _("{theirs} is written {ours} in plusx. Write it like {word}.", theirs=theirs, ours=ours, word=word)
+    return _("{theirs} is written {ours} in plusx. Write {word}.", theirs=theirs, ours=ours, word=word)
 
 
 def show_value(value: Any) -> str:

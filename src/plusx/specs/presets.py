@@ -1,14 +1,19 @@
-"""The named networks, as data: words on top of the defaults, the input size, and where the network comes from."""
+"""The named networks as data: words on top of the defaults, the side of the input, and the source of the network."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from plusx.i18n import Message, _
+
 
 class Preset(NamedTuple):
+    """A named network: key=value words, the side of its square input in pixels, and its paper or code."""
+
     words: str
     size_px: int
     source: str
+    """A paper, a repository, or a message that names both."""
 
 
 PAPER = "He et al. 2015, arXiv 1512.03385"
@@ -16,13 +21,17 @@ TIMM = "timm models/resnet.py"
 TORCHVISION = "torchvision models/resnet.py"
 
 
-def _classical(words: str, table: str = "table 1") -> Preset:
-    return Preset(words, 224, f"{PAPER}, {table}; stride in the 3x3 as {TORCHVISION}")
+TABLE_1 = _("table 1")
+
+
+def _classical(words: str, table: Message = TABLE_1) -> Preset:
+    source = _("{paper}, {table}; stride in the 3x3 as {repository}", paper=PAPER, table=table, repository=TORCHVISION)
+    return Preset(words, 224, source)
 
 
 def _cifar(n: int, shortcut: str) -> Preset:
     words = f"depths={n},{n},{n} widths=16,32,64 block=basic stem=3x3 stem_width=16 shortcut={shortcut} classes=10"
-    return Preset(words, 32, f"{PAPER}, section 4.2")
+    return Preset(words, 32, _("{paper}, section 4.2", paper=PAPER))
 
 
 def _preact(n: int, words: str) -> Preset:
@@ -58,8 +67,8 @@ PRESETS: dict[str, Preset] = {
     "resnet152": _classical("depths=3,8,36,3"),
     "resnet200": Preset("depths=3,24,36,3", 224, "fb.resnet.torch models/resnet.lua; timm"),
     "resnet200_paddle": Preset("depths=3,12,48,3 stem=deep shortcut=D", 224, "PaddleClas ResNet200_vd"),
-    "plain18": _classical(f"{BASIC_18} shortcut=none", "table 2"),
-    "plain34": _classical(f"{BASIC_34} shortcut=none", "figure 3, table 2"),
+    "plain18": _classical(f"{BASIC_18} shortcut=none", _("table 2")),
+    "plain34": _classical(f"{BASIC_34} shortcut=none", _("figure 3, table 2")),
     **{f"resnet{6 * n + 2}": _cifar(n, "A") for n in (3, 5, 7, 9, 18, 200)},
     **{f"plain{6 * n + 2}": _cifar(n, "none") for n in (3, 5, 7, 9, 18)},
     "preresnet110": _preact(18, "block=basic shortcut=A"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import prod
 
 from plusx.analysis import Analysis, OpRow
-from plusx.errors import GeometryError, nearest, unknown
+from plusx.errors import GeometryError, unknown
 from plusx.graph import Block, Graph, Op
 from plusx.i18n import Message, _, _n
 from plusx.names import names_of
@@ -32,12 +32,7 @@ def explain_part(analysis: Analysis, name: str) -> list[Topic]:
 def _unknown(graph: Graph, name: str) -> Message:
     known = [op.name for op in graph.ops] + [stage.name for stage in graph.stages]
     known += [block.name for stage in graph.stages for block in stage.blocks]
-    if len(known) < 40:
-        return unknown(_("op"), name, known)
-    near = nearest(name, known)
-    if near is None:
-        return _("unknown op {word!r}. plusx show --detail ops lists all.", word=name)
-    return _("unknown op {word!r}; did you mean {near!r}? plusx show --detail ops lists all.", word=name, near=near)
+    return unknown(_("op"), name, known, listing="plusx show --detail ops" if len(known) >= 40 else "")
 
 
 def _stage(analysis: Analysis, name: str) -> Iterator[Topic]:

@@ -11,7 +11,7 @@ from plusx.text.alignment import Translate, fitted, hidden_note, paragraph
 
 def presets_table(translate: Translate = str, width: int | None = None) -> str:
     """The name of each preset, its words, the side of its input in pixels, and its source."""
-    rows = [[name, preset.words, str(preset.size_px), preset.source] for name, preset in PRESETS.items()]
+    rows = [[name, preset.words, str(preset.size_px), translate(preset.source)] for name, preset in PRESETS.items()]
     return _table((_("preset"), _("words"), _("input"), _("source")), rows, translate, width)
 
 

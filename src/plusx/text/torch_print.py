@@ -128,7 +128,7 @@ def _simple(op: Op, in_place: bool) -> str:
         "max_pool": lambda: f"MaxPool2d(kernel_size={k}, stride={s}, padding={p}, dilation=1, ceil_mode={op.ceil})",
         "avg_pool": lambda: f"AvgPool2d(kernel_size={k}, stride={s}, padding={p})",
         "same_avg_pool": lambda: "SameAvgPool()",
-        "dilated_avg_pool": lambda: f"DilatedAvgPool(rate={op.dilation})",
+        "dilated_avg_pool": lambda: f"DilatedAvgPool(dilation={op.dilation})",
         "zero_pad": lambda: f"ZeroPad(stride={s}, front={p}, back={c - op.c_in - p})",
         "global_avg_pool": lambda: "AdaptiveAvgPool2d(output_size=(1, 1))",
         "linear": lambda: f"Linear(in_features={op.c_in}, out_features={c}, bias=True)",

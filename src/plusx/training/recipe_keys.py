@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
+from plusx.i18n import _
 from plusx.specs.language import (
     Key,
     Language,
@@ -31,52 +32,54 @@ def _one_of(words: Any, meaning: str) -> Key:
 
 
 KEYS: dict[str, Key] = {
-    "epochs": Key(whole(1, MANY), "30", "passes over the training images"),
-    "batch": Key(whole(1, MANY), "32", "images a step; batches of an epoch differ by one at most"),
+    "epochs": Key(whole(1, MANY), "30", _("passes over the training images")),
+    "batch": Key(whole(1, MANY), "32", _("images a step; batches of an epoch differ by one at most")),
     "accumulate": Key(
-        whole(1, MANY), "1", "parts a batch is computed in, to save memory; the gradient is the whole batch's"
+        whole(1, MANY), "1", _("parts a batch is computed in, to save memory; the gradient is the whole batch's")
     ),
-    "lr": Key(above_zero(), "0.05", "the peak learning rate, for the batch as written"),
-    "lr_end": Key(up_to_one(), "0", "the last learning rate as a share of lr"),
-    "warmup": Key(below_one(), "0.05", "share of all steps in which the learning rate rises, before the cosine"),
-    "momentum": Key(below_one(), "0.9", "momentum of SGD"),
-    "nesterov": Key(yes_no, "yes, no", "Nesterov's momentum"),
-    "weight_decay": Key(not_negative(), "0.0005", "on weights of convolutions and of fc, never on norms and biases"),
-    "label_smoothing": Key(below_one(), "0", "share of the target spread over all classes"),
-    "ema": Key(below_one(), "0", "decay a step of averaged weights, which are then evaluated and kept; 0: none"),
+    "lr": Key(above_zero(), "0.05", _("the peak learning rate, for the batch as written")),
+    "lr_end": Key(up_to_one(), "0", _("the last learning rate as a share of lr")),
+    "warmup": Key(below_one(), "0.05", _("share of all steps in which the learning rate rises, before the cosine")),
+    "momentum": Key(below_one(), "0.9", _("momentum of SGD")),
+    "nesterov": Key(yes_no, "yes, no", _("Nesterov's momentum")),
+    "weight_decay": Key(not_negative(), "0.0005", _("on weights of convolutions and of fc, never on norms and biases")),
+    "label_smoothing": Key(below_one(), "0", _("share of the target spread over all classes")),
+    "ema": Key(below_one(), "0", _("decay a step of averaged weights, which are then evaluated and kept; 0: none")),
     "size": Key(
         whole(1, MANY, none="auto"),
         "auto",
-        "side of a training image in pixels; auto: the data's own, else 224",
+        _("side of a training image in pixels; auto: the data's own, else 224"),
         "auto",
     ),
     "size_from": Key(
         whole(1, MANY, none="auto"),
         "auto",
-        "side in the first epoch, growing to size; auto: size from the start",
+        _("side in the first epoch, growing to size; auto: size from the start"),
         "auto",
     ),
-    "grow": Key(share(), "0.75", "share of the epochs after which the full size is reached, with size_from"),
+    "grow": Key(share(), "0.75", _("share of the epochs after which the full size is reached, with size_from")),
     "crop": _one_of(
         Crop,
-        "area: a random box, resized; shift: moved by up to shift pixels; none: the centre; "
-        "auto: shift for sets that lie in memory, area for photos",
+        _(
+            "area: a random box, resized; shift: moved by up to shift pixels; none: the centre; "
+            "auto: shift for sets that lie in memory, area for photos"
+        ),
     ),
-    "area": Key(share(), "0.35", "smallest share of the image's area that crop=area draws"),
-    "shift": Key(whole(0, MANY, none="auto"), "auto", "pixels for crop=shift; auto: an eighth of the size", "auto"),
-    "flip": Key(yes_no, "yes, no", "mirror half of the images"),
-    "policy": _one_of(Policy, "an augmentation policy of torchvision, before anything is erased"),
-    "erase": Key(up_to_one(), "0", "probability that a box of a training image is erased"),
-    "mixup": Key(not_negative(), "0", "alpha of mixup, two images averaged; 0: none"),
-    "cutmix": Key(not_negative(), "0", "alpha of CutMix; 0: none. With mixup too, each step draws one of them"),
-    "class_weights": _one_of(ClassWeights, "balanced: rare classes count as much in the loss as frequent ones"),
-    "eval_crop": Key(share(), "0.875", "centre crop over resized shorter side when a photo is evaluated"),
-    "interpolation": _one_of(Interpolation, "filter of the resize"),
+    "area": Key(share(), "0.35", _("smallest share of the image's area that crop=area draws")),
+    "shift": Key(whole(0, MANY, none="auto"), "auto", _("pixels for crop=shift; auto: an eighth of the size"), "auto"),
+    "flip": Key(yes_no, "yes, no", _("mirror half of the images")),
+    "policy": _one_of(Policy, _("an augmentation policy of torchvision, before anything is erased")),
+    "erase": Key(up_to_one(), "0", _("probability that a box of a training image is erased")),
+    "mixup": Key(not_negative(), "0", _("alpha of mixup, two images averaged; 0: none")),
+    "cutmix": Key(not_negative(), "0", _("alpha of CutMix; 0: none. With mixup too, each step draws one of them")),
+    "class_weights": _one_of(ClassWeights, _("balanced: rare classes count as much in the loss as frequent ones")),
+    "eval_crop": Key(share(), "0.875", _("centre crop over resized shorter side when a photo is evaluated")),
+    "interpolation": _one_of(Interpolation, _("filter of the resize")),
     "precision": _one_of(
-        Precision, "auto: bf16 where the processor multiplies it natively, else fp32; evaluation is always fp32"
+        Precision, _("auto: bf16 where the processor multiplies it natively, else fp32; evaluation is always fp32")
     ),
-    "keep": _one_of(Keep, "which epoch's weights the bundle holds"),
-    "early_stop": Key(whole(0, MANY), "0", "epochs without a new best after which training ends; 0: never"),
+    "keep": _one_of(Keep, _("which epoch's weights the bundle holds")),
+    "early_stop": Key(whole(0, MANY), "0", _("epochs without a new best after which training ends; 0: never")),
 }
 
 RENAMED: dict[str, str] = {

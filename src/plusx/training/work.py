@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import plusx
 from plusx.analysis import analyse
 from plusx.bundles import DataRecord, PartRecord, Provenance, save_bundle, start_run
 from plusx.data import Data, Splits
@@ -34,6 +33,7 @@ from plusx.training.signals import Stop
 from plusx.training.sinks import MetricsFile, Sink, SkippedFile
 from plusx.training.trainer import Trainer, smallest_batch
 from plusx.training.world import World
+from plusx.version import __version__
 
 MOST_CLASSES_WITH_CONFUSION = 100
 """Above, a bundle would carry a million numbers that `plusx evaluate` can make again."""
@@ -292,4 +292,4 @@ def _part(data: Data) -> PartRecord:
 
 
 def _versions() -> dict[str, str]:
-    return {"plusx": plusx.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    return {"plusx": __version__, "torch": torch.__version__, "python": platform.python_version()}

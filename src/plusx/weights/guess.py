@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from plusx.data import Data
 from plusx.errors import MissingExtra, SpecError, WeightsError
 from plusx.images import Preprocessing, normalise, resize_crop
-from plusx.specs.text import read_words
+from plusx.specs.parsing import read_words
 from plusx.weights.bundling import NAMED
 from plusx.weights.identification import Identification
 from plusx.weights.identify import identify, read

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from plusx.graph import lower
-from plusx.names.shapes import COUNTER, read_fields, some
+from plusx.names.shapes import COUNTER, read_fields, shortened
 from plusx.specs import PRESETS, ResNetSpec, parse
 from plusx.weights.candidates import Candidate
 from plusx.weights.flattening import FlatFile
@@ -39,13 +39,13 @@ def differences(shapes: Mapping[str, Shape], spec: ResNetSpec) -> str:
     other = [key for key in wanted if key in here and wanted[key] != here[key]]
     parts: list[str] = []
     if missing:
-        parts.append(f"{some(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+        parts.append(f"{shortened(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     if other:
         key = other[0]
         more = f" ({len(other) - 1} more differ)" if other[1:] else ""
         parts.append(f"{key} is {list(here[key])} where {list(wanted[key])} is needed{more}")
     if strange:
-        parts.append(f"there is no place for {some(strange)}")
+        parts.append(f"there is no place for {shortened(strange)}")
     return ", and ".join(parts)
 
 
@@ -87,7 +87,9 @@ def nothing_found(path: Path, flat: FlatFile, candidates: list[Candidate]) -> st
             "Give the file that holds the rest too."
         )
     if near is None:
-        return f"{path} holds no ResNet: {len(flat.tensors)} tensors ({some(list(flat.tensors))}). Give another file."
+        return (
+            f"{path} holds no ResNet: {len(flat.tensors)} tensors ({shortened(list(flat.tensors))}). Give another file."
+        )
     theirs, ours = next(_first_strange(flat, near), (next(iter(flat.tensors)), "conv1.weight"))
     return (
         f"{path} has kernels of the shapes of {near}, under names that plusx does not know: {theirs} where "

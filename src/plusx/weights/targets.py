@@ -9,7 +9,7 @@ from typing import Any, Literal
 from plusx.graph import lower
 from plusx.names import key_names
 from plusx.names.shapes import COUNTER
-from plusx.specs import ResNetSpec
+from plusx.specs import KEYS, ResNetSpec
 from plusx.specs.language import show_value
 from plusx.specs.rules import default_of
 
@@ -85,7 +85,7 @@ def expressible(spec: ResNetSpec, target: Target) -> tuple[Answer, str]:
     if not target.ecosystem:
         return "expressible", "its own format"
     folded, why = unfolded(spec, target)
-    for name in ResNetSpec.__slots__:
+    for name in KEYS:
         value = getattr(folded, name)
         allowed = target.holds.get(name, None if name in FREE else (default_of(name, folded),))
         if allowed is not None and value not in allowed:

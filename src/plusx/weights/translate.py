@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plusx.errors import SpecError, WeightsError
 from plusx.graph import Graph, lower
 from plusx.images import Preprocessing
-from plusx.names.shapes import COUNTER, some
+from plusx.names.shapes import COUNTER, shortened
 from plusx.specs import ResNetSpec, parse
 from plusx.weights.flattening import FlatFile, flatten
 from plusx.weights.identification import Identification
@@ -105,7 +105,7 @@ def translate(
     _turn_colours(tensors, graph, found, colour, notes)
     behind = sorted(key for key in found.plan.keys if key not in tensors and not key.endswith((COUNTER, ".bias")))
     if behind:
-        notes.append(f"left out: {some(behind)}")
+        notes.append(f"left out: {shortened(behind)}")
     return Translation(given, {key: tensors[key] for key, _ in graph.tensors()}, tuple(notes), found)
 
 

@@ -1,4 +1,4 @@
-"""The shipped recipes, one file each. A file's head says what the recipe gave, on what machine, how often."""
+"""The shipped recipes, one file each. CONTRACT in each says what the recipe gave, on what machine, how often."""
 
 from __future__ import annotations
 

@@ -66,19 +66,19 @@ def test_zero_init_starts_as_identity():
 
 
 REFUSED = {
-    "basik c_in=4 c_out=4": "did you mean 'basic'",
-    "": "write it first",
+    "basik c_in=4 c_out=4": "Did you mean 'basic'",
+    "": "It is the first word",
     "basic c_in=4": "needs c_in, and c_out or width",
-    "bottleneck c_in=4 c_out=6": "a multiple of 4",
-    "bottleneck c_in=4 c_out=8 width=4": "16 for width=4",
-    "basic c_in=4 c_out=8 strid=2": "did you mean 'stride'",
+    "bottleneck c_in=4 c_out=6": "not a multiple of 4, and the output of a bottleneck is. Write 4 or 8",
+    "bottleneck c_in=4 c_out=8 width=4": "has 16 channels",
+    "basic c_in=4 c_out=8 strid=2": "Did you mean 'stride'",
     "basic c_in=4 c_out=8 stride=3": "from 1 to 2",
     "basic c_in=4 c_out=8 stride": "key=value",
     "basic c_in=4 c_in=4 c_out=8": "written twice",
     "basic c_in=4 c_out=8 n=2": "plusx.stage",
-    "basic c_in=4 c_out=8 groups=3": "allowed: 1, 2, 4",
-    "basic c_in=4 c_out=8 join=modulate shortcut=none": "write shortcut=B",
-    "basic c_in=4 c_out=8 stride_in=1x1": "one place for its stride",
+    "basic c_in=4 c_out=8 groups=3": "Allowed: 1, 2, 4",
+    "basic c_in=4 c_out=8 join=modulate shortcut=none": "Write shortcut=B",
+    "basic c_in=4 c_out=8 stride_in=1x1": "only one convolution that can stride",
 }
 
 

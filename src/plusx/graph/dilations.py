@@ -1,8 +1,10 @@
-"""Who takes the new rate when a stage is dilated: design decision 1, and the systems that do otherwise.
+"""Which convolutions of a dilated stage take its dilation, by the policy that `dilate` names.
 
-Sources per policy: reference trap 2 and 4. previous: torchvision `_make_layer`, timm `make_blocks`; full: detectron2
-`make_stage`, segmentation_models.pytorch `replace_strides_with_dilation`; mmdet: `ResLayer`; contract: mmseg `ResLayer`
-with contract_dilation; grid: detectron2 projects/DeepLab; grid_mmseg: mmseg with multi_grid.
+exact is plusx's own: the maps of the dilated network agree with those of the strided network wherever both have cells. The
+other policies reproduce released systems. previous: torchvision models/resnet.py `_make_layer`, timm models/resnet.py
+`make_blocks`. full: detectron2 modeling/backbone/resnet.py `make_stage`, segmentation_models.pytorch encoders/_utils.py
+`replace_strides_with_dilation`. mmdet: mmdet models/layers/res_layer.py `ResLayer`. contract: mmseg models/utils/res_layer.py
+`ResLayer` with contract_dilation. grid: detectron2 projects/DeepLab resnet.py. grid_mmseg: mmseg `ResLayer` with multi_grid.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from typing import NamedTuple
 from plusx.specs import ResNetSpec, stage_geometry
 
 
-class Rates(NamedTuple):
-    """Rates of one block: of its 3x3 convolutions, of its shortcut's, and the step of its gate's cells."""
+class BlockDilations(NamedTuple):
+    """The dilations of one block: of its 3x3 convolutions, of a 3x3 shortcut, and the step between the cells that its gate reads."""
 
     branch: tuple[int, ...]
     shortcut: int
@@ -21,7 +23,10 @@ class Rates(NamedTuple):
 
 
 class StageGeometry(NamedTuple):
-    """Stride of the first block, the rate before the stage and its own, and whether a stride was turned into a rate."""
+    """The stride of the first block, the dilation before the stage and its own, and whether a dilation replaced a stride.
+
+    `wide_shortcut`: the first block has a 3x3 projection.
+    """
 
     stride: int
     before: int
@@ -31,6 +36,7 @@ class StageGeometry(NamedTuple):
 
 
 def geometry_of_stages(spec: ResNetSpec) -> list[StageGeometry]:
+    """The geometry of each stage."""
     found: list[StageGeometry] = []
     before = 1
     for index, (stride, after) in enumerate(stage_geometry(spec)):
@@ -40,8 +46,8 @@ def geometry_of_stages(spec: ResNetSpec) -> list[StageGeometry]:
     return found
 
 
-def rates(spec: ResNetSpec, stage: StageGeometry, block: int, *, last_stage: bool) -> Rates:
-    """The rates of block number `block` of a stage."""
+def block_dilations(spec: ResNetSpec, stage: StageGeometry, block: int, *, last_stage: bool) -> BlockDilations:
+    """The dilations of block number `block` of a stage."""
     before, after, first = stage.before, stage.after, block == 0
     basic = spec.block == "basic"
     policy = spec.dilate if not (spec.dilate.startswith("grid") and not last_stage) else "full"
@@ -53,8 +59,8 @@ def rates(spec: ResNetSpec, stage: StageGeometry, block: int, *, last_stage: boo
         lead = rest = after
     elif policy == "grid":
         lead = rest = after * grid
-    else:  # the OpenMMLab systems, whose basic block never dilates its second convolution
+    else:  # in the OpenMMLab systems a basic block never dilates its second convolution
         lead = {"mmdet": after, "contract": max(after // 2, 1) if first else after, "grid_mmseg": grid}[policy]
         rest = 1
     branch = (lead, rest) if basic else (lead,)
-    return Rates(branch, before if policy == "exact" else lead, after if policy == "exact" else 1)
+    return BlockDilations(branch, before if policy == "exact" else lead, after if policy == "exact" else 1)

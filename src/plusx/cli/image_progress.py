@@ -1,4 +1,4 @@
-"""How far a long walk over images is, on a terminal; and looking at the first item before anything is written."""
+"""The progress of a stream of images, on a terminal."""
 
 from __future__ import annotations
 
@@ -8,38 +8,45 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TextIO, TypeVar
 
+from plusx.cli.printing import localized
+from plusx.i18n import Message, _
+
 T = TypeVar("T")
 
 
 def peeked(items: Iterator[T]) -> Iterator[T]:
-    """The same items; complaints about the first come now."""
+    """The same items; the first is fetched now, so that its errors come before anything is written."""
     for first in items:
         return chain([first], items)
     return iter(())
 
 
-class Meter:
+class ImageProgress:
     """Images done, images/s and time left on stderr, twice a second; silent in a pipe."""
 
     def __init__(self, total: int | None = None, stream: TextIO | None = None) -> None:
         self.total, self.stream = total, stream or sys.stderr
         self.n = self.good = 0
-        self.begun = self.shown = time.monotonic()
+        self.start = self.shown = time.monotonic()
 
-    def count(self, good: bool) -> None:
+    def update(self, good: bool) -> None:
         self.n, self.good = self.n + 1, self.good + good
         now = time.monotonic()
         if now - self.shown > 0.5 and self.stream.isatty():
             self.shown = now
-            print(f"\r{self.line(now)}\033[K", end="", file=self.stream, flush=True)
+            print(f"\r{localized(self.line(now))}\033[K", end="", file=self.stream, flush=True)
 
-    def line(self, now: float) -> str:
-        rate = self.n / max(1e-9, now - self.begun)
+    def line(self, now: float) -> Message:
+        rate = self.n / max(1e-9, now - self.start)
         if self.total is None:
-            return f"{self.n:,} images, {rate:,.0f} a second"
+            return _("{n:,} images, {rate:,.0f} images/s", n=self.n, rate=rate)
         left = round((self.total - self.n) / max(rate, 1e-9))
-        return f"{self.n:,} of {self.total:,} images, {rate:,.0f} a second, {left // 60}:{left % 60:02d} left"
+        clock = f"{left // 60}:{left % 60:02d}"
+        return _(
+            "{n:,} of {total:,} images, {rate:,.0f} images/s, {time} left",
+            n=self.n, total=self.total, rate=rate, time=clock,
+        )  # fmt: skip
 
     def close(self) -> None:
-        if self.shown != self.begun:
+        if self.shown != self.start:
             print("\r\033[K", end="", file=self.stream, flush=True)

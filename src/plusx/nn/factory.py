@@ -1,4 +1,4 @@
-"""Single blocks and stages of the language, for networks of one's own."""
+"""Factory: single blocks and stages from words, for networks that are written by hand."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from plusx.errors import SpecError, unknown
-from plusx.graph.blocks import EXPANSION, Place, make_block
-from plusx.graph.rates import Rates, StageGeometry
+from plusx.graph.blocks import EXPANSION, BlockConfig, make_block
+from plusx.graph.dilations import BlockDilations, StageGeometry
+from plusx.i18n import _
 from plusx.nn.blocks import BLOCKS
 from plusx.nn.init import initialise_modules, zero_branch
 from plusx.specs import KEYS, ResNetSpec
@@ -22,12 +23,12 @@ SPEC_KEYS = (
     "groups", "width_per_group", "norm", "act", "drop_path", "block_dropout", "zero_init",
 )  # fmt: skip
 OWN_KEYS = {
-    "c_in": Key(whole(1, 65_536), "64", "channels of the input"),
-    "c_out": Key(whole(1, 262_144), "256", "channels of the output"),
-    "width": Key(whole(1, 65_536), "64", "inner width; a bottleneck's output is four times it"),
-    "stride": Key(whole(1, 2), "1, 2", "of the first block"),
-    "dilation": Key(whole(1, 64), "1", "of all 3x3 convolutions"),
-    "n": Key(whole(1, 1000), "1", "blocks of a stage"),
+    "c_in": Key(whole(1, 65_536), "64", _("channels of the input")),
+    "c_out": Key(whole(1, 262_144), "256", _("channels of the output")),
+    "width": Key(whole(1, 65_536), "64", _("inner width; the output of a bottleneck is four times as wide")),
+    "stride": Key(whole(1, 2), "1, 2", _("stride of the first block")),
+    "dilation": Key(whole(1, 64), "1", _("dilation of all 3x3 convolutions")),
+    "n": Key(whole(1, 1000), "1", _("number of blocks in a stage")),
 }
 RENAMED_HERE = {
     **dict.fromkeys(("in_channels", "in_planes", "inplanes", "in_chs"), "c_in"),
@@ -38,7 +39,7 @@ RENAMED_HERE = {
     "dilations": "dilation",
 }
 BLOCK = Language(
-    "key of a block", {**OWN_KEYS, **{key: KEYS[key] for key in SPEC_KEYS}}, "stride=2",
+    _("key of a block"), {**OWN_KEYS, **{key: KEYS[key] for key in SPEC_KEYS}}, "stride=2",
     {**{word: key for word, key in RENAMED.items() if key in SPEC_KEYS}, **RENAMED_HERE}, respelt=RESPELT,
 )  # fmt: skip
 """The language of single blocks and stages."""
@@ -47,20 +48,23 @@ BLOCK = Language(
 def block(words: str) -> nn.Module:
     """One residual block, (n, c_in, h, w) to (n, c_out, h/stride, w/stride), freshly initialised. Raises SpecError.
 
-    First `basic` or `bottleneck`, then c_in, and c_out or width (a bottleneck's output is 4 · width); stride 1 or 2;
-    dilation for all 3x3 convolutions; and the network's keys that concern a block: shortcut, join, gate, order, groups, norm, …
+    The first word is `basic` or `bottleneck`. The others are c_in; c_out or width (the output of a bottleneck has 4 · width
+    channels); stride, 1 or 2; dilation, of all 3x3 convolutions; and the keys of a network that concern a block: shortcut,
+    join, gate, order, groups, norm, …
 
     >>> block("basic c_in=64 c_out=128 stride=2 join=modulate").conv2
     Conv2d(128, 128, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
     kind, own, keys = _read(words)
     if "n" in own:
-        raise SpecError(f"n={own['n']} counts blocks, and a block is one; write plusx.stage for more")
+        raise SpecError(
+            _("n={n} is a number of blocks, and plusx.block makes a single one. Use plusx.stage instead.", n=own["n"])
+        )
     return _blocks("block", kind, own, keys)[0]
 
 
 def stage(words: str) -> nn.Sequential:
-    """`n` blocks one after another, the first with the stride; words as in `block`. Raises SpecError.
+    """`n` blocks in sequence, of which the first has the stride; the words are those of `block`. Raises SpecError.
 
     >>> len(stage("bottleneck c_in=64 width=64 n=3"))
     3
@@ -72,23 +76,27 @@ def stage(words: str) -> nn.Sequential:
 def _read(words: str) -> tuple[str, dict[str, int], dict[str, Any]]:
     kind, *rest = words.split() or [""]
     if kind not in KINDS:
-        raise SpecError(f"{unknown('block', kind, KINDS)}; write it first, like basic c_in=64 c_out=128")
+        reason = unknown(_("kind of block"), kind, KINDS)
+        raise SpecError(_("{reason} It is the first word, as in basic c_in=64 c_out=128.", reason=reason))
     values = BLOCK.read(rest)
     own = {key: value for key, value in values.items() if key in OWN_KEYS}
     return kind, own, {key: value for key, value in values.items() if key not in OWN_KEYS}
 
 
 def _width(kind: str, own: dict[str, int]) -> int:
-    """The stage's entry of `widths` that c_out or width asks for."""
+    """The inner width that c_out or width asks for."""
     if "c_in" not in own or not {"c_out", "width"} & set(own):
-        raise SpecError("a block needs c_in, and c_out or width; write them, like c_in=64 c_out=128")
+        raise SpecError(_("A block needs c_in, and c_out or width. Write them like c_in=64 c_out=128."))
     times = EXPANSION if kind == "bottleneck" else 1
     width = own.get("width", own.get("c_out", 0) // times)
     if own.get("c_out", width * times) != width * times:
-        wanted = f"a multiple of {times}" if "width" not in own else f"{width * times} for width={width}"
         raise SpecError(
-            f"c_out={own['c_out']} of a {kind} is {times} times its inner width; write {wanted}, or leave it out"
-        )
+            _("c_out={c_out} contradicts width={width}: the output of a {kind} has {right} channels. Leave out one of them.",
+              c_out=own["c_out"], width=width, kind=kind, right=width * times)
+            if "width" in own
+            else _("c_out={c_out} is not a multiple of {times}, and the output of a {kind} is. Write {low} or {high}.",
+                   c_out=own["c_out"], times=times, kind=kind, low=max(width, 1) * times, high=(width + 1) * times)
+        )  # fmt: skip
     return width
 
 
@@ -103,16 +111,16 @@ def _blocks(name: str, kind: str, own: dict[str, int], keys: dict[str, Any]) -> 
     geometry = StageGeometry(stride, dilation, dilation, replaced=False, wide_shortcut=wide)
     made: list[nn.Module] = []
     for number in range(n):
-        place = Place(
+        config = BlockConfig(
             name=f"{name}.{number}", c_in=c_in, width=width, stride=1 if number else stride,
-            rates=Rates((dilation, dilation), dilation, 1), stage=geometry, first=number == 0, first_stage=True,
+            dilations=BlockDilations((dilation, dilation), dilation, 1), stage=geometry, first=number == 0, first_stage=True,
             drop_path=spec.drop_path,
         )  # fmt: skip
-        module = BLOCKS[kind, spec.order](make_block(spec, place))
+        module = BLOCKS[kind, spec.order](make_block(spec, config))
         module.to_empty(device=torch.get_default_device())
         initialise_modules(module)
         if spec.zero_init:
             zero_branch(module, spec)
         made.append(module)
-        c_in = place.c_out(spec)
+        c_in = config.c_out(spec)
     return made
