@@ -197,7 +197,8 @@ def failures(markdown: str, folder: Path, twin: str | None = None) -> list[str]:
                 lacking = [figure for figure in said if not shown(figure, came_out)]
                 if lacking:
                     found.append(f"line {block.line}: {step}\n  its comment says {', '.join(lacking)}, it prints none")
-                printed, end = done.stdout.splitlines(), block.line + block.text.count("\n") + 1
+                if block.language == "sh":
+                    printed, end = done.stdout.splitlines(), block.line + block.text.count("\n") + 1
     return found
 
 
