@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from plusx.images import decode, resize_crop
-from plusx.runtime import find
+from plusx.runtime import find_images
 from plusx.runtime.measuring import images_per_s, latencies_ms, noise, percentile
 from plusx.runtime.predicting import Predictor, predictor
-from plusx.runtime.rows import header, line
+from plusx.runtime.rows import csv_header, format_row
 
 
 def folder(bundle: str, images: str, precision: str) -> dict[str, object]:
@@ -35,9 +35,9 @@ def folder(bundle: str, images: str, precision: str) -> dict[str, object]:
 def to_csv(predict: Predictor, images: str) -> int:
     n = 0
     with tempfile.NamedTemporaryFile("w", suffix=".csv") as out:
-        print(header(predict.top), file=out)
-        for row in predict.stream(find([images])):
-            print(line(row, "csv", predict.top), file=out, flush=True)
+        print(csv_header(predict.top), file=out)
+        for row in predict.stream(find_images([images])):
+            print(format_row(row, "csv", predict.top), file=out, flush=True)
             n += row.error is None
     return n
 
@@ -45,7 +45,7 @@ def to_csv(predict: Predictor, images: str) -> int:
 def engine(bundle: str, images: str, precision: str, seconds: str = "5") -> dict[str, object]:
     """images/s of the throughput plan, and milliseconds of the latency plan, without decoding."""
     quick, soon = (
-        predictor(bundle, engine="openvino", precision=precision, purpose=p) for p in ("throughput", "latency")
+        predictor(bundle, engine="openvino", precision=precision, objective=p) for p in ("throughput", "latency")
     )
     x = noise(quick.bundle.preprocessing.crop_px or 224, 3, quick.plan.batch)
     times = latencies_ms(soon.pipeline.engine, x, float(seconds))
@@ -60,7 +60,7 @@ def pipeline(bundle: str, images: str, precision: str) -> dict[str, object]:
     """Decoding alone, computing alone and both, each on all cores: images/s, twice round so that a slow moment shows."""
     predict = predictor(bundle, engine="openvino", precision=precision)
     plan, pre = predict.plan, predict.bundle.preprocessing
-    items = [item.source for item in find([images])]
+    items = [item.source for item in find_images([images])]
     x = noise(pre.crop_px or 224, 3, plan.batch)
     rates: dict[str, list[float]] = {"decode": [], "infer": [], "both": []}
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 import plusx
 from plusx.bundles import open_bundle, save_bundle
-from plusx.deploy import Order, export
+from plusx.deploy import ExportConfig, export
 from plusx.images import Preprocessing, normalise, resize_crop
 from plusx.runtime.quiet import openvino, silence
 
@@ -59,7 +59,7 @@ def proven(bundle: Path, precision: str, labelled: Path) -> dict[str, object]:
         return json.loads(kept.read_bytes())["proof"]
     # this stand-in for a trained network loses four of 240 crops in int8; NNCF would leave layers in float, which is
     # another network than the peers'
-    return export(bundle, Order("openvino", precision, data=str(labelled), accept_drop=0.05)).proof.to_dict()
+    return export(bundle, ExportConfig("openvino", precision, data=str(labelled), accept_drop=0.05)).proof.to_dict()
 
 
 def write_labelled(root: Path) -> None:

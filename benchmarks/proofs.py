@@ -18,7 +18,7 @@ from pathlib import Path
 
 from _common import machine_line
 from plusx.bundles import open_bundle, save_bundle
-from plusx.deploy import Order, export
+from plusx.deploy import ExportConfig, export
 from plusx.deploy.targets import TARGETS
 from plusx.errors import GateError
 
@@ -49,8 +49,8 @@ def main() -> int:
         print(f"\n{bundle.spec}, {len(bundle.classes)} classes, {bundle.preprocessing.crop_px} px")
         rows = [HEAD]
         for to, target in TARGETS.items():
-            for precision in target.precisions:
-                row, held = exported(source, Order(to, precision, data=data or None))
+            for precision in target.rules.precisions:
+                row, held = exported(source, ExportConfig(to, precision, data=data or None))
                 rows.append(row)
                 failed |= precision == "fp32" and not held
         widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD) - 1)]
@@ -61,19 +61,19 @@ def main() -> int:
     return int(failed)
 
 
-def exported(source: str, order: Order) -> tuple[tuple[str, ...], bool]:
+def exported(source: str, config: ExportConfig) -> tuple[tuple[str, ...], bool]:
     with tempfile.TemporaryDirectory(prefix="plusx-proofs-") as scratch:
         said: list[str] = []
         try:
-            made = export(copied(source, Path(scratch)), order, Path(scratch) / "out", said.append)
+            made = export(copied(source, Path(scratch)), config, Path(scratch) / "out", said.append)
         except GateError as error:
-            return (order.to, order.precision, *["-"] * (len(HEAD) - 3), str(error).split(";")[0]), False
+            return (config.to, config.precision, *["-"] * (len(HEAD) - 3), str(error).split(". ")[0]), False
         p = made.proof
         size = sum(path.stat().st_size for path in made.path.rglob("*") if path.is_file()) / 1e6
-        rescued = "some layers stay in float" if any("looking for layers" in line for line in said) else ""
+        rescued = "some layers stay in float" if any("return to float" in line for line in said) else ""
         top1 = ("-" if share is None else f"{share:.2%}" for share in (p.top1, p.reference_top1))
         figures = (f"{p.agreement:.2%}", f"{p.difference:.1e}", f"{p.median_margin:.2f}", f"{p.widest_flip:.2f}")
-        return (order.to, order.precision, str(p.n), *top1, *figures, f"{size:.1f}", rescued), True
+        return (config.to, config.precision, str(p.n), *top1, *figures, f"{size:.1f}", rescued), True
 
 
 def copied(source: str, folder: Path) -> Path:

@@ -45,7 +45,7 @@ def evaluated(capsys: pytest.CaptureFixture[str], run: Path, *words: str) -> dic
 def by_hand(run: Path, file: Path) -> dict[str, object]:
     """The numbers of the tensors in `file` on the images held out: torch's own arithmetic, none of plusx's counting."""
     fields, bundle = json.loads((run / "run.json").read_text()), open_bundle(run)
-    from plusx.training.held_out import open_held_out
+    from plusx.evaluation.held_out import open_held_out
 
     data, own = open_held_out("digits", bundle)
     assert own and data.images is not None

@@ -121,7 +121,7 @@ def test_a_bad_image_is_a_row_and_the_rest_goes_on(capsys: pytest.CaptureFixture
     assert list(rows[0]) == ["path", "error", "class1", "p1", "class2", "p2", "class3", "p3"]
     assert [bool(row["error"]) for row in rows] == [True, *[False] * 10, True]
     assert rows[0]["class1"] == "" and rows[1]["class1"] in ("disc", "stripe", "wave")
-    assert "2 of 12 could not be read" in err
+    assert "2 of 12 images could not be read" in err
 
 
 def test_nothing_readable_is_exit_3(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -132,10 +132,10 @@ def test_nothing_readable_is_exit_3(capsys: pytest.CaptureFixture[str], tmp_path
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["run", "*.nothing"], "nothing matches *.nothing"),
+        (["run", "*.nothing"], "No image matches *.nothing"),
         (["nowhere", "photos"], "no bundle at nowhere"),
-        (["run", "run/checkpoints"], "no images in run/checkpoints"),
-        (["run", "photos", "--top", "0"], "top=0, must be at least 1"),
+        (["run", "run/checkpoints"], "There are no images in run/checkpoints"),
+        (["run", "photos", "--top", "0"], "top=0 names no class"),
         (["run", "photos", "-o", "no/such/folder.csv"], "cannot be written"),
     ],
 )

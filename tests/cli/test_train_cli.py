@@ -128,7 +128,7 @@ def test_weights_of_other_classes_get_a_new_head(here: Path, photos: Path, capsy
             "Write accumulate=4 or less, or train a network without batch norm",
         ),
         (["--data", "digits", "--minutes", "0"], "minutes=0, must be above 0"),
-        (["--data", "digits", "--device", "tpu"], "must be one of auto, cpu, cuda, mps"),
+        (["--data", "digits", "--device", "tpu"], "--device tpu is unknown. Write one of auto, cpu, cuda, mps"),
         (["--data", "digits", "--device", "mps"], "not available here"),
         (["--data", "digits", "--threads", "0"], "threads=0 is out of range. Write a number of threads from 1 to 1024"),
         (["--data", "digits", "--workers", "-1"], "workers=-1, must be at least 0"),

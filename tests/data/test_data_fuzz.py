@@ -23,7 +23,7 @@ from making import png, samples, tar
 from plusx.data import Splits, open_data
 from plusx.data.unpickle import unpickle
 from plusx.errors import DataError
-from plusx.runtime.inputs import find
+from plusx.runtime.inputs import find_images
 
 SECONDS, BYTES = 5, 48 << 20
 
@@ -137,7 +137,7 @@ def test_tar(folder, whole, n):
     def body(case: tuple[bool, list[tuple[str, float, bytes]]]) -> None:
         raw = (summed if case[0] else mutated)(whole["tar"], case[1])
         opened(folder / "a.tar", raw)
-        held(lambda: list(find([str(folder / "a.tar")])), "")
+        held(lambda: list(find_images([str(folder / "a.tar")])), "")
 
     each(n, st.tuples(st.booleans(), edits()), body)
 
@@ -227,6 +227,6 @@ def test_parquet(folder, n):
         if footer:  # where the lengths and types are
             changes = [("set", 1 - share * size / len(raw), value[:4]) for _, share, value in changes]
         opened(folder / "a.parquet", mutated(raw, changes))
-        held(lambda: list(find([str(folder / "a.parquet")])), "")
+        held(lambda: list(find_images([str(folder / "a.parquet")])), "")
 
     each(n, st.tuples(st.integers(0, 1), st.booleans(), edits()), body)

@@ -15,7 +15,7 @@ from plusx.data import open_data
 from plusx.errors import DataError
 from plusx.images import Tally, Walk, decode
 from plusx.images.magic import FORMATS, format_of, verdict
-from plusx.runtime.inputs import find
+from plusx.runtime.inputs import find_images
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def test_training_and_predicting_choose_the_same_files(tmp_path):
     splits = open_data(root)
     assert {*splits.train.names, *splits.val.names} == good
     tally = Tally()
-    items = list(find([str(root)], tally))
+    items = list(find_images([str(root)], tally))
     assert {str(Path(item.name).relative_to(root)) for item in items if item.error is None} - {"bee/inside.jpg"} == good
     assert tally.words() == f"2 files are no images and were skipped (the first: {root}/bee/more.csv)"
     assert splits.notes == (tally.words(),)
@@ -97,14 +97,14 @@ def test_training_and_predicting_choose_the_same_files(tmp_path):
     ]
     with pytest.raises(DataError, match=r"inside\.jpg: HEIC is a format plusx does not read"):
         decode(root / "bee/inside.jpg", "RGB")
-    pattern = {str(Path(item.name).relative_to(root)) for item in find([f"{root}/*/*"])}
+    pattern = {str(Path(item.name).relative_to(root)) for item in find_images([f"{root}/*/*"])}
     assert pattern == good | {"bee/inside.jpg"}
 
 
 def test_a_named_file_is_read_by_content(tmp_path):
     (tmp_path / "a.HEIC").write_bytes(encoded("JPEG"))
     (tmp_path / "b.heic").write_bytes(b"\0\0\0\x18ftypheic")
-    items = list(find([str(tmp_path / "a.HEIC"), str(tmp_path / "b.heic")]))
+    items = list(find_images([str(tmp_path / "a.HEIC"), str(tmp_path / "b.heic")]))
     assert [item.error is None for item in items] == [True, False]
 
 

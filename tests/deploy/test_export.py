@@ -16,11 +16,11 @@ import plusx
 from plusx.bundles import open_bundle
 from plusx.bundles.engines import put_engine
 from plusx.cli.main import main
-from plusx.deploy import Order, export
-from plusx.deploy.reference import Reference, Served, network_of
+from plusx.deploy import ExportConfig, export
+from plusx.deploy.reference import PreprocessedNetwork, Reference
 from plusx.deploy.targets import TARGETS
 from plusx.errors import BundleError, DataError, GateError, SpecError
-from plusx.runtime import find, preparing
+from plusx.runtime import find_images, preparing
 from plusx.runtime.quiet import openvino
 from shipping import copy_bare, write_digits
 
@@ -38,10 +38,10 @@ def bundle(run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("to", "precision"), [(to, p) for to in TARGETS for p in TARGETS[to].precisions if p != "int8"]
+    ("to", "precision"), [(to, p) for to in TARGETS for p in TARGETS[to].rules.precisions if p != "int8"]
 )
 def test_export_into_the_bundle(to: str, precision: str, bundle: Path) -> None:
-    made = export(bundle, Order(to, precision))
+    made = export(bundle, ExportConfig(to, precision))
     assert made.path == bundle / "engines" / f"{to}-{precision}"
     assert sorted(p.name for p in made.path.iterdir()) == ["engine.json", *FILES[to]]
     listed = {n for n in open_bundle(bundle).files if n.startswith("engines/")}  # opens: every hash holds
@@ -55,22 +55,22 @@ def test_export_into_the_bundle(to: str, precision: str, bundle: Path) -> None:
 
 
 def test_the_batch_is_open_and_the_size_is_fixed(bundle: Path, tmp_path: Path) -> None:
-    made = export(bundle, Order("openvino"))
+    made = export(bundle, ExportConfig("openvino"))
     model = openvino().Core().read_model(made.path / "model.xml")
     assert str(model.input().get_partial_shape()) == "[?,8,8,1]"
     assert (model.input().get_element_type().get_type_name(), model.input().get_any_name()) == ("u8", "images")
-    open_size = export(bundle, Order("openvino", dynamic=True), tmp_path / "any")
+    open_size = export(bundle, ExportConfig("openvino", dynamic=True), tmp_path / "any")
     assert str(openvino().Core().read_model(open_size.path / "model.xml").input().get_partial_shape()) == "[?,?,?,1]"
     import onnx
 
-    graph = onnx.load(export(bundle, Order("onnx")).path / "model.onnx").graph
+    graph = onnx.load(export(bundle, ExportConfig("onnx")).path / "model.onnx").graph
     dims = [d.dim_value or d.dim_param for d in graph.input[0].type.tensor_type.shape.dim]
     assert isinstance(dims[0], str) and dims[1:] == [8, 8, 1]
 
 
 @pytest.mark.parametrize("to", TARGETS)
 def test_open_height_and_width_are_the_network_too(to: str, photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
-    out = export(photos, Order(to, dynamic=True, data=str(jpegs[0].parent)), tmp_path / "any")
+    out = export(photos, ExportConfig(to, dynamic=True, data=str(jpegs[0].parent)), tmp_path / "any")
     network, reference = TARGETS[to].read(out.path, "fp32"), Reference(open_bundle(photos))
     for h, w in ((32, 32), (45, 61)):
         images = np.random.default_rng(h).integers(0, 256, (3, h, w, 3), dtype=np.uint8)
@@ -79,29 +79,29 @@ def test_open_height_and_width_are_the_network_too(to: str, photos: Path, jpegs:
 
 
 def test_another_size(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
-    made = export(photos, Order("openvino", size=(48, 48), data=str(jpegs[0].parent)), tmp_path / "large")
+    made = export(photos, ExportConfig("openvino", size=(48, 48), data=str(jpegs[0].parent)), tmp_path / "large")
     about = json.loads((made.path / "engine.json").read_bytes())
     assert (about["preprocessing_before"]["crop_px"], about["preprocessing_before"]["resize_px"]) == (48, 60)
 
 
 def test_labels_and_provenance_lie_in_the_network(bundle: Path) -> None:
-    model = openvino().Core().read_model(export(bundle, Order("openvino")).path / "model.xml")
+    model = openvino().Core().read_model(export(bundle, ExportConfig("openvino")).path / "model.xml")
     assert model.get_rt_info(["model_info", "labels"]).astype(str).split() == [str(i) for i in range(10)]
     about = json.loads(model.get_rt_info(["plusx", "about"]).astype(str))
     assert about["proof"]["n"] == 359 and about["provenance"]["data"]["kind"] == "digits"
     import onnx
 
-    props = {p.key: p.value for p in onnx.load(export(bundle, Order("onnx")).path / "model.onnx").metadata_props}
+    props = {p.key: p.value for p in onnx.load(export(bundle, ExportConfig("onnx")).path / "model.onnx").metadata_props}
     assert json.loads(props["labels"]) == [str(i) for i in range(10)]
     assert json.loads(props["plusx"])["weights_sha256"] == open_bundle(bundle).files["weights.safetensors"]["sha256"]
     extra = {"plusx.json": ""}
-    torch.export.load(export(bundle, Order("torch-export")).path / "model.pt2", extra_files=extra)
+    torch.export.load(export(bundle, ExportConfig("torch-export")).path / "model.pt2", extra_files=extra)
     assert json.loads(extra["plusx.json"])["classes"] == [str(i) for i in range(10)]
 
 
 def test_weights_are_not_rounded_to_fp16(bundle: Path) -> None:
     """OpenVINO's save_model would by default."""
-    made = export(bundle, Order("openvino"))
+    made = export(bundle, ExportConfig("openvino"))
     params = sum(
         t.size for n, t in open_bundle(bundle).weights().items() if "running" not in n and "num_batches" not in n
     )
@@ -119,7 +119,7 @@ def test_a_forgotten_mean_is_found(bundle: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(to_openvino, "fold_preprocessing", forgetful)
     with pytest.raises(GateError, match="fp32 export differs by"):
-        export(bundle, Order("openvino"))
+        export(bundle, ExportConfig("openvino"))
     assert not (bundle / "engines").exists()
     open_bundle(bundle)
 
@@ -131,7 +131,7 @@ def test_bf16_in_disguise_is_found(bundle: Path, monkeypatch: pytest.MonkeyPatch
         TARGETS, "openvino", replace(target, read=lambda folder, precision: target.read(folder, "bf16"))
     )
     with pytest.raises(GateError, match="fp32 export differs by"):
-        export(bundle, Order("openvino"))
+        export(bundle, ExportConfig("openvino"))
 
 
 def test_a_fixed_batch_is_found(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_a_fixed_batch_is_found(bundle: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(to_openvino, "fold_preprocessing", stubborn)
     with pytest.raises(Exception, match=r"(?i)shape|batch"):
-        export(bundle, Order("openvino"))
+        export(bundle, ExportConfig("openvino"))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_fixed_batch_is_found(bundle: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_odd_networks_reach_torchs_targets_too(words: str, to: str, jpegs: list[Path], tmp_path: Path) -> None:
     from shipping import photo_bundle
 
-    assert export(photo_bundle(tmp_path, words), Order(to, data=str(jpegs[0].parent))).proof.difference < 1e-4
+    assert export(photo_bundle(tmp_path, words), ExportConfig(to, data=str(jpegs[0].parent))).proof.difference < 1e-4
 
 
 # ---- storing ----
@@ -200,7 +200,7 @@ def test_a_tampered_engine_is_found(bundle: Path) -> None:
 
 def test_notes_in_a_bundle_survive(bundle: Path) -> None:
     (bundle / "notes.txt").write_text("mine")
-    export(bundle, Order("openvino"))
+    export(bundle, ExportConfig("openvino"))
     assert (bundle / "notes.txt").read_text() == "mine"
 
 
@@ -210,14 +210,14 @@ def test_notes_in_a_bundle_survive(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--to", "onxx"], "unknown target 'onxx'. Did you mean 'onnx'"),
-        (["--to", "onnx", "--precision", "bf16"], "has no bf16 convolutions on CPUs; allowed there: fp32, int8"),
-        (["--to", "torch-export", "--precision", "int8"], "allowed there: fp32, bf16"),
-        (["--to", "torch-export", "--layout", "triton", "-o", "x"], "takes no torch-export network"),
-        (["--layout", "triton"], "name a new directory with -o DIR"),
-        (["--size", "16"], "name a new directory with -o DIR"),
+        (["--to", "onxx"], "unknown target 'onxx'; did you mean 'onnx'"),
+        (["--to", "onnx", "--precision", "bf16"], "has no bf16 convolutions on CPUs. Write one of fp32, int8"),
+        (["--to", "torch-export", "--precision", "int8"], "Write one of fp32, bf16"),
+        (["--to", "torch-export", "--layout", "triton", "-o", "x"], "does not take a torch-export network"),
+        (["--layout", "triton"], "Name a new directory with -o DIR"),
+        (["--size", "16"], "Name a new directory with -o DIR"),
         (["--size", "16x20", "-o", "x"], "plusx crops squares"),
-        (["--accept-drop", "1"], "must be a share from 0 to below 1"),
+        (["--accept-drop", "1"], "is not a share. Write a number from 0 to below 1"),
         (["--data", "nowhere"], "no such data (nowhere)"),
         (["-o", "."], "exists and is not empty"),
     ],
@@ -233,28 +233,29 @@ def test_bad_words_are_one_line(
 
 def test_images_must_be_known(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"does not say where the images of its training are\. Say where images are with --data"
+        DataError, match=r"does not say where the images of its training are\. Name a folder of images with --data"
     ):
-        export(photos, Order("openvino"))
+        export(photos, ExportConfig("openvino"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no images in"):
-        export(photos, Order("openvino", data=str(tmp_path / "empty")))
+    with pytest.raises(DataError, match="There are no images in"):
+        export(photos, ExportConfig("openvino", data=str(tmp_path / "empty")))
 
 
-def test_served_equals_normalised(photos: Path) -> None:
+def test_preprocessing_in_torch_equals_normalise(photos: Path) -> None:
     """Preprocessing inside the graph against plusx.images', for every value that a pixel can have."""
     opened = open_bundle(photos)
     images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
     from plusx.images import normalise
+    from plusx.nn.engine import bundle_network
 
-    served = Served(torch.nn.Identity(), opened.preprocessing)(torch.from_numpy(images)).numpy()
-    assert np.abs(served - normalise(images, opened.preprocessing)).max() < 1e-6
-    assert network_of(opened).training is False
+    inputs = PreprocessedNetwork(torch.nn.Identity(), opened.preprocessing)(torch.from_numpy(images)).numpy()
+    assert np.abs(inputs - normalise(images, opened.preprocessing)).max() < 1e-6
+    assert bundle_network(opened).training is False
 
 
-def test_order_checks_itself() -> None:
+def test_the_config_checks_itself() -> None:
     with pytest.raises(SpecError, match="unknown precision 'int4'"):
-        Order("openvino", "int4")
+        ExportConfig("openvino", "int4")
 
 
 # ---- what an export says of itself ----
@@ -263,7 +264,7 @@ def test_order_checks_itself() -> None:
 @pytest.mark.parametrize("to", ["openvino", "onnx"])
 def test_the_output_is_called_what_it_is(to: str, bundle: Path, tmp_path: Path) -> None:
     """Logits: rows that sum to anything, whose softmax is what predict says of the same images."""
-    made = export(bundle, Order(to))
+    made = export(bundle, ExportConfig(to))
     about = json.loads((made.path / "engine.json").read_bytes())
     assert about["output"]["name"] == "logits"
     if to == "openvino":
@@ -277,7 +278,7 @@ def test_the_output_is_called_what_it_is(to: str, bundle: Path, tmp_path: Path) 
     pixels = np.stack([np.asarray(Image.open(path))[..., None] for path in images])
     rows = TARGETS[to].read(made.path, "fp32")(pixels)
     assert np.abs(rows.sum(axis=1) - 1).min() > 1e-3, "these would be probabilities"
-    said = [row.top[0] for row in plusx.predictor(bundle, top=1).stream(find([str(path) for path in images]))]
+    said = [row.top[0] for row in plusx.predictor(bundle, top=1).stream(find_images([str(path) for path in images]))]
     shares = np.exp(rows - rows.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     assert [name for name, _ in said] == [str(i) for i in rows.argmax(axis=1)]
@@ -297,7 +298,7 @@ def test_images_that_moved_are_named_with_data(tmp_path: Path, capsys: pytest.Ca
     assert main(["export", run]) == 2
     assert capsys.readouterr().err == (
         f"plusx: The images that {run} was trained on are no longer at {tmp_path / 'photos'}. "
-        "Say where images are with --data, like --data photos/.\n"
+        "Name a folder of images with --data, like --data photos/.\n"
     )
     assert main(["export", run, "--data", str(tmp_path / "moved")]) == 0
     said = capsys.readouterr()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from plusx.bundles import open_bundle
-from plusx.deploy import Order, export
-from plusx.deploy.layouts import LAYOUTS
+from plusx.deploy import ExportConfig, export
+from plusx.deploy.layouts import WRITERS
 from plusx.deploy.reference import Reference
 from plusx.errors import SpecError
 from plusx.runtime.quiet import onnxruntime, openvino
@@ -40,7 +40,7 @@ def textproto(text: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("layout", ["triton", "kserve"])
 def test_triton(to: str, layout: str, bundle: Path, tmp_path: Path) -> None:
     """model_repository.md: REPO/NAME/config.pbtxt and numeric version folders; model_configuration.md: dims without batch."""
-    out = export(bundle, Order(to, layout=layout), tmp_path / "digits").path
+    out = export(bundle, ExportConfig(to, layout=layout), tmp_path / "digits").path
     model = (out / "models" if layout == "kserve" else out) / "digits"
     config = textproto((model / "config.pbtxt").read_text())
     assert config["name"] == ["digits", "images", "logits"], "the first must be the folder's name"
@@ -79,7 +79,7 @@ def same_as_trained(bundle: Path, folder: Path) -> None:
 def test_ovms(bundle: Path, tmp_path: Path) -> None:
     """OpenVINO Model Server: NAME/1/*.xml and *.bin alone of their kind; base_path is relative to config.json."""
     for precision, hint in (("fp32", "f32"), ("bf16", "bf16")):
-        out = export(bundle, Order("openvino", precision, "ovms"), tmp_path / precision).path
+        out = export(bundle, ExportConfig("openvino", precision, "ovms"), tmp_path / precision).path
         (entry,) = json.loads((out / "config.json").read_text())["model_config_list"]
         assert entry["config"]["plugin_config"]["INFERENCE_PRECISION_HINT"] == hint
         version = out / entry["config"]["base_path"] / "1"
@@ -89,21 +89,21 @@ def test_ovms(bundle: Path, tmp_path: Path) -> None:
 
 def test_bf16_is_said_to_triton(bundle: Path, tmp_path: Path) -> None:
     for precision, said in (("fp32", False), ("bf16", True)):
-        out = export(bundle, Order("openvino", precision, "triton"), tmp_path / precision).path
+        out = export(bundle, ExportConfig("openvino", precision, "triton"), tmp_path / precision).path
         assert (
             'key: "HINT_BF16" value: { string_value: "YES" }' in (out / precision / "config.pbtxt").read_text()
         ) is said
 
 
 def test_plain_has_labels_and_its_proof(bundle: Path, tmp_path: Path) -> None:
-    out = export(bundle, Order("onnx"), tmp_path / "digits").path
+    out = export(bundle, ExportConfig("onnx"), tmp_path / "digits").path
     assert sorted(p.name for p in out.iterdir()) == ["engine.json", "labels.txt", "model.onnx"]
     assert json.loads((out / "engine.json").read_bytes())["proof"]["difference"] < 1e-4
 
 
 def test_names_that_servers_refuse(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="letters, digits, - and _ only"):
-        export(bundle, Order("openvino", layout="triton"), tmp_path / 'a"b')
+        export(bundle, ExportConfig("openvino", layout="triton"), tmp_path / 'a"b')
     assert not (tmp_path / 'a"b').exists()
 
 
@@ -114,7 +114,7 @@ def test_labels_stay_one_a_line() -> None:
         "preprocessing_before": {"crop_px": 8},
         "preprocessing_inside": {"mean": [0.5]},
     }
-    for layout in LAYOUTS.values():
-        tree = layout("x", Order("openvino"), about, {})
+    for layout in WRITERS.values():
+        tree = layout("x", ExportConfig("openvino"), about, {})
         (labels,) = [content for path, content in tree.items() if path.endswith("labels.txt")]
         assert labels == b"tabby cat\ndog\n"

@@ -16,11 +16,13 @@ import plusx
 from plusx.bundles import open_bundle
 from plusx.bundles.engines import put_file
 from plusx.cli.main import main
-from plusx.deploy import Order, export
+from plusx.deploy import ExportConfig, export
 from plusx.errors import BundleError, RunError
 from plusx.runtime import measuring, processor, tuning
-from plusx.runtime.measuring import interleave, latencies_ms, matmul_flops, percentile, process, ratio
-from plusx.runtime.plan import TUNED, Plan, choose, tuned_plans
+from plusx.runtime.engine import ExecutionPlan
+from plusx.runtime.engines import EngineOptions
+from plusx.runtime.measuring import interleave, latencies_ms, matmul_flops, measure_process, percentile, ratio
+from plusx.runtime.planning import TUNED, choose_plan, tuned_plans
 from shipping import copy_bare, fresh
 
 pytest.importorskip("openvino")
@@ -37,27 +39,27 @@ def test_tune_keeps_the_fastest_and_predict_takes_it(
     bundle: Path, digits: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With made-up figures, so that the answer is known; of the finalists the second measurement decides."""
-    export(bundle, Order("openvino", "bf16"))
+    export(bundle, ExportConfig("openvino", "bf16"))
     slow_at_last = iter([1.0] * 100)
 
-    def figure(engine, found, purpose, seconds):
+    def figure(engine, found, objective, seconds):
         plan = engine.plan
         value = 100.0 + plan.batch + (50 if plan.precision == "bf16" else 0) - next(slow_at_last) * (plan.batch == 1)
-        return value if purpose == "throughput" else 1 / value
+        return value if objective == "throughput" else 1 / value
 
-    monkeypatch.setattr(tuning, "measured", figure)
-    for purpose in ("throughput", "latency"):
-        tuned = tuning.tune(bundle, purpose, seconds=0)
+    monkeypatch.setattr(tuning, "measure_plan", figure)
+    for objective in ("throughput", "latency"):
+        tuned = tuning.tune(bundle, objective, seconds=0)
         assert tuned.plan.precision == "bf16"
-        assert choose(open_bundle(bundle), purpose=purpose) == tuned.plan
+        assert choose_plan(open_bundle(bundle), EngineOptions(objective=objective)) == tuned.plan
     assert plusx.predictor(bundle)(digits[:2])[0].error is None
-    assert choose(open_bundle(bundle), precision="fp32").precision == "fp32", (
+    assert choose_plan(open_bundle(bundle), EngineOptions(precision="fp32")).precision == "fp32", (
         "what is written comes before what was measured"
     )
 
 
 def test_other_processors_keep_theirs(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "measured", lambda engine, *a: float(engine.plan.batch))
+    monkeypatch.setattr(tuning, "measure_plan", lambda engine, *a: float(engine.plan.batch))
     monkeypatch.setattr(processor, "key", lambda: "elsewhere")
     there = tuning.tune(bundle, seconds=0).plan
     monkeypatch.setattr(processor, "key", lambda: "here")
@@ -106,11 +108,11 @@ def test_bench_says_everything(bundle: Path, tmp_path: Path, capsys: pytest.Capt
     assert torch["peak_mb"] > ours["peak_mb"], "torch was loaded where it is not needed"
     from plusx.cli.bench import table
     from plusx.deploy.bench_chart import PANELS, svg
-    from plusx.deploy.benching import Line
+    from plusx.deploy.benching import BenchRow
     from plusx.runtime.measuring import Ratio
 
     lines = [
-        Line(**{**row, "plan": Plan(**row["plan"]), "faster": row["faster"] and Ratio(**row["faster"])})
+        BenchRow(**{**row, "plan": ExecutionPlan(**row["plan"]), "faster": row["faster"] and Ratio(**row["faster"])})
         for row in record["lines"]
     ]
     drawn = ElementTree.fromstring(svg(lines, "resnet20", "a <machine>"))
@@ -133,7 +135,7 @@ def test_a_busy_machine_is_refused(
     monkeypatch.setattr(processor, "cores", lambda: 2)
     monkeypatch.setattr(measuring.time, "sleep", lambda seconds: None)
     assert main(["bench", str(bundle)]) == 3
-    assert "others use 1.50 of 2 cores, at most 0.30 gives figures" in capsys.readouterr().err
+    assert "Other programs use 1.50 of 2 cores, and more than 0.30 would change the figures" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -159,9 +161,9 @@ def test_tune_ends_with_the_line_it_chose(bundle: Path, capsys: pytest.CaptureFi
         tuned_plans(open_bundle(bundle))
     assert main(["tune", str(bundle), "--seconds", "0", "--threads", "1"]) == 0
     said = capsys.readouterr()
-    plan = choose(open_bundle(bundle), threads=1)
+    plan = choose_plan(open_bundle(bundle), EngineOptions(threads=1))
     (line,) = said.out.splitlines()
-    assert line.startswith(f"chosen: {plan}, ") and line.endswith(f"kept in {bundle})")
+    assert line.startswith(f"chosen: {plan}, ") and line.endswith(f"stored in {bundle})")
     assert len(said.err.splitlines()) == int(re.search(r"best of (\d+)", line)[1])
 
 
@@ -184,10 +186,10 @@ def test_helpers() -> None:
     assert "".join(order) == "ba" + "ab" + "ba" + "ab"
     found = ratio([10, 11, 12], [5, 5.5, 6])
     assert found.value == 2 and found.low <= 2 <= found.high
-    with pytest.raises(RunError, match="ended with 3"):
-        process(["sh", "-c", "exit 3"])
-    assert process(["sleep", "0.2"]).seconds == pytest.approx(0.2, abs=0.2)
-    flops = matmul_flops(Plan("openvino", "fp32", 1, 1, 1), 0.05, n=256)
+    with pytest.raises(RunError, match="failed with exit code 3"):
+        measure_process(["sh", "-c", "exit 3"])
+    assert measure_process(["sleep", "0.2"]).seconds == pytest.approx(0.2, abs=0.2)
+    flops = matmul_flops(ExecutionPlan("openvino", "fp32", 1, 1, 1), 0.05, n=256)
     assert flops > 1e8
     assert len(latencies_ms(type("E", (), {"infer": lambda self, x: x})(), [0], 0)) == 10  # type: ignore[arg-type]
 
@@ -195,11 +197,11 @@ def test_helpers() -> None:
 @pytest.mark.parametrize(("precision", "kinds"), [("fp32", {"f32"}), ("int8", {"u8", "i8"})])
 def test_the_ceiling_is_a_product_in_that_precision(precision: str, kinds: set[str]) -> None:
     """As OpenVINO itself says of the compiled product; one that fell back to float would be a low ceiling for int8."""
-    from plusx.runtime.measuring import product
+    from plusx.runtime.measuring import matmul_model
     from plusx.runtime.quiet import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino().Core().compile_model(product(precision, 256), "CPU", settings)
+    compiled = openvino().Core().compile_model(matmul_model(precision, 256), "CPU", settings)
     about = [op.get_rt_info() for op in compiled.get_runtime_model().get_ordered_ops()]
     (found,) = [x["runtimePrecision"].astype(str) for x in about if x["layerType"].astype(str) == "FullyConnected"]
     assert found in kinds
@@ -210,9 +212,6 @@ def test_tune_and_bench_work_where_no_torch_is(bundle: Path) -> None:
     code = """
 import sys
 sys.modules["torch"] = None
-import plusx.runtime.plan as plan
-there = plan.installed
-plan.installed = lambda name: name != "torch" and there(name)
 from plusx.cli.main import main
 bundle = sys.argv[1]
 assert main(["tune", bundle, "--seconds", "0.02"]) == 0

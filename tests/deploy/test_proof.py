@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plusx.deploy.proof import check, compare, judge
-from plusx.deploy.proof_images import Images
+from plusx.deploy.proof import check_proof, compare_logits, compare_networks
+from plusx.deploy.proof_images import ProofImages
 from plusx.errors import GateError
 
 pytest.importorskip("openvino")
@@ -18,8 +18,8 @@ def scores(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((N, K)).astype(np.float32)
 
 
-def images(labels: np.ndarray | None = None) -> Images:
-    return Images("made up", np.zeros((N, 2, 2, 1), np.uint8), labels)
+def images(labels: np.ndarray | None = None) -> ProofImages:
+    return ProofImages("made up", np.zeros((N, 2, 2, 1), np.uint8), labels)
 
 
 def flipped(want: np.ndarray, n: int) -> np.ndarray:
@@ -32,31 +32,31 @@ def flipped(want: np.ndarray, n: int) -> np.ndarray:
 
 def test_a_perfect_copy_passes() -> None:
     for precision in ("fp32", "bf16", "int8"):
-        proof = judge(scores(), scores(), images(), precision)
+        proof = compare_logits(scores(), scores(), images(), precision)
         assert (proof.difference, proof.agreement, proof.widest_flip, proof.kept) == (0, 1, 0, 1)
-        check(proof)
+        check_proof(proof)
 
 
 @pytest.mark.parametrize(("share", "passes"), [(0.5e-4, True), (2e-4, False)])
 def test_fp32_is_judged_by_the_largest_difference(share: float, passes: bool) -> None:
     got = scores()
     got[7, 3] += share * np.abs(got).max()
-    proof = judge(scores(), got, images(), "fp32")
+    proof = compare_logits(scores(), got, images(), "fp32")
     assert proof.difference == pytest.approx(share, rel=0.05)
     if passes:
-        return check(proof)
-    with pytest.raises(GateError, match=r"differs by 2\.0e-04 of the largest answer, at most 1e-04 is allowed"):
-        check(proof)
+        return check_proof(proof)
+    with pytest.raises(GateError, match=r"differs by 2\.0e-04 of the largest logit, but at most 1e-04 is allowed"):
+        check_proof(proof)
 
 
 def test_without_labels_agreement_counts() -> None:
-    check(judge(scores(), flipped(scores(), 2), images(), "int8"))  # 198 of 200 are 99 %
+    check_proof(compare_logits(scores(), flipped(scores(), 2), images(), "int8"))  # 198 of 200 are 99 %
     with pytest.raises(
         GateError,
-        match=r"int8 keeps 98\.50% of fp32's answers on 200 images, 99\.00% is required.*--accept-drop 0\.015",
+        match=r"int8 keeps 98\.50% of fp32's predicted classes on 200 images, but 99\.00% is required.*--accept-drop 0\.015",
     ):
-        check(judge(scores(), flipped(scores(), 3), images(), "int8"))
-    check(judge(scores(), flipped(scores(), 3), images(), "int8"), accept_drop=0.015)
+        check_proof(compare_logits(scores(), flipped(scores(), 3), images(), "int8"))
+    check_proof(compare_logits(scores(), flipped(scores(), 3), images(), "int8"), accept_drop=0.015)
 
 
 def test_with_labels_top1_counts() -> None:
@@ -64,21 +64,21 @@ def test_with_labels_top1_counts() -> None:
     want = scores()
     labels = want.argmax(axis=1)
     labels[:20] = want[:20].argmin(axis=1)
-    lucky = judge(want, flipped(want, 10), images(labels), "int8")
+    lucky = compare_logits(want, flipped(want, 10), images(labels), "int8")
     assert (lucky.reference_top1, lucky.top1, lucky.agreement) == (0.9, 0.95, 0.95)
-    check(lucky)
-    unlucky = judge(want, flipped(want, 24), images(np.roll(labels, 0)), "int8")
+    check_proof(lucky)
+    unlucky = compare_logits(want, flipped(want, 24), images(np.roll(labels, 0)), "int8")
     assert unlucky.top1 == pytest.approx(0.9 + 0.1 - 4 / N)
-    honest = judge(want, flipped(want, 4), images(want.argmax(axis=1)), "bf16")
+    honest = compare_logits(want, flipped(want, 4), images(want.argmax(axis=1)), "bf16")
     with pytest.raises(GateError, match=r"bf16 keeps 98\.00% of fp32's top-1"):
-        check(honest)
+        check_proof(honest)
 
 
 def test_margins_say_how_sure_the_flipped_ones_were() -> None:
     want = np.array([[4.0, 0], [0.1, 0]], np.float32).repeat(100, axis=0)
     got = want.copy()
     got[-1] = [0, 0.1]
-    proof = judge(want, got, images(), "bf16")
+    proof = compare_logits(want, got, images(), "bf16")
     assert proof.widest_flip == pytest.approx(np.tanh(0.05), rel=1e-3)
 
 
@@ -92,17 +92,17 @@ def test_margins_say_how_sure_the_flipped_ones_were() -> None:
 )
 def test_a_dead_reference_proves_nothing(dead: np.ndarray) -> None:
     with pytest.raises(GateError, match="nothing can be proven"):
-        check(judge(dead, dead, images(), "bf16"))
+        check_proof(compare_logits(dead, dead, images(), "bf16"))
 
 
 def test_nan_answers_do_not_pass() -> None:
     with pytest.raises(GateError, match="differs by inf"):
-        check(judge(scores(), np.full((N, K), np.nan, np.float32), images(), "fp32"))
+        check_proof(compare_logits(scores(), np.full((N, K), np.nan, np.float32), images(), "fp32"))
 
 
 def test_another_shape_is_refused() -> None:
     with pytest.raises(GateError, match="report this"):
-        judge(scores(), scores()[:, :3], images(), "fp32")
+        compare_logits(scores(), scores()[:, :3], images(), "fp32")
 
 
 def test_batches_of_two_sizes_are_run() -> None:
@@ -112,5 +112,5 @@ def test_batches_of_two_sizes_are_run() -> None:
         sizes.append(len(batch))
         return np.random.default_rng(len(sizes)).standard_normal((len(batch), K)).astype(np.float32)
 
-    compare(network, network, images(), "fp32")
+    compare_networks(network, network, images(), "fp32")
     assert len(set(sizes)) == 2

@@ -11,8 +11,8 @@ import torch
 
 from plusx.bundles import open_bundle
 from plusx.cli.main import main
-from plusx.deploy.reference import network_of
 from plusx.images import decode, normalise, resize_crop
+from plusx.nn.engine import bundle_network
 from shipping import photo_bundle
 
 pytest.importorskip("openvino")
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 def hooked(bundle: Path, at: str, paths: list[Path]) -> np.ndarray:
     """The map at a module, averaged, by a forward hook on the torch network."""
     opened = open_bundle(bundle)
-    pre, net, seen = opened.preprocessing, network_of(opened), []
+    pre, net, seen = opened.preprocessing, bundle_network(opened), []
     net.get_submodule(at).register_forward_hook(lambda module, given, out: seen.append(out.clone()))
     images = np.stack([resize_crop(decode(p, pre.mode, at_least_px=pre.decode_px), pre) for p in paths])
     with torch.no_grad():
@@ -60,7 +60,7 @@ def test_bad_images_are_nan_and_named(
     assert np.isnan(vectors).all(axis=1).tolist() == [False, True, False]
     rows = list(csv.reader((tmp_path / "v.csv").open()))
     assert rows[0] == ["path", "error"] and rows[2][0].endswith("none.jpg") and "No such file" in rows[2][1]
-    assert "1 of 3 could not be read" in capsys.readouterr().err
+    assert "1 of 3 images could not be read" in capsys.readouterr().err
     pytest.importorskip("pyarrow")
     import pyarrow.parquet
 
@@ -73,7 +73,7 @@ def test_bad_images_are_nan_and_named(
     ("words", "says"),
     [
         (["--at", "layer9"], "layer9"),
-        (["--precision", "int8"], "cannot be cut any more"),
+        (["--precision", "int8"], "cannot be cut"),
         (["-o", "x.txt"], "does not end in .npy or .parquet"),
     ],
 )

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from living import assert_alive, enliven
 from plusx import build, lower, spec
 from plusx.errors import WeightsError
-from plusx.runtime import tensors
-from plusx.runtime.lowering import network
+from plusx.runtime import op_tensors
+from plusx.runtime.lowering import lower_to_openvino
 from plusx.runtime.quiet import openvino
 from plusx.specs import ResNetSpec
 from randomspecs import Count, wishes
@@ -48,7 +48,9 @@ def difference(of: ResNetSpec, size: tuple[int, int], *, fixed: bool, must_live:
         want = net(x)
         if must_live:
             assert_alive(want, net(other))
-    model = network(lower(of), {key: value.numpy() for key, value in net.state_dict().items()}, size if fixed else None)
+    model = lower_to_openvino(
+        lower(of), {key: value.numpy() for key, value in net.state_dict().items()}, size if fixed else None
+    )
     settings_ = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     got = openvino().Core().compile_model(model, "CPU", settings_)(x.numpy())[0]
     assert got.shape == tuple(want.shape)
@@ -85,7 +87,9 @@ def test_random_networks() -> None:
 
 
 def test_norms_are_folded() -> None:
-    model = network(lower(CASES[0]), {k: v.numpy() for k, v in build(CASES[0]).state_dict().items()}, (32, 32))
+    model = lower_to_openvino(
+        lower(CASES[0]), {k: v.numpy() for k, v in build(CASES[0]).state_dict().items()}, (32, 32)
+    )
     kinds = [op.get_type_name() for op in model.get_ops()]
     assert "Multiply" not in kinds
     assert kinds.count("Add") == kinds.count("Convolution") + 8 + 1  # a bias each, a join a block, fc's bias
@@ -93,19 +97,21 @@ def test_norms_are_folded() -> None:
 
 def test_a_wrong_epsilon_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: the other convention's epsilon, Keras' 1.001e-3."""
-    monkeypatch.setattr(tensors, "NORM_EPS", 1.001e-3)
+    monkeypatch.setattr(op_tensors, "NORM_EPS", 1.001e-3)
     assert difference(spec(CASES[0]), (33, 47), fixed=True) > MOST
 
 
 def test_missing_and_misshapen_weights_are_named() -> None:
     state = {key: value.numpy() for key, value in build("resnet18 classes=3").state_dict().items()}
     with pytest.raises(WeightsError, match=r"lack layer2\.0\.conv1\.weight"):
-        network(lower("resnet18 classes=3"), {k: v for k, v in state.items() if k != "layer2.0.conv1.weight"}, None)
-    with pytest.raises(WeightsError, match=r"fc\.weight is \[3, 512\] in the weights, \[4, 512\]"):
-        network(lower("resnet18 classes=4"), state, None)
+        lower_to_openvino(
+            lower("resnet18 classes=3"), {k: v for k, v in state.items() if k != "layer2.0.conv1.weight"}, None
+        )
+    with pytest.raises(WeightsError, match=r"fc\.weight has shape \[3, 512\] in the weights and \[4, 512\]"):
+        lower_to_openvino(lower("resnet18 classes=4"), state, None)
 
 
 def test_the_epsilon_is_that_of_nn() -> None:
     from plusx.nn import layers
 
-    assert tensors.NORM_EPS == layers.NORM_EPS
+    assert op_tensors.NORM_EPS == layers.NORM_EPS

@@ -14,9 +14,10 @@ from plusx.bundles import open_bundle
 from plusx.deploy.reference import Reference
 from plusx.errors import BundleError, DataError, MissingExtra, SpecError
 from plusx.images import decode, resize_crop
-from plusx.runtime import Item, cache
-from plusx.runtime import plan as plans
-from plusx.runtime.plan import Plan, choose
+from plusx.runtime import Item, cache, planning
+from plusx.runtime.engine import ExecutionPlan
+from plusx.runtime.engines import EngineOptions
+from plusx.runtime.planning import choose_plan
 from plusx.runtime.predicting import softmax
 from shipping import fresh
 
@@ -54,10 +55,10 @@ def test_same_as_torch_on_jpegs(photos: Path, jpegs: list[Path]) -> None:
 def test_no_torch_is_imported(engine: str, run: Path, digits: list[Path], tmp_path: Path) -> None:
     """In a new interpreter where torch is installed. ONNX Runtime's network comes from an export made here."""
     if engine == "onnxruntime":
-        from plusx.deploy import Order, export
+        from plusx.deploy import ExportConfig, export
 
         pytest.importorskip("onnxruntime")
-        export(run, Order("onnx"))
+        export(run, ExportConfig("onnx"))
     code = """
 import sys
 from plusx.cli.main import main
@@ -102,9 +103,9 @@ def test_bad_images_are_rows(photos: Path, jpegs: list[Path], tmp_path: Path) ->
         "damaged JPEG",
         "cannot be read",
         "empty file",
-        "expected uint8 (h, w, 3)",
-        "expected uint8",
-        "a int is no image",
+        "Give uint8 (h, w, 3)",
+        "Give uint8",
+        "int is not an image",
     ]
     for row, reason in zip([r for r in rows if r.error], reasons, strict=True):
         assert reason in (row.error or "")
@@ -161,7 +162,7 @@ def test_the_second_start_compiles_nothing(
     whole = kept.read_bytes()
     for damage in (whole[:-7], b"", whole[:9000] + b"?" + whole[9001:]):
         kept.write_bytes(damage)
-        assert cache.find(kept.stem) is None
+        assert cache.load(kept.stem) is None
     with pytest.raises(pytest.fail.Exception):  # a damaged one is not believed
         plusx.predictor(photos)
 
@@ -190,9 +191,9 @@ def test_an_unwritable_cache_is_no_obstacle(
 
 def test_old_networks_leave_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUSX_CACHE", str(tmp_path))
-    for i in range(cache.MOST + 3):
-        cache.keep(f"{i:032d}", b"network")
-    assert len(list((tmp_path / "compiled").iterdir())) == cache.MOST
+    for i in range(cache.MOST_NETWORKS + 3):
+        cache.store(f"{i:032d}", b"network")
+    assert len(list((tmp_path / "compiled").iterdir())) == cache.MOST_NETWORKS
 
 
 # ---- what computes ----
@@ -214,15 +215,15 @@ def test_words_are_checked(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         plusx.predictor(photos, engine="openvio")
     with pytest.raises(SpecError, match="unknown precision 'fp16'"):
         plusx.predictor(photos, precision="fp16")
-    with pytest.raises(DataError, match="top=0, must be at least 1"):
+    with pytest.raises(DataError, match="top=0 names no class"):
         plusx.predictor(photos, top=0)
     with pytest.raises(
-        BundleError, match=r"has no int8 network for openvino \(it has: none\); plusx export .* --precision int8"
+        BundleError, match=r"has no int8 network for openvino \(it has: none\)\. plusx export .* --precision int8"
     ):
         plusx.predictor(photos, precision="int8")
     with pytest.raises(BundleError, match="has no fp32 network for onnxruntime"):
         plusx.predictor(photos, engine="onnxruntime")
-    monkeypatch.setattr(plans, "installed", lambda name: False)
+    monkeypatch.setattr(planning, "installed", lambda name: False)
     with pytest.raises(MissingExtra, match=r"pip install 'plusx\[cpu\]'"):
         plusx.predictor(photos)
 
@@ -230,18 +231,18 @@ def test_words_are_checked(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_missing_engine_is_one_line(photos: Path) -> None:
     code = "import sys; sys.modules['openvino'] = None\nfrom plusx.cli.main import main; sys.exit(main(sys.argv[1:]))"
     out = fresh(code, "predict", str(photos), "x.jpg", "--engine", "openvino", fails=True)
-    assert out.strip() == "plusx: openvino is not installed; pip install 'plusx[cpu]'"
+    assert out.strip() == "plusx: openvino is not installed. Install it with pip install 'plusx[cpu]'."
 
 
 def test_auto_takes_what_was_proven_and_tuned(run: Path) -> None:
     """fp32 until an export has proven something quicker; a measurement of this processor before all."""
     bundle = open_bundle(run)
     bare = {name: entry for name, entry in bundle.files.items() if not name.startswith("engines/")}
-    plan = choose(replace(bundle, files=bare), threads=2)
-    assert plan == Plan("openvino", "fp32", plan.batch, 2, 2)
+    plan = choose_plan(replace(bundle, files=bare), EngineOptions(threads=2))
+    assert plan == ExecutionPlan("openvino", "fp32", plan.batch, 2, 2)
     int8 = {**bare, "engines/openvino-int8/engine.json": {}}
-    assert choose(replace(bundle, files=int8), threads=2).precision == "int8"
-    assert choose(replace(bundle, files=int8), precision="fp32", threads=2).precision == "fp32"
+    assert choose_plan(replace(bundle, files=int8), EngineOptions(threads=2)).precision == "int8"
+    assert choose_plan(replace(bundle, files=int8), EngineOptions(precision="fp32", threads=2)).precision == "fp32"
 
 
 def test_small_networks_get_batches_and_large_ones_do_not(run: Path) -> None:
@@ -253,7 +254,8 @@ def test_small_networks_get_batches_and_large_ones_do_not(run: Path) -> None:
         files={},
     )
     bare = replace(bundle, files={})
-    assert (choose(bare, "openvino").batch > 8, choose(large, "openvino").batch) == (True, 1)
+    small, big = (choose_plan(each, EngineOptions("openvino")).batch for each in (bare, large))
+    assert (small > 8, big) == (True, 1)
 
 
 def test_answers_that_are_no_numbers_are_rows_with_a_reason(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
@@ -263,7 +265,7 @@ def test_answers_that_are_no_numbers_are_rows_with_a_reason(photos: Path, jpegs:
     weights = {key: value + np.float32("nan") if key == "fc.bias" else value for key, value in found.weights().items()}
     broken = save_bundle(tmp_path / "broken", found.spec, found.classes, found.preprocessing, weights)
     (row,) = plusx.predictor(broken)(jpegs[0])
-    assert (row.error, row.top) == ("the network's answer is not finite; is the bundle whole?", ())
+    assert (row.error, row.top) == ("The network's output is not finite. Check the bundle's weights.", ())
 
 
 def test_a_small_range_in_16_bits_is_said_once(photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from plusx.errors import DataError
 from plusx.runtime import Item, Prediction
-from plusx.runtime.rows import header, line, parse, resume, same
+from plusx.runtime.rows import check_same_row, csv_header, format_row, parse_row, resume
 
 ROWS = [
     Prediction("a.jpg", None, (("cat", 0.75), ("dog", 0.25))),
@@ -25,8 +25,10 @@ ITEMS = [Item(row.path, None) for row in ROWS]
 
 
 def text(form: str, rows: list[Prediction]) -> bytes:
-    lines = [header(2)] if form == "csv" else []
-    return "".join(f"{x}\n" for x in [*lines, *(line(row, form, 2) for row in rows)]).encode("utf-8", "surrogateescape")
+    lines = [csv_header(2)] if form == "csv" else []
+    return "".join(f"{x}\n" for x in [*lines, *(format_row(row, form, 2) for row in rows)]).encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def test_csv_reads_as_csv_and_jsonl_as_json() -> None:
@@ -40,10 +42,10 @@ def test_csv_reads_as_csv_and_jsonl_as_json() -> None:
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_lines_parse_back(form: str) -> None:
     for row in ROWS:
-        assert parse(line(row, form, 2), form) == row
+        assert parse_row(format_row(row, form, 2), form) == row
     for bad in ('{"path": 1', "[]", '"a'):
         with pytest.raises(DataError):
-            parse(bad, form)
+            parse_row(bad, form)
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -56,7 +58,7 @@ def test_a_kill_at_any_byte_costs_nothing(form: str, tmp_path: Path) -> None:
         todo = [item.name for item in left.items]
         rows = [row for row in ROWS if row.path in todo]
         if left.last is not None:
-            same(path, left.last, rows[0])
+            check_same_row(path, left.last, rows[0])
             rows = rows[1:]
         with path.open("ab") as file:
             begun = path.stat().st_size > 0
@@ -72,24 +74,24 @@ def test_other_images_are_refused(form: str, tmp_path: Path) -> None:
     path.write_bytes(text(form, ROWS))
     before = path.read_bytes()
     for items in (ITEMS[1:], ITEMS[:3], [*ITEMS[:2], Item("new.jpg", None), *ITEMS[2:]]):
-        with pytest.raises(DataError, match="cannot be continued: row"):
+        with pytest.raises(DataError, match="cannot be resumed: row"):
             resume(path, form, iter(items), 2)
         assert path.read_bytes() == before, "a refusal must not cost what was there"
-    with pytest.raises(DataError, match="its columns are others"):
+    with pytest.raises(DataError, match="its columns differ"):
         resume(path, "csv", iter(ITEMS), 3)
 
 
 def test_another_network_is_refused() -> None:
     row = ROWS[0]
-    same(Path("x"), row, replace(row, top=(("cat", 0.750004), ("dog", 0.25))))
+    check_same_row(Path("x"), row, replace(row, top=(("cat", 0.750004), ("dog", 0.25))))
     for other in (
         replace(row, top=(("cat", 0.7501), ("dog", 0.2499))),
         replace(row, top=row.top[::-1]),
         replace(row, error="torn", top=()),
         replace(row, top=row.top[:1]),
     ):
-        with pytest.raises(DataError, match="comes out otherwise now"):
-            same(Path("x"), row, other)
+        with pytest.raises(DataError, match="gives another row now"):
+            check_same_row(Path("x"), row, other)
 
 
 def test_an_absent_or_empty_file_is_begun(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Gradients of convolutions on maps of a few cells: on a heap filled with different bytes they are the same bits.
 
-torch's own bf16 weight gradients are not (see plusx/training/small_maps.py); the control shows that these tests see it.
+torch's own bf16 weight gradients are not (see plusx/nn/small_maps.py); the control shows that these tests see it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import pytest
 import torch
 from torch import nn
 
-from plusx.nn import build
-from plusx.training import small_maps
-from plusx.training.machine import autocast, memory_format
+from plusx.nn import build, small_maps
+from plusx.nn.device import autocast, memory_format
 from plusx.training.plan import Plan
 from plusx.training.recipe import parse_recipe
 from plusx.training.seeds import counted
@@ -124,7 +123,7 @@ def test_torch_alone_fails_there(monkeypatch: pytest.MonkeyPatch) -> None:
 STRIDED = """
 import sys, torch
 from contextlib import nullcontext
-from plusx.training.machine import autocast
+from plusx.nn.device import autocast
 torch.set_num_threads(1)
 conv = torch.nn.Conv2d(8, 256, 1, (3, 1)).to(memory_format=torch.channels_last)
 for _ in range(20):

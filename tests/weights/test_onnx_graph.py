@@ -226,7 +226,7 @@ def test_preprocessing_inside_is_told_apart(swap: bool, tmp_path: Path) -> None:
 
 def test_plusxs_own_export_comes_back(tmp_path: Path) -> None:
     """`plusx export` writes bytes as NHWC in, the preprocessing, and the network with its norms folded."""
-    from plusx.deploy.reference import Served
+    from plusx.deploy.reference import PreprocessedNetwork
     from plusx.images import Preprocessing
 
     net = enliven(plusx.build(DEEP))
@@ -234,7 +234,9 @@ def test_plusxs_own_export_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     x = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     shapes = {"images": {0: torch.export.Dim.AUTO}}
-    torch.onnx.export(Served(net, pre).eval(), (x,), str(path), dynamo=True, dynamic_shapes=shapes, verbose=False)
+    torch.onnx.export(
+        PreprocessedNetwork(net, pre).eval(), (x,), str(path), dynamo=True, dynamic_shapes=shapes, verbose=False
+    )
     found = recognise_onnx(read(path))
     assert (found.spec, found.input.layout, found.input.size) == (plusx.spec(f"{DEEP} norm=none"), "nhwc", (64, 64))
     np.testing.assert_allclose(found.input.mean, np.array(pre.mean) * 255, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""plusx bench: the speed of a trained network on this machine, beside other engines."""
+"""plusx bench: how fast a trained network runs on this machine, beside other engines."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from plusx.cli.output import add_output, choose_format, emit, screen_width
-from plusx.cli.printing import localized
-from plusx.i18n import Message, _
-from plusx.text.alignment import fitted, hidden_note, paragraph
+from plusx.cli.languages import language
+from plusx.cli.output import add_output, choose_format, emit
+from plusx.i18n import Message, _, translate
+from plusx.text.alignment import aligned
 
 if TYPE_CHECKING:
-    from plusx.deploy.benching import Line
+    from plusx.deploy.benching import BenchRow
 
 FORMATS = ("table", "json", "svg")
 
@@ -39,50 +39,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
     from plusx.deploy.benching import bench, machine_line, network_line
+    from plusx.runtime.engines import EngineOptions
 
-    lines = bench(
-        args.source, args.against, engine=args.engine, precision=args.precision, threads=args.threads,
-        rounds=args.rounds, seconds=args.seconds, busy=args.force,
-    )  # fmt: skip
-    network, about = network_line(args.source), _("{machine}; {n} rounds", machine=machine_line(), n=args.rounds)
+    lang = language(args.lang)
+    rows = bench(
+        args.source,
+        args.against,
+        EngineOptions(args.engine, args.precision, threads=args.threads),
+        rounds=args.rounds,
+        seconds=args.seconds,
+        force=args.force,
+    )
+    network, about = (
+        network_line(args.source),
+        _("{machine}; {rounds} rounds", machine=machine_line(), rounds=args.rounds),
+    )
     if form == "json":
         record = {
             "schema": "plusx.bench/1",
             "network": network,
             "machine": machine_line(),
             "rounds": args.rounds,
-            "lines": [line.to_dict() for line in lines],
+            "lines": [row.to_dict() for row in rows],
         }
         return emit(json.dumps(record, indent=1) + "\n", args.output)
     if form == "svg":
         from plusx.deploy.bench_chart import svg
 
-        return emit(svg(lines, network, localized(about)), args.output)
-    return emit(
-        table(lines, _("{network}; {about}", network=network, about=about), screen_width(args.output)), args.output
-    )
+        return emit(svg(rows, network, about, lang), args.output)
+    return emit(table(rows, _("{network}; {about}", network=network, about=about), lang), args.output)
 
 
-HEADS = (
-    _("engine"), _("p50 ms"), _("p99 ms"), _("images/s"), _("per core"), _("of ceiling"), _("start s"), _("peak MB"),
-    _("speedup [95 %]"),
-)  # fmt: skip
-HIDDEN_FIRST = (6, 7, 5, 4, 2)
-"""Columns that a narrow terminal has no room for."""
+def table(rows: list[BenchRow], about: str, lang: str = "en") -> str:
+    heads = (
+        "", _("p50 ms"), _("p99 ms"), _("images/s"), _("per core"), _("of matmul peak"), _("start s"), _("peak MB"),
+        _("speed-up [95 %]"),
+    )  # fmt: skip
+    whole = [[translate(cell, lang) for cell in row] for row in (heads, *(cells(row) for row in rows))]
+    lines = aligned(whole[0], whole[1:], [False, *[True] * (len(heads) - 1)])
+    return "\n".join([*lines, translate(about, lang)]) + "\n"
 
 
-def table(lines: list[Line], about: Message, width: int | None = None) -> str:
-    right = [bool(column) for column in range(len(HEADS))]
-    rows = [cells(line) for line in lines]
-    shown, hidden = fitted([localized(head) for head in HEADS], rows, right, width, drop=HIDDEN_FIRST)
-    notes = [part for text in (*hidden_note(HEADS, hidden), about) for part in paragraph(localized(text), width)]
-    return "\n".join([*shown, *notes]) + "\n"
-
-
-def cells(line: Line) -> tuple[str, ...]:
+def cells(row: BenchRow) -> tuple[str | Message, ...]:
     from plusx.deploy.bench_chart import figure
 
-    share = localized(_("unknown")) if line.ceiling is None else f"{line.ceiling:.0%}"
-    gain = "1" if line.faster is None else f"{line.faster.value:.2f} [{line.faster.low:.2f}, {line.faster.high:.2f}]"
-    figures = (f"{line.p50_ms:.2f}", f"{line.p99_ms:.2f}", figure(line.images_per_s), figure(line.per_core))
-    return (line.name, *figures, share, f"{line.start_s:.2f}", f"{line.peak_mb:.0f}", gain)
+    share = _("unknown") if row.ceiling is None else f"{row.ceiling:.0%}"
+    gain = "1" if row.faster is None else f"{row.faster.value:.2f} [{row.faster.low:.2f}, {row.faster.high:.2f}]"
+    figures = (f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}", figure(row.images_per_s), figure(row.per_core))
+    return (row.name, *figures, share, f"{row.start_s:.2f}", f"{row.peak_mb:.0f}", gain)

@@ -1,19 +1,23 @@
-"""plusx embed: images as feature vectors, without torch."""
+"""plusx embed: feature vectors of images."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
+from plusx.cli.languages import language
 from plusx.cli.output import wrote
-from plusx.cli.printing import note, warn
+from plusx.cli.printing import note
 from plusx.errors import SpecError
-from plusx.i18n import _, _n
+from plusx.i18n import _, _n, translate
 
 NOTHING_WORKED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from plusx.cli.predict import add_engine
+
     add = parser.add_argument
     add("source", metavar="SOURCE", help=_("a bundle or a run"))
     add("paths", nargs="+", metavar="PATH", help=_("as for plusx predict"))
@@ -22,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STAGE",
         help=_("average the map of a stage or block, like layer4 or layer3.2 (default: the input of fc)"),
     )
-    add("--precision", default="auto", metavar="auto|fp32|bf16", help=_("number format (default: auto)"))
-    add("--threads", type=int, metavar="N", help=_("cores to use (default: all)"))
-    add("--exact-decode", action="store_true", help=_("decode JPEGs at full size, then resize"))
+    add_engine(parser)
     add("--shard", metavar="I/N", help=_("every N-th image from the I-th on: one command for each machine"))
     add(
         "-o",
@@ -37,35 +39,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.image_progress import ImageProgress, peeked
-    from plusx.cli.predict import shard
+    from plusx.cli.predict import engine_options, shard
     from plusx.images import Tally
     from plusx.runtime.embedding import embedder
-    from plusx.runtime.inputs import find
-    from plusx.runtime.vectors import Npy, Parquet
+    from plusx.runtime.inputs import find_images
+    from plusx.runtime.vector_files import NpyVectors, ParquetVectors
 
     path = Path(args.output)
     if path.suffix not in (".npy", ".parquet"):
         raise SpecError(
-            _("-o {output} ends in neither .npy nor .parquet. Name the file like one of them.", output=args.output)
+            _("-o {path} does not end in .npy or .parquet. Name a file of one of these two kinds.", path=args.output)
         )
     tally = Tally()
-    items = peeked(shard(find(args.paths, tally), args.shard))
-    made = embedder(
-        args.source, args.at, precision=args.precision, threads=args.threads, exact_decode=args.exact_decode
-    )
+    items = peeked(shard(find_images(args.paths, tally), args.shard))
+    made = embedder(args.source, args.at, engine_options(args), exact_decode=args.exact_decode)
     meter = ImageProgress()
-    with (Npy if path.suffix == ".npy" else Parquet)(path, made.width) as out:
+    with (NpyVectors if path.suffix == ".npy" else ParquetVectors)(path, made.width) as out:
         for row in made.stream(items):
             out.write(row)
             meter.update(row.error is None)
     meter.close()
     if words := tally.words():
         note(words)
-    size = _n("{n:,} row of {width} numbers", "{n:,} rows of {width} numbers", meter.n, width=made.width)
+    lang = language(args.lang)
+    rows = _n("{n:,} row of {width} numbers", "{n:,} rows of {width} numbers", meter.n, width=made.width)
     if path.suffix == ".npy":
-        size = _("{size}, named in {file}", size=size, file=path.with_suffix(".csv"))
-    wrote(args.output, size)
+        rows = _("{rows}, named in {file}", rows=rows, file=path.with_suffix(".csv"))
+    wrote(args.output, translate(rows, lang))
     if meter.good < meter.n:
-        bad = meter.n - meter.good
-        warn(_("{bad} of {n} could not be read. The file contains the reasons.", bad=bad, n=meter.n))
+        bad = _("plusx: {bad} of {n} images could not be read. The file says why.", bad=meter.n - meter.good, n=meter.n)
+        print(translate(bad, lang), file=sys.stderr)
     return 0 if meter.good else NOTHING_WORKED

@@ -55,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
     from plusx.bundles import open_weights
     from plusx.cli.progress import IndexingProgress
+    from plusx.evaluation.held_out import open_held_out
     from plusx.runtime.processor import cores
     from plusx.training.evaluation import evaluate
-    from plusx.training.held_out import open_held_out
     from plusx.training.world import here
 
     world = here(args.device)

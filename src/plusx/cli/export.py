@@ -1,12 +1,14 @@
-"""plusx export: a trained network for other systems, compared with the network that it was made from."""
+"""plusx export: a trained network in other formats, proven to compute the same."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 
+from plusx.cli.languages import language
 from plusx.cli.output import wrote
-from plusx.cli.printing import report
-from plusx.i18n import _, _n
+from plusx.errors import MissingExtra
+from plusx.i18n import _, _n, translate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,14 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.networks import read_size
-    from plusx.runtime.plan import installed
-    from plusx.runtime.quiet import missing
+    from plusx.runtime.engines import installed
 
     if not installed("torch"):
-        raise missing("torch", "export")
-    from plusx.deploy import Order, export
+        raise MissingExtra(_("plusx export needs torch for its proof. Install it with pip install 'plusx[export]'."))
+    from plusx.deploy import ExportConfig, export
 
-    order = Order(
+    config = ExportConfig(
         args.to,
         args.precision,
         args.layout,
@@ -64,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         args.calibrate,
         args.accept_drop,
     )
-    made = export(args.source, order, args.output, say=report)
+    lang = language(args.lang)
+    made = export(args.source, config, args.output, log=lambda line: print(translate(line, lang), file=sys.stderr))
     wrote(str(made.path), _n("{n:,} file", "{n:,} files", len(made.files)))
     print(made.path)
     return 0

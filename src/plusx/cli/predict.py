@@ -1,4 +1,4 @@
-"""plusx predict: classify images."""
+"""plusx predict: the classes of images."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plusx.cli.languages import language
 from plusx.cli.output import add_output, choose_format, is_stdout, wrote
-from plusx.cli.printing import note, warn
+from plusx.cli.printing import note
 from plusx.errors import DataError, RunError, SpecError
-from plusx.i18n import _, _n
+from plusx.i18n import _, _n, translate
 
 if TYPE_CHECKING:
-    from plusx.runtime import Item, Prediction, Predictor
+    from plusx.runtime import EngineOptions, Item, Prediction, Predictor
+    from plusx.runtime.sorting import Sorter
 
 NOTHING_WORKED = 3
 FORMATS = ("table", "csv", "jsonl", "parquet")
@@ -62,48 +64,57 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.image_progress import ImageProgress, peeked
-    from plusx.cli.rowfile import RowFile
     from plusx.images import Tally
-    from plusx.runtime.inputs import find, is_countable
-    from plusx.runtime.rows import same
+    from plusx.runtime.inputs import find_images, is_countable
+    from plusx.runtime.predicting import open_predictor
+    from plusx.runtime.prediction_files import PredictionWriter
+    from plusx.runtime.rows import check_same_row
 
     form = choose_format(args.format, args.output, FORMATS)
     check(args, form)
-    # a walk beforehand, for the bar and the table's first column; names alone cost little
+    # the images are counted first for the progress line and the table's first column; listing names is cheap
     wanted = is_countable(args.paths) and (form == "table" or sys.stderr.isatty())
-    total, width = measured(shard(find(args.paths), args.shard)) if wanted else (None, 0)
-    predictor = open_predictor(args, total)
+    total, width = measured(shard(find_images(args.paths), args.shard)) if wanted else (None, 0)
+    predictor = open_predictor(
+        args.source, engine_options(args), top=args.top, exact_decode=args.exact_decode, count=total
+    )
     tally = Tally()
-    items = peeked(shard(find(args.paths, tally), args.shard))
+    items = peeked(shard(find_images(args.paths, tally), args.shard))
     sorter = make_sorter(args)
     meter = ImageProgress(total)
-    with RowFile(args.output, form, predictor.top, args.resume, width) as out:
+    path = None if is_stdout(args.output) else args.output
+    with PredictionWriter(path, form, predictor.top, args.resume, width, language(args.lang)) as out:
         left = out.skip_done(items)
         for number, row in enumerate(rows(predictor, left.items, args.threshold)):
             if left.last is not None and not number:
-                same(Path(args.output), left.last, row)
+                check_same_row(Path(args.output), left.last, row)
             else:
                 out.write(row)
             if sorter is not None:
                 sorter(row)
             meter.update(row.error is None)
-    n = meter.n + max(0, left.done - 1)
-    good = meter.good + left.good - (left.last is not None and left.last.error is None)
     meter.close()
     if words := tally.words():
         note(words)
+    # the row of `left.last` stood in the file and was computed again
+    n = meter.n + max(0, left.done - 1)
+    good = meter.good + left.good - (left.last is not None and left.last.error is None)
+    return finish(args, n, good, sorter)
+
+
+def finish(args: argparse.Namespace, n: int, good: int, sorter: Sorter | None) -> int:
+    """The exit code, after the last lines on stderr. Raises RunError."""
     if not is_stdout(args.output):
         wrote(args.output, _n("{n:,} row", "{n:,} rows", n))
     if good < n:
-        warn(_("{bad} of {n} could not be read. Their rows contain the reasons.", bad=n - good, n=n))
+        text = _("plusx: {bad} of {n} images could not be read. Their rows say why.", bad=n - good, n=n)
+        print(translate(text, language(args.lang)), file=sys.stderr)
     if sorter is not None and sorter.failed:
         raise RunError(
-            _n(
-                "{n} image could not be copied into {folder}: {first}. Fix this and run the command again, which copies "
-                "only what is missing.",
-                "{n} images could not be copied into {folder}. The first is {first}. Fix this and run the command again, "
-                "which copies only what is missing.",
-                len(sorter.failed),
+            _(
+                "{images} could not be copied into {folder}, first of all {first}. Remove the cause and run the same "
+                "command again. Images that were copied are not copied twice.",
+                images=_n("{n:,} image", "{n:,} images", len(sorter.failed)),
                 folder=args.sort_into,
                 first=sorter.failed[0],
             )
@@ -112,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def measured(items: Iterable[Item]) -> tuple[int, int]:
-    """How many there are, and the length of the longest name."""
+    """The number of items, and the length of the longest name."""
     n = width = 0
     for item in items:
         n, width = n + 1, max(width, len(item.name))
@@ -124,33 +135,11 @@ def rows(predictor: Predictor, items: Iterable[Item], threshold: float | None) -
         yield row if threshold is None else replace(row, top=tuple(t for t in row.top if t[1] >= threshold))
 
 
-def open_predictor(args: argparse.Namespace, count: int | None = None) -> Predictor:
-    """The predictor that the words ask for; torch is imported only where it computes."""
-    from plusx.bundles import open_bundle
-    from plusx.runtime.plan import choose
-    from plusx.runtime.predicting import unwarmed
+def engine_options(args: argparse.Namespace) -> EngineOptions:
+    """The engine, precision, device and threads that were asked for. Raises SpecError."""
+    from plusx.runtime.engines import EngineOptions
 
-    if args.device != "auto" and args.engine not in ("auto", "torch"):
-        raise SpecError(
-            _("--device {device} needs torch. Write --engine torch, or remove --device.", device=args.device)
-        )
-    engine = "torch" if args.device != "auto" else args.engine
-    bundle = open_bundle(args.source)
-    if choose(bundle, engine, args.precision, threads=args.threads).engine == "torch":
-        from plusx.deploy.with_torch import torch_predictor
-
-        return torch_predictor(
-            bundle,
-            precision=args.precision,
-            top=args.top,
-            threads=args.threads,
-            device=args.device,
-            exact_decode=args.exact_decode,
-        )
-    return unwarmed(
-        bundle, engine=engine, precision=args.precision, top=args.top, threads=args.threads, purpose="throughput",
-        exact_decode=args.exact_decode, count=count,
-    )  # fmt: skip
+    return EngineOptions(args.engine, args.precision, threads=args.threads, device=args.device)
 
 
 def shard(items: Iterator[Item], words: str | None) -> Iterator[Item]:
@@ -160,27 +149,25 @@ def shard(items: Iterator[Item], words: str | None) -> Iterator[Item]:
     first, _slash, of = words.partition("/")
     if not (first.isdecimal() and of.isdecimal() and 1 <= int(first) <= int(of)):
         raise SpecError(
-            _(
-                "--shard {words} is not a share. Write two numbers like 3/8, the first from 1 to the second.",
-                words=words,
-            )
+            _("--shard {words} is not I/N. Write two numbers like 3/8, the first from 1 to the second.", words=words)
         )
     return islice(items, int(first) - 1, None, int(of))
 
 
 def check(args: argparse.Namespace, form: str) -> None:
-    """Refuse words that would do nothing. Raises SpecError."""
+    """Refuse options that would have no effect. Raises SpecError."""
     if args.resume and (is_stdout(args.output) or form not in ("csv", "jsonl")):
-        raise SpecError(_("--resume continues a file. Write -o FILE.csv or -o FILE.jsonl."))
+        raise SpecError(_("--resume continues a file. Name it with -o FILE.csv or -o FILE.jsonl."))
     if form == "parquet" and is_stdout(args.output):
-        raise SpecError(_("--format parquet cannot go to stdout. Write -o FILE.parquet."))
+        raise SpecError(_("--format parquet cannot be written to stdout. Name a file with -o FILE.parquet."))
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise SpecError(
             _("--threshold {value} is not a probability. Write a number from 0 to 1.", value=args.threshold)
         )
 
 
-def make_sorter(args: argparse.Namespace):
+def make_sorter(args: argparse.Namespace) -> Sorter | None:
+    """The Sorter of --sort-into, or None. Raises DataError."""
     from plusx.runtime.inputs import TARS
     from plusx.runtime.sorting import Sorter
 
@@ -188,5 +175,5 @@ def make_sorter(args: argparse.Namespace):
         return None
     packed = [path for path in args.paths if path.lower().endswith((*TARS, ".parquet"))]
     if packed:
-        raise DataError(_("--sort-into copies image files, but {file} is an archive. Unpack it first.", file=packed[0]))
+        raise DataError(_("--sort-into copies image files, but {path} is an archive. Unpack it first.", path=packed[0]))
     return Sorter(args.sort_into)

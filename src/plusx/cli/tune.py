@@ -1,12 +1,12 @@
-"""plusx tune: the fastest engine, precision and batch size on this processor, measured and kept in the bundle."""
+"""plusx tune: the fastest engine, precision and batch on this processor, measured and stored in the bundle."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from plusx.cli.printing import report, say
-from plusx.i18n import _
+from plusx.cli.languages import language
+from plusx.i18n import _, translate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,22 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from plusx.runtime.tuning import figure_text, tune
 
+    lang = language(args.lang)
     found = tune(
         args.source,
         args.objective,
         seconds=args.seconds,
         threads=args.threads,
-        say=report,
+        log=lambda line: print(translate(line, lang), file=sys.stderr),
     )
     sys.stderr.flush()
-    say(
-        _(
-            "chosen: {plan}, {figure} {unit} (the best of {n}, kept in {bundle})",
-            plan=str(found.plan),
-            figure=figure_text(found.figure),
-            unit=found.unit,
-            n=len(found.tried),
-            bundle=args.source,
-        )
-    )
+    chosen = _(
+        "chosen: {plan}, {figure} {unit} (the best of {n}, stored in {path})",
+        plan=found.plan.text(), figure=figure_text(found.figure), unit=found.unit, n=len(found.tried), path=args.source,
+    )  # fmt: skip
+    print(translate(chosen, lang))
     return 0

@@ -1,21 +1,20 @@
-"""From a bundle to something to serve: exported, quantised, proven, measured. Needs torch for the proof."""
+"""Networks for serving: exported, quantised, proven and measured. The proof needs torch."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from plusx.deploy.exporting import Exported as Exported
-    from plusx.deploy.exporting import Order as Order
+    from plusx.deploy.config import ExportConfig as ExportConfig
+    from plusx.deploy.exporting import ExportResult as ExportResult
     from plusx.deploy.exporting import export as export
 
-__all__ = ["Exported", "Order", "export"]
+__all__ = ["ExportConfig", "ExportResult", "export"]
 
 
 def __getattr__(name: str) -> object:
-    """Late, since `plusx bench` measures engines where no torch is."""
+    """Imported on first use, since `plusx bench` also runs where torch is not installed."""
     if name not in __all__:
         raise AttributeError(f"module 'plusx.deploy' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module("plusx.deploy.exporting"), name)
+    return getattr(import_module("plusx.deploy." + ("config" if name == "ExportConfig" else "exporting")), name)

@@ -1,4 +1,4 @@
-"""`plusx export`: a bundle's network for other systems, written, read back by its own engine and proven."""
+"""`plusx export`: a bundle's network in other formats, written, read back by its own engine and proven."""
 
 from __future__ import annotations
 
@@ -13,156 +13,130 @@ from typing import Any
 from plusx.bundles import Bundle, open_bundle
 from plusx.bundles.durable import write_dir
 from plusx.bundles.engines import ENGINE_FILE, ENGINE_SCHEMA, put_engine
-from plusx.deploy.layouts import LAYOUTS, laid_out
-from plusx.deploy.proof import LEAST_AGREEMENT, Proof, check
-from plusx.deploy.proof import compare as compare_networks
-from plusx.deploy.proof_images import Images, calibration_images, proof_images
+from plusx.deploy.config import ExportConfig, ExportSource, Size
+from plusx.deploy.layouts import laid_out
+from plusx.deploy.proof import Proof, check_proof, compare_networks
+from plusx.deploy.proof_images import ProofImages, calibration_images, proof_images
 from plusx.deploy.reference import Reference
-from plusx.deploy.targets import TARGETS, Source, Target
-from plusx.errors import BundleError, GateError, SpecError, unknown
+from plusx.deploy.targets import TARGETS, ExportTarget
+from plusx.errors import BundleError, GateError, SpecError
+from plusx.i18n import Message, _
 from plusx.runtime.lowering import output_name
-from plusx.runtime.plan import PRECISIONS
 from plusx.version import __version__
 
-Say = Callable[[str], None]
-Size = tuple[int, int] | None
+Log = Callable[[Message], None]
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to export. `to` openvino, onnx or torch-export; `size` (h, w) of the input, None what the bundle crops to.
-
-    `dynamic` leaves height and width open. `data` and `calibrate` are where real images are; None: the run's own.
-    `accept_drop` is the share of fp32's top-1 that bf16 or int8 may lose.
-    """
-
-    to: str
-    precision: str = "fp32"
-    layout: str = "plain"
-    size: Size = None
-    dynamic: bool = False
-    data: str | None = None
-    calibrate: str | None = None
-    accept_drop: float = round(1 - LEAST_AGREEMENT, 6)
-    most_images: int = 512
-    most_calibration: int = 300
-
-    def __post_init__(self) -> None:
-        for what, word, allowed in (
-            ("target", self.to, TARGETS),
-            ("precision", self.precision, PRECISIONS),
-            ("layout", self.layout, LAYOUTS),
-        ):
-            if word not in allowed:
-                raise SpecError(unknown(what, word, allowed))
-        if self.precision not in TARGETS[self.to].precisions:
-            can = ", ".join(TARGETS[self.to].precisions)
-            raise SpecError(
-                f"--to {self.to} --precision {self.precision}, {TARGETS[self.to].why_not}; allowed there: {can}"
-            )
-        if self.layout not in TARGETS[self.to].layouts:
-            raise SpecError(
-                f"--layout {self.layout}, takes no {self.to} network; allowed there: {', '.join(TARGETS[self.to].layouts)}"
-            )
-        if not 0 <= self.accept_drop < 1:
-            raise SpecError(f"--accept-drop {self.accept_drop}, must be a share from 0 to below 1")
-
-
-@dataclass(frozen=True)
-class Exported:
-    """Where the export lies, its files (relative) and what proved it."""
+class ExportResult:
+    """The folder of an export, its files (relative) and the proof."""
 
     path: Path
     files: tuple[str, ...]
     proof: Proof
 
 
-def export(source: str | Path, order: Order, out: str | Path | None = None, say: Say = lambda line: None) -> Exported:
-    """Export, prove, and only then store: in the bundle's engines/NAME, or as the new directory `out`.
+def export(
+    source: str | Path, config: ExportConfig, out: str | Path | None = None, log: Log = lambda line: None
+) -> ExportResult:
+    """The export, proven and only then stored: in the bundle's engines/NAME, or as the new directory `out`.
 
-    Layouts other than plain need `out`, since a server takes a directory. Raises GateError when the proof does not hold,
+    Layouts other than plain need `out`, since a server takes a directory. Raises GateError when the proof fails,
     BundleError, SpecError, DataError, MissingExtra.
     """
-    bundle, target = open_bundle(source), TARGETS[order.to]
-    _check_place(order, out)
-    made = _sized(bundle, order)
-    real = proof_images(made, order.data, order.most_images)
+    bundle, target = open_bundle(source), TARGETS[config.to]
+    _check_output(config, out)
+    made = _sized(bundle, config)
+    real = proof_images(made, config.data, config.most_images)
     reference = Reference(made)
     with tempfile.TemporaryDirectory(prefix="plusx-export-") as scratch:
         folder = Path(scratch)
-        recipe = Source(made, _size(made, order), order.precision)
-        proof = _write_and_prove(target, recipe, folder, order, reference, real, say)
-        say(f"proven on {proof}")
-        about = _about(made, order, proof)
+        job = ExportSource(made, _size(made, config), config.precision)
+        proof = _write_and_prove(target, job, folder, config, reference, real, log)
+        log(_("proven on {proof}", proof=proof.text()))
+        about = _about(made, config, proof)
         target.describe(folder, about)
         files = {
             str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
         }
-    return _store(bundle, order, out, about, files, proof)
+    return _store(bundle, config, out, about, files, proof)
 
 
 def _write_and_prove(
-    target: Target, recipe: Source, folder: Path, order: Order, reference: Reference, real: Images, say: Say
+    target: ExportTarget,
+    source: ExportSource,
+    folder: Path,
+    config: ExportConfig,
+    reference: Reference,
+    real: ProofImages,
+    log: Log,
 ) -> Proof:
-    """The written export and its proof; int8 gets a second chance, with its worst layers left in float."""
+    """The proof of the written export. int8 that fails is written again with its worst layers in float."""
 
-    def calibrate() -> Images:
-        return calibration_images(recipe.bundle, order.calibrate or order.data, order.most_calibration)
+    def calibrate() -> ProofImages:
+        return calibration_images(source.bundle, config.calibrate or config.data, config.most_calibration)
 
-    images = calibrate() if order.precision == "int8" else None
-    target.write(recipe, folder, images)
-    proof = compare_networks(reference, target.read(folder, order.precision), real, order.precision)
+    images = calibrate() if config.precision == "int8" else None
+    target.write(source, folder, images)
+    proof = compare_networks(reference, target.read(folder, config.precision), real, config.precision)
     try:
-        check(proof, order.accept_drop)
+        check_proof(proof, config.accept_drop)
     except GateError:
-        if (
-            order.precision != "int8"
-            or target.rescue is None
-            or real.labels is None
-            or images is None
-            or not proof.alive
-        ):
+        if target.write_mixed is None or images is None or real.labels is None or not proof.alive:
             raise
-        say(f"int8 keeps {proof.kept:.2%} of fp32's top-1, too little: looking for layers to leave in float")
-        target.rescue(recipe, folder, images, real, order.accept_drop)
-        proof = compare_networks(reference, target.read(folder, order.precision), real, order.precision)
-        check(proof, order.accept_drop)
+        log(
+            _(
+                "int8 keeps {kept:.2%} of fp32's top-1, which is too little. Some layers return to float.",
+                kept=proof.kept,
+            )
+        )
+        target.write_mixed(source, folder, images, real, config.accept_drop)
+        proof = compare_networks(reference, target.read(folder, config.precision), real, config.precision)
+        check_proof(proof, config.accept_drop)
     return proof
 
 
-def _sized(bundle: Bundle, order: Order) -> Bundle:
-    """The bundle as its export will be served: --size is another crop, and the resize keeps its share of it."""
-    if order.size is None:
+def _sized(bundle: Bundle, config: ExportConfig) -> Bundle:
+    """The bundle with --size as its crop; the resize keeps its ratio to the crop."""
+    if config.size is None:
         return bundle
-    h, w = order.size
+    h, w = config.size
     if h != w:
         raise SpecError(
-            f"--size {h}x{w}, plusx crops squares; write one number, or --dynamic-size for any height and width"
+            _(
+                "--size {h}x{w} is not square, but plusx crops squares. "
+                "Write one number, or --dynamic-size for any height and width.",
+                h=h,
+                w=w,
+            )
         )
     pre = bundle.preprocessing
     resize = None if pre.resize_px is None or pre.crop_px is None else round(pre.resize_px * h / pre.crop_px)
     return replace(bundle, preprocessing=replace(pre, crop_px=h, resize_px=resize))
 
 
-def _size(bundle: Bundle, order: Order) -> Size:
+def _size(bundle: Bundle, config: ExportConfig) -> Size:
     side = bundle.preprocessing.crop_px
-    return None if order.dynamic or side is None else (side, side)
+    return None if config.dynamic or side is None else (side, side)
 
 
-def _check_place(order: Order, out: str | Path | None) -> None:
-    if out is None and (order.layout != "plain" or order.size is not None or order.dynamic):
+def _check_output(config: ExportConfig, out: str | Path | None) -> None:
+    if out is None and (config.layout != "plain" or config.size is not None or config.dynamic):
         raise SpecError(
-            "a server's layout or another input size is no engine of the bundle itself; name a new directory with -o DIR"
+            _(
+                "A server's layout or another input size cannot be stored in the bundle. "
+                "Name a new directory with -o DIR."
+            )
         )
     if out is not None and Path(out).exists() and (not Path(out).is_dir() or any(Path(out).iterdir())):
-        raise BundleError(f"{out} exists and is not empty; choose another -o DIR")
+        raise BundleError(_("{path} exists and is not empty. Choose another -o DIR.", path=out))
 
 
-def _about(bundle: Bundle, order: Order, proof: Proof) -> dict[str, Any]:
-    """engine.json, and what goes into the network's own metadata."""
+def _about(bundle: Bundle, config: ExportConfig, proof: Proof) -> dict[str, Any]:
+    """The content of engine.json, and of the network's own metadata."""
     spec = bundle.spec
     return {
-        "engine": order.to, "precision": order.precision, "spec": str(spec),
+        "engine": config.to, "precision": config.precision, "spec": str(spec),
         "input": {"name": "images", "type": "uint8", "layout": "NHWC", "channels": list(bundle.preprocessing.mode)},
         "output": {"name": output_name(spec), "type": "float32"}, "classes": list(bundle.classes),
         "preprocessing_before": {"resize_px": bundle.preprocessing.resize_px, "crop_px": bundle.preprocessing.crop_px,
@@ -175,23 +149,23 @@ def _about(bundle: Bundle, order: Order, proof: Proof) -> dict[str, Any]:
 
 def _store(
     bundle: Bundle,
-    order: Order,
+    config: ExportConfig,
     out: str | Path | None,
     about: dict[str, Any],
     files: Mapping[str, bytes],
     proof: Proof,
-) -> Exported:
+) -> ExportResult:
     if out is None:
-        path = put_engine(bundle.path, f"{order.to}-{order.precision}", about, files)
-        return Exported(path, (*files, ENGINE_FILE), proof)
+        path = put_engine(bundle.path, f"{config.to}-{config.precision}", about, files)
+        return ExportResult(path, (*files, ENGINE_FILE), proof)
     path = Path(out)
-    tree = laid_out(order.layout, path.name or "plusx", order, about, files)
-    if order.layout == "plain":
+    tree = laid_out(config.layout, path.name or "plusx", config, about, files)
+    if config.layout == "plain":
         write_dir(path, ENGINE_FILE, {"schema": ENGINE_SCHEMA, **about}, tree)
-        return Exported(path, (*tree, ENGINE_FILE), proof)
+        return ExportResult(path, (*tree, ENGINE_FILE), proof)
     whole = {
         **tree,
         "engine.json": (json.dumps({"schema": ENGINE_SCHEMA, **about}, indent=1, ensure_ascii=False) + "\n").encode(),
     }
-    write_dir(path, "plusx.json", {"schema": ENGINE_SCHEMA, "layout": order.layout}, whole)
-    return Exported(path, tuple(whole), proof)
+    write_dir(path, "plusx.json", {"schema": ENGINE_SCHEMA, "layout": config.layout}, whole)
+    return ExportResult(path, tuple(whole), proof)

@@ -1,52 +1,53 @@
-"""Directories that model servers take as they stand."""
+"""Directories in the layouts that model servers load."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from plusx.deploy.config import ExportConfig
 from plusx.errors import SpecError
-
-if TYPE_CHECKING:
-    from plusx.deploy.exporting import Order
+from plusx.i18n import _
 
 Files = Mapping[str, bytes]
 MAX_BATCH = 16
 _DELAY_US = 2000
 
 
-def laid_out(layout: str, name: str, order: Order, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
+def laid_out(layout: str, name: str, config: ExportConfig, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
     """Path → bytes of the directory for a layout; `name` is the model's name there. Raises SpecError."""
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        raise SpecError(f"-o …/{name}, servers take it as the model's name; letters, digits, - and _ only")
-    return LAYOUTS[layout](name, order, about, files)
+        raise SpecError(
+            _("-o …/{name} is also the model's name on the server. Use letters, digits, - and _ only.", name=name)
+        )
+    return WRITERS[layout](name, config, about, files)
 
 
 def _labels(about: Mapping[str, Any]) -> bytes:
-    """One class a line; a line break in a name would move all that follow."""
+    """One class a line. Line breaks in a name become spaces, since they would shift all labels after it."""
     return "".join(" ".join(name.split()) + "\n" for name in about["classes"]).encode()
 
 
-def _plain(name: str, order: Order, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
+def _plain(name: str, config: ExportConfig, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
     return {**files, "labels.txt": _labels(about)}
 
 
-def _triton(name: str, order: Order, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
+def _triton(name: str, config: ExportConfig, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
     """A Triton model repository (server docs, model_repository.md and model_configuration.md)."""
     tree = {f"{name}/1/{path}": content for path, content in files.items()}
     tree[f"{name}/labels.txt"] = _labels(about)
-    tree[f"{name}/config.pbtxt"] = triton_config(name, order, about).encode()
+    tree[f"{name}/config.pbtxt"] = triton_config(name, config, about).encode()
     return tree
 
 
-def triton_config(name: str, order: Order, about: Mapping[str, Any]) -> str:
-    """config.pbtxt: dims without the batch, since max_batch_size says that the first axis is one."""
+def triton_config(name: str, config: ExportConfig, about: Mapping[str, Any]) -> str:
+    """config.pbtxt: dims without the batch, since max_batch_size implies that the first axis is the batch."""
     side, channels = about["preprocessing_before"]["crop_px"], len(about["preprocessing_inside"]["mean"])
-    edge = -1 if order.dynamic or side is None else side
-    openvino = order.to == "openvino"
+    edge = -1 if config.dynamic or side is None else side
+    openvino = config.to == "openvino"
     parameters = (
-        {"NUM_STREAMS": "AUTO", **({"HINT_BF16": "YES"} if order.precision == "bf16" else {})} if openvino else {}
+        {"NUM_STREAMS": "AUTO", **({"HINT_BF16": "YES"} if config.precision == "bf16" else {})} if openvino else {}
     )
     lines = [
         f'name: "{name}"',
@@ -62,20 +63,20 @@ def triton_config(name: str, order: Order, about: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ovms(name: str, order: Order, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
+def _ovms(name: str, config: ExportConfig, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
     """OpenVINO Model Server: NAME/1/ with the network, and config.json with a path relative to itself."""
-    hint = "bf16" if order.precision == "bf16" else "f32"
-    config = {
+    hint = "bf16" if config.precision == "bf16" else "f32"
+    model = {
         "name": name,
         "base_path": name,
         "plugin_config": {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": hint},
     }
-    whole = {"model_config_list": [{"config": config}]}
+    whole = {"model_config_list": [{"config": model}]}
     tree = {f"{name}/1/{path}": content for path, content in files.items()}
     return {**tree, "labels.txt": _labels(about), "config.json": (json.dumps(whole, indent=1) + "\n").encode()}
 
 
-def _kserve(name: str, order: Order, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
+def _kserve(name: str, config: ExportConfig, about: Mapping[str, Any], files: Files) -> dict[str, bytes]:
     """KServe: Triton's repository, and an InferenceService that names its runtime (KServe docs, v1beta1/triton)."""
     service = f"""\
 apiVersion: serving.kserve.io/v1beta1
@@ -86,18 +87,18 @@ spec:
   predictor:
     model:
       modelFormat:
-        name: {"triton" if order.to == "openvino" else "onnx"}
+        name: {"triton" if config.to == "openvino" else "onnx"}
       runtime: kserve-tritonserver
       protocolVersion: v2
       storageUri: pvc://models  # where the folder beside this file was copied to
 """
     return {
-        **{f"models/{path}": c for path, c in _triton(name, order, about, files).items()},
+        **{f"models/{path}": c for path, c in _triton(name, config, about, files).items()},
         "inferenceservice.yaml": service.encode(),
     }
 
 
-LAYOUTS: dict[str, Callable[[str, Order, Mapping[str, Any], Files], dict[str, bytes]]] = {
+WRITERS: dict[str, Callable[[str, ExportConfig, Mapping[str, Any], Files], dict[str, bytes]]] = {
     "plain": _plain,
     "triton": _triton,
     "ovms": _ovms,

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from plusx.bundles import Bundle, read_run
 from plusx.data import BUILT_IN, Data, ListColumns, open_data, order
 from plusx.errors import DataError, PlusxError
+from plusx.evaluation.held_out import columns_of, open_held_out
+from plusx.i18n import Message, _, joined
 from plusx.images import Preprocessing, decode, resize_crop
-from plusx.runtime.inputs import find
-from plusx.training.held_out import columns_of, open_held_out
+from plusx.runtime.inputs import find_images
 
-Progress = Callable[[int, int], None]
+IndexProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Images:
-    """uint8 (n, h, w, c) at the network's size; `labels` (n,) index the bundle's classes, None where nobody knows them."""
+class ProofImages:
+    """uint8 (n, h, w, c) at the network's size; `labels` (n,) index the bundle's classes, None where they are unknown."""
 
     name: str
     pixels: NDArray[np.uint8]
@@ -32,10 +33,10 @@ class Images:
         return len(self.pixels)
 
 
-def proof_images(bundle: Bundle, where: str | None, most: int, progress: Progress | None = None) -> Images:
-    """Images to prove on: what the training held out, a data folder's evaluation part, or a folder without labels.
+def proof_images(bundle: Bundle, where: str | None, most: int, progress: IndexProgress | None = None) -> ProofImages:
+    """Images to prove on: the held-out share of the training, a data folder's evaluation part, or a folder without labels.
 
-    `where` None is the data of the run that the bundle lies in. Raises DataError when there is none.
+    `where` None is the data of the run that the bundle belongs to. Raises DataError when there is none.
     """
     where = where or known_data(bundle)
     try:
@@ -47,7 +48,9 @@ def proof_images(bundle: Bundle, where: str | None, most: int, progress: Progres
     return _read(data, bundle, most, seed=0)
 
 
-def calibration_images(bundle: Bundle, where: str | None, most: int, progress: Progress | None = None) -> Images:
+def calibration_images(
+    bundle: Bundle, where: str | None, most: int, progress: IndexProgress | None = None
+) -> ProofImages:
     """Images to calibrate int8 on: the training part of the data, or a folder without labels. Raises DataError."""
     given, where = where, where or known_data(bundle)
     if given is not None and where not in BUILT_IN and not _has_class_folders(where, bundle):
@@ -58,7 +61,7 @@ def calibration_images(bundle: Bundle, where: str | None, most: int, progress: P
 
 
 def known_data(bundle: Bundle) -> str:
-    """The data that the bundle was trained on, where it still lies. Raises DataError."""
+    """The data that the bundle was trained on, if it still exists there. Raises DataError."""
     run = bundle.path.parent
     if (run / "run.json").is_file():
         data = read_run(run).data
@@ -68,20 +71,22 @@ def known_data(bundle: Bundle) -> str:
     kind = bundle.provenance.data.kind
     if kind is not None and kind in BUILT_IN:
         return kind
-    raise DataError(f"{_lost_images(run, bundle)} Say where images are with --data, like --data photos/.")
+    raise DataError(
+        joined(" ", [_lost_images(run, bundle), _("Name a folder of images with --data, like --data photos/.")])
+    )
 
 
-def _lost_images(run: Path, bundle: Bundle) -> str:
+def _lost_images(run: Path, bundle: Bundle) -> Message:
     where = read_run(run).data.path if (run / "run.json").is_file() else None
     if where is None:
-        return f"{bundle.path} does not say where the images of its training are."
-    return f"The images that {run} was trained on are no longer at {where}."
+        return _("{path} does not say where the images of its training are.", path=bundle.path)
+    return _("The images that {run} was trained on are no longer at {where}.", run=run, where=where)
 
 
-def loose_images(bundle: Bundle, where: str, most: int) -> Images:
+def loose_images(bundle: Bundle, where: str, most: int) -> ProofImages:
     """The first `most` readable images of a folder, unlabelled. Raises DataError when fewer than two can be read."""
     pre, kept = bundle.preprocessing, []
-    for item in find([where]):
+    for item in find_images([where]):
         if len(kept) == most:
             break
         try:
@@ -89,22 +94,33 @@ def loose_images(bundle: Bundle, where: str, most: int) -> Images:
                 kept.append(resize_crop(decode(item.source, pre.mode, at_least_px=pre.decode_px), pre))
         except DataError:
             continue
-    return Images(where, _stack(kept, where), None)
+    return ProofImages(where, _stack(kept, where), None)
 
 
-def _read(data: Data, bundle: Bundle, most: int, seed: int) -> Images:
-    """At most `most` of the data, chosen by `seed` in an order that has nothing to do with classes."""
+def _read(data: Data, bundle: Bundle, most: int, seed: int) -> ProofImages:
+    """At most `most` of the data, drawn by `seed` independently of their classes."""
     pre: Preprocessing = bundle.preprocessing
     chosen = np.sort(order(len(data), seed=seed, epoch=0)[:most])
     pixels = [resize_crop(data.read(int(i), pre.mode, pre.decode_px), pre) for i in chosen]
-    return Images(data.kind, _stack(pixels, data.kind), data.labels[chosen])
+    return ProofImages(data.kind, _stack(pixels, data.kind), data.labels[chosen])
 
 
 def _stack(pixels: list[NDArray[np.uint8]], where: str) -> NDArray[np.uint8]:
     if len(pixels) < 2:
-        raise DataError(f"{where} has {len(pixels)} readable images; a proof needs at least 2")
+        raise DataError(
+            _(
+                "A proof needs at least 2 images, but {where} has {n} that can be read. Name others.",
+                where=where,
+                n=len(pixels),
+            )
+        )
     if len({image.shape for image in pixels}) > 1:
-        raise DataError(f"images of {where} differ in size and the network does not crop them; give images of one size")
+        raise DataError(
+            _(
+                "The images of {where} differ in size, and this network does not crop them. Give images of one size.",
+                where=where,
+            )
+        )
     return np.stack(pixels)
 
 

@@ -1,4 +1,4 @@
-"""The trained network in torch: what every export is compared with."""
+"""The trained network in torch, the reference that every export is compared with."""
 
 from __future__ import annotations
 
@@ -10,23 +10,16 @@ from torch import Tensor, nn
 from plusx.bundles import Bundle
 from plusx.errors import SpecError
 from plusx.images import Preprocessing, normalise
-from plusx.nn import ResNet, build
+from plusx.nn import ResNet
+from plusx.nn.engine import bundle_network
 from plusx.nn.folding import fold_norm
-from plusx.runtime.plan import Plan
-
-
-def network_of(bundle: Bundle) -> ResNet:
-    """The bundle's network in eval mode. Raises BundleError, WeightsError."""
-    return build(bundle.spec, bundle.weights()).eval()
 
 
 class Reference:
-    """The unfolded network behind plusx's own preprocessing, in float32."""
-
-    plan = Plan("torch", "fp32", 16, 1, 1)
+    """The unfolded network with plusx's own preprocessing, in float32: uint8 (n, h, w, c) to logits."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.net, self.pre = network_of(bundle), bundle.preprocessing
+        self.net, self.pre = bundle_network(bundle), bundle.preprocessing
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -34,15 +27,15 @@ class Reference:
 
 
 def folded(net: ResNet) -> ResNet:
-    """The network with norms folded into convolutions where the language can say so, else as it is."""
+    """The network with its norms folded into convolutions where a spec can describe that, else unchanged."""
     try:
         return fold_norm(net).eval()
-    except SpecError:  # pre-activation and group norm: the engines fold what can be folded
+    except SpecError:  # pre-activation and group norm; the engines fold what they can
         return net
 
 
-class Served(nn.Module):
-    """A network behind its preprocessing: uint8 (n, h, w, c) to logits in float32; computes in `dtype`."""
+class PreprocessedNetwork(nn.Module):
+    """A network with its preprocessing: uint8 (n, h, w, c) to logits in float32; computes in `dtype`."""
 
     mean: Tensor
     std: Tensor

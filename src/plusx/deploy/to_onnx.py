@@ -9,47 +9,48 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from plusx.deploy import quantise
-from plusx.deploy.proof_images import Images
-from plusx.deploy.reference import Served, folded, network_of
+from plusx.deploy.config import ExportSource
+from plusx.deploy.proof import LogitsFunction
+from plusx.deploy.proof_images import ProofImages
+from plusx.deploy.reference import PreprocessedNetwork, folded
 from plusx.deploy.to_torch import dynamic_axes, example
+from plusx.nn.engine import bundle_network
 from plusx.runtime.lowering import output_name
 from plusx.runtime.quiet import missing, onnxruntime
-
-if TYPE_CHECKING:
-    from plusx.deploy.proof import Network
-    from plusx.deploy.targets import Source
 
 MODEL = "model.onnx"
 
 
-def write(source: Source, folder: Path, calibration: Images | None) -> None:
+def write(source: ExportSource, folder: Path, calibration: ProofImages | None) -> None:
     model = exported(source)
     if calibration is not None:
         model = quantise.quantised_onnx(model, calibration)
     _onnx().save(model, folder / MODEL)
 
 
-def rescue(source: Source, folder: Path, calibration: Images, real: Images, accept_drop: float) -> None:
+def write_mixed(
+    source: ExportSource, folder: Path, calibration: ProofImages, real: ProofImages, accept_drop: float
+) -> None:
     _onnx().save(quantise.with_accuracy_control_onnx(exported(source), calibration, real, accept_drop), folder / MODEL)
 
 
-def exported(source: Source) -> Any:
-    """The onnx.ModelProto: uint8 "images" to what the network gives (`output_name`), the batch open."""
+def exported(source: ExportSource) -> Any:
+    """The onnx.ModelProto: uint8 "images" to logits, features or a map (`output_name`), with any batch size."""
     _onnx()
-    served = Served(folded(network_of(source.bundle)), source.bundle.preprocessing).eval()
+    network = PreprocessedNetwork(folded(bundle_network(source.bundle)), source.bundle.preprocessing).eval()
     output = output_name(source.bundle.spec)
     names: dict[str, Any] = {"input_names": ["images"], "output_names": [output]}
     try:
         with _quiet():
             program = torch.onnx.export(
-                served,
+                network,
                 (example(source),),
                 dynamo=True,
                 dynamic_shapes={"images": dynamic_axes(source)},
@@ -57,13 +58,13 @@ def exported(source: Source) -> Any:
                 **names,
             )
     except ImportError as error:
-        raise missing("onnxscript", "export", error) from error
+        raise missing("onnxscript", error) from error
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     return program.model_proto
 
 
-def read(folder: Path, precision: str) -> Network:
+def read(folder: Path, precision: str) -> LogitsFunction:
     ort = onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -90,13 +91,13 @@ def _onnx() -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise missing("onnx", "export", error) from error
+        raise missing("onnx", error) from error
     return onnx
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """torch's exporter tells its steps on stdout and warns of its own future; neither is for our users."""
+    """torch's exporter prints its steps on stdout and warns of deprecations, which users of plusx cannot act on."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Compiled networks kept between processes, in PLUSX_CACHE/compiled. Losing one costs a second, nothing else."""
+"""Compiled networks kept between processes, in PLUSX_CACHE/compiled. A lost file only costs compiling again."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from numpy.typing import NDArray
 
 from plusx.settings import cache_dir
 
-MOST = 12
-"""Networks kept; a ResNet-50 is 100 MB."""
+MOST_NETWORKS = 12
+"""A compiled ResNet-50 is 100 MB."""
 _DIGEST, _HEAD = 32, 4096
-"""The digest, padded to a page: what follows can be mapped into memory as aligned as the engine wants it."""
+"""The digest is padded to a page, so that the network behind it is aligned in memory as the engine needs it."""
 
 
-def find(key: str) -> NDArray[np.uint8] | None:
-    """The bytes kept under a key, mapped, and whole as they were kept; or None."""
+def load(key: str) -> NDArray[np.uint8] | None:
+    """The bytes stored under a key, mapped into memory; None if there are none, or if their digest differs."""
     path = _path(key)
     try:
-        whole = np.memmap(path, dtype=np.uint8, mode="c")  # the engine asks for memory that could be written
+        whole = np.memmap(path, dtype=np.uint8, mode="c")  # the engine requires writable memory
     except (OSError, ValueError):  # ValueError: an empty file cannot be mapped
         return None
     content = whole[_HEAD:]
     if len(whole) <= _HEAD or hashlib.sha256(content.data).digest() != whole[:_DIGEST].tobytes():
         return None
     with contextlib.suppress(OSError):
-        os.utime(path)  # the least recently used goes first
+        os.utime(path)  # the least recently used is removed first
     return content
 
 
-def keep(key: str, content: bytes | memoryview) -> None:
-    """Keep bytes under a key; a cache that is full or read-only is no reason to stop."""
+def store(key: str, content: bytes | memoryview) -> None:
+    """Store bytes under a key. A full or read-only cache is ignored."""
     path = _path(key)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -55,5 +55,5 @@ def _path(key: str) -> Path:
 
 def _prune(folder: Path) -> None:
     kept = sorted(folder.glob("*.bin"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for path in kept[MOST:]:
+    for path in kept[MOST_NETWORKS:]:
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What PATH means to predict and embed: files, folders, patterns, a list on stdin, tar shards, Parquet. Lazily, in order."""
+"""The images of a PATH of predict and embed: files, folders, patterns, a list on stdin, tar shards, Parquet."""
 
 from __future__ import annotations
 
@@ -15,50 +15,52 @@ from numpy.typing import NDArray
 from plusx.data.archive import members, open_stream
 from plusx.data.parquet import encoded_images
 from plusx.errors import DataError
+from plusx.i18n import Message, _, joined
 from plusx.images import MAX_FILE_BYTES, OTHER_SUFFIXES, SUFFIXES, Tally, Walk, is_litter
 from plusx.images.walking import judge
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-Source = Path | bytes | NDArray[np.uint8]
+ImageSource = Path | bytes | NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image to look at: its name in the rows, and what to decode; `source` None where `error` says why not."""
+    """One image to decode: its name in the rows and its content; `source` None where `error` says why."""
 
     name: str
-    source: Source | None
+    source: ImageSource | None
     error: str | None = None
 
 
-def find(paths: Iterable[str], tally: Tally | None = None) -> Iterator[Item]:
-    """The images of every path, as they are found. A name that is nothing becomes an item, and so a row, of its own.
+def find_images(paths: Iterable[str], tally: Tally | None = None) -> Iterator[Item]:
+    """The images of every path, in order, as they are found. A name without a file is an item too, and so a row.
 
     Folders and patterns are searched as training searches them (`images.Walk`); `tally` counts what is no image there.
-    Raises DataError, when it comes to it, for a folder without images, a pattern without match, a PATH that is empty.
+    Raises DataError, once it is reached, for a folder without images, a pattern without match, an empty PATH.
     """
     for text in paths:
         if text == "-":
             yield from (Item(line, Path(line)) for line in _lines())
         elif not text:
-            raise DataError("PATH is empty (''); name an image, a folder or a pattern")
+            raise DataError(_("A PATH is empty (''). Name an image, a folder or a pattern."))
         else:
             yield from _one(text, Tally() if tally is None else tally)
 
 
 def is_countable(paths: Iterable[str]) -> bool:
-    """Whether the images can be counted beforehand at no cost: no stdin, no archive to unpack."""
+    """Whether the images can be counted beforehand without reading them: no stdin, no archive."""
     return not any(text == "-" or text.lower().endswith((*TARS, ".parquet")) for text in paths)
 
 
 def _one(text: str, tally: Tally) -> Iterator[Item]:
     path = Path(text)
     if path.is_dir():
-        yield from _nonempty(_folder(path, tally), lambda: f"no images in {text}{_but(tally)}")
-    elif not os.path.lexists(path) and glob.has_magic(text):
         yield from _nonempty(
-            _matches(text, tally), lambda: f"nothing matches {text}{_but(tally)}; check the pattern, or name the folder"
+            _folder(path, tally), lambda: _with_tally(_("There are no images in {path}.", path=text), tally)
         )
+    elif not os.path.lexists(path) and glob.has_magic(text):
+        nothing = _("No image matches {pattern}. Check the pattern, or name the folder.", pattern=text)
+        yield from _nonempty(_matches(text, tally), lambda: _with_tally(nothing, tally))
     elif text.lower().endswith(TARS):
         yield from _tar(path)
     elif path.suffix.lower() == ".parquet":
@@ -67,12 +69,13 @@ def _one(text: str, tally: Tally) -> Iterator[Item]:
         yield _file(path)
 
 
-def _but(tally: Tally) -> str:
+def _with_tally(message: Message, tally: Tally) -> Message:
+    """The message, followed by what was found there that is no image."""
     words = tally.words()
-    return f"; {words}" if words else ""
+    return joined(" ", [message, _("Skipped there: {words}.", words=words)]) if words else message
 
 
-def _nonempty(items: Iterator[Item], complaint: Callable[[], str]) -> Iterator[Item]:
+def _nonempty(items: Iterator[Item], complaint: Callable[[], Message]) -> Iterator[Item]:
     empty = True
     for item in items:
         empty = False
@@ -90,7 +93,7 @@ def _lines() -> Iterator[str]:
 
 
 def _file(path: Path) -> Item:
-    """A file that was named by itself: whatever it is, it becomes a row."""
+    """A file that was named itself becomes a row, whatever it is."""
     if path.suffix.lower() in OTHER_SUFFIXES and path.is_file() and (reason := judge(path)):
         return Item(str(path), None, reason)
     return Item(str(path), path)
@@ -104,7 +107,7 @@ def _folder(root: Path, tally: Tally) -> Iterator[Item]:
 
 
 def _matches(text: str, tally: Tally) -> Iterator[Item]:
-    """Images among the files that match a pattern, chosen as those of a folder are."""
+    """Images among the files that match a pattern, selected as those of a folder are."""
     for match in sorted(glob.iglob(text, recursive=True)):
         path = Path(match)
         if is_litter(path.name) or path.is_dir():
@@ -117,20 +120,21 @@ def _matches(text: str, tally: Tally) -> Iterator[Item]:
 
 
 def _tar(path: Path) -> Iterator[Item]:
-    """Images of a tar archive in the order they lie in it; nothing is unpacked to disk."""
+    """Images of a tar archive in its own order; nothing is unpacked to disk."""
     try:
         with open_stream(path) as stream:
-            for name, _, size in members(stream):
-                # a stream is not read twice, so here the name decides
+            for name, _offset, size in members(stream):
+                # the stream is read once, so the name decides
                 litter = any(is_litter(part) for part in name.split("/") if part not in (".", ".."))
                 if litter or os.path.splitext(name)[1].lower() not in SUFFIXES:
                     continue
                 if size > MAX_FILE_BYTES:
-                    yield Item(f"{path}/{name}", None, f"{size} bytes, more than the cap of {MAX_FILE_BYTES}")
+                    reason = _("{size} bytes exceed the limit of {limit}", size=size, limit=MAX_FILE_BYTES)
+                    yield Item(f"{path}/{name}", None, reason)
                 else:
                     yield Item(f"{path}/{name}", stream.exactly(size))
     except DataError as error:
-        yield Item(str(path), None, f"not a whole tar archive ({error})")
+        yield Item(str(path), None, _("not a whole tar archive ({why})", why=error.message))
 
 
 def _parquet(path: Path) -> Iterator[Item]:
@@ -139,4 +143,4 @@ def _parquet(path: Path) -> Iterator[Item]:
         for row, raw in enumerate(encoded_images(path)):
             yield Item(f"{path}/{row}", raw or b"")
     except DataError as error:
-        yield Item(str(path), None, str(error))
+        yield Item(str(path), None, error.message)

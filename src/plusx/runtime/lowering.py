@@ -1,4 +1,4 @@
-"""From graph and weights to an OpenVINO network: no torch, no tracing, one function a kind of op."""
+"""From graph and weights to an OpenVINO network, without torch or tracing: one function for each kind of op."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from plusx.graph import Block, Graph, Op
 from plusx.graph.kinds import DROPS, FIXED_NORMS
+from plusx.runtime.op_tensors import NORM_EPS, Array, OpTensors, fold, pair_norms
 from plusx.runtime.quiet import openvino, opset
-from plusx.runtime.tensors import NORM_EPS, Array, Tensors, paired
 from plusx.specs import ResNetSpec
 
 INPUT = "images"
@@ -19,7 +19,7 @@ Node = Any
 """An OpenVINO node; the binding has no types of its own."""
 
 
-def network(graph: Graph, weights: Mapping[str, NDArray[np.generic]], size: tuple[int, int] | None) -> Any:
+def lower_to_openvino(graph: Graph, weights: Mapping[str, NDArray[np.generic]], size: tuple[int, int] | None) -> Any:
     """The openvino.Model of `graph`: float32 "images" (?, c, h, w) → `output_name`, norms folded where they can be.
 
     `size` None leaves height and width open. Raises WeightsError, MissingExtra.
@@ -29,13 +29,13 @@ def network(graph: Graph, weights: Mapping[str, NDArray[np.generic]], size: tupl
     channels = graph.stem[0].c_in
     images = opset().parameter(ov.PartialShape([-1, channels, height, width]), np.float32, name=INPUT)
     images.output(0).tensor.set_names({INPUT})
-    result = opset().result(Lowering(weights).whole(graph, images))
+    result = opset().result(Lowering(weights).lower(graph, images))
     result.output(0).tensor.set_names({output_name(graph.spec)})
     return ov.Model([result], [images], "plusx")
 
 
 def output_name(spec: ResNetSpec) -> str:
-    """What a network gives, and how its exports call it: logits (n, classes), features (n, c) or a cut one's map.
+    """The name of a network's output, in its exports too: logits (n, classes), features (n, c) or the map of a cut one.
 
     No export holds a softmax, so none gives probabilities.
 
@@ -56,10 +56,10 @@ class Lowering:
     """Walks the graph as `plusx.nn` does; every number comes from the op."""
 
     def __init__(self, weights: Mapping[str, NDArray[np.generic]]) -> None:
-        self.tensors = Tensors(weights)
+        self.tensors = OpTensors(weights)
         self.o = opset()
 
-    def whole(self, graph: Graph, x: Node) -> Node:
+    def lower(self, graph: Graph, x: Node) -> Node:
         x = self.run(graph.stem, x)
         for stage in graph.stages:
             for block in stage.blocks:
@@ -69,14 +69,14 @@ class Lowering:
     def block(self, block: Block, x: Node) -> Node:
         x = self.run(block.before, x)
         branch = self.run(block.branch, x)
-        shortcut = self.run(block.shortcut, x)  # a block whose shortcut is the identity has nothing `before`
+        shortcut = self.run(block.shortcut, x)  # a block whose shortcut is the identity has no ops in `before`
         out = (
             branch if block.join is None else self.named(block.join, JOINED[block.join.kind](self.o, branch, shortcut))
         )
         return self.run(block.after, out)
 
     def run(self, ops: Sequence[Op], x: Node) -> Node:
-        for op, norm in paired(ops):
+        for op, norm in pair_norms(ops):
             x = self.named(op, self.conv(op, norm, x) if op.kind == "conv" else LOWERED[op.kind](self, op, x))
         return x
 
@@ -116,7 +116,7 @@ class Lowering:
 
     def max_pool(self, op: Op, x: Node) -> Node:
         pads, k, s = [op.padding] * 2, [op.kernel] * 2, [op.stride] * 2
-        return self.o.max_pool(x, s, [1, 1], pads, pads, k, _rounding(op)).output(0)  # the other: where
+        return self.o.max_pool(x, s, [1, 1], pads, pads, k, _rounding(op)).output(0)  # its second output: indices
 
     def avg_pool(self, op: Op, x: Node) -> Node:
         return self.o.avg_pool(x, [op.stride] * 2, [0, 0], [0, 0], [op.kernel] * 2, True, _rounding(op))
@@ -125,7 +125,7 @@ class Lowering:
         return self.o.avg_pool(x, [1, 1], [0, 0], [1, 1], [2, 2], False)
 
     def dilated_avg_pool(self, op: Op, x: Node) -> Node:
-        """Slices clamp at the borders, so an axis no longer than the rate comes out as it went in, as in nn."""
+        """Slices clamp at the borders, so an axis no longer than the rate stays unchanged, as in nn."""
         rate = op.dilation
         for axis in (2, 3):
             first = self.slice(x, 0, -rate, 1, axis)
@@ -172,8 +172,6 @@ class Lowering:
 
     def spatial(self, op: Op, x: Node) -> Node:
         """CBAM's 7x7 over the mean and the maximum of the channels, its norm folded."""
-        from plusx.runtime.tensors import fold
-
         maps = self.o.concat([self.o.reduce_mean(x, [1], True), self.o.reduce_max(x, [1], True)], 1)
         weight, prefix = self.tensors(op, "spatial.conv.conv.weight"), "spatial.conv.bn."
         bias = self.tensors(op, "spatial.conv.conv.bias") if op.gate.bias else None
@@ -220,7 +218,7 @@ LOWERED: dict[str, Callable[[Lowering, Op, Node], Node]] = {
     "gelu": lambda to, op, x: to.o.gelu(x, "erf"),
     "hardswish": lambda to, op, x: to.o.hswish(x),
 }
-"""One lowering a kind. Convolutions stand apart: they take up the norm behind them."""
+"""One lowering for each kind, except convolutions, which fold the norm that follows them."""
 
 JOINED: dict[str, Callable[[Any, Node, Node], Node]] = {
     "add": lambda o, branch, x: o.add(branch, x),

@@ -1,4 +1,4 @@
-"""How fast an engine is: images a second, milliseconds an image, and what a process costs from its start."""
+"""How fast an engine is: images a second, milliseconds an image, and the time and memory of a whole process."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import RunError
+from plusx.i18n import _
 from plusx.runtime import processor
-from plusx.runtime.engine import Engine
-from plusx.runtime.plan import Plan
+from plusx.runtime.engine import Engine, ExecutionPlan
 from plusx.runtime.quiet import openvino, opset
 
 T = TypeVar("T")
 MOST_BUSY = 0.15
-"""Of the cores, by other work: beyond it figures are of the neighbours."""
+"""Share of the cores that other programs may use: with more, they would decide the figures."""
 STAT = Path("/proc/stat")
 
 
 def noise(side: int, channels: int, n: int, seed: int = 0) -> NDArray[np.uint8]:
-    """uint8 (n, side, side, channels): what is on an image does not change how long a network takes."""
+    """Random uint8 images (n, side, side, channels). The time that a network takes does not depend on their content."""
     return np.random.default_rng(seed).integers(0, 256, (n, side, side, channels), dtype=np.uint8)
 
 
@@ -77,7 +77,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def interleave(cases: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """Every case once a round, the order turned round each time; a first round warms up and is thrown away."""
+    """The results of every case, run once a round in alternating order. A first round warms up and is discarded."""
     results: dict[str, list[T]] = {name: [] for name in cases}
     for turn in range(-1, rounds):
         for name in list(cases) if turn % 2 == 0 else reversed(list(cases)):
@@ -89,7 +89,7 @@ def interleave(cases: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, l
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of medians, with the 95 % bootstrap interval over rounds: both of a round met the same machine."""
+    """A ratio of medians, with its 95 % bootstrap interval over rounds, since both cases of a round ran side by side."""
 
     value: float
     low: float
@@ -97,10 +97,11 @@ class Ratio:
 
 
 def ratio(above: Sequence[float], below: Sequence[float], draws: int = 2000, seed: int = 0) -> Ratio:
+    """The Ratio of two cases that were measured in the same rounds."""
     rng, n = random.Random(seed), len(above)
     found: list[float] = []
-    for _ in range(draws):
-        rounds = [rng.randrange(n) for _ in range(n)]
+    for _draw in range(draws):
+        rounds = [rng.randrange(n) for _round in range(n)]
         found.append(statistics.median(above[i] for i in rounds) / statistics.median(below[i] for i in rounds))
     found.sort()
     at = statistics.median(above) / statistics.median(below)
@@ -108,9 +109,9 @@ def ratio(above: Sequence[float], below: Sequence[float], draws: int = 2000, see
 
 
 def busy_cores(seconds: float = 1.0) -> float:
-    """Cores that others use while this thread sleeps; time that a hypervisor takes away counts as used.
+    """Cores that other programs use while this thread sleeps; time that a hypervisor takes away counts as used.
 
-    Linux counts ticks; elsewhere it is the load of the last minute, which also holds what this user did before.
+    Linux counts ticks. Elsewhere it is the load of the last minute, which includes what this user did before.
     """
     before = _ticks()
     if before is None:
@@ -130,23 +131,29 @@ def _ticks() -> tuple[int, int] | None:
 
 
 def require_idle() -> None:
-    """Raise RunError when others keep the machine busy."""
+    """Raise RunError when other programs keep the machine busy."""
     busy, most = busy_cores(), MOST_BUSY * processor.cores()
     if busy > most:
         raise RunError(
-            f"others use {busy:.2f} of {processor.cores()} cores, at most {most:.2f} gives figures of this machine; wait, or measure anyway with --force"
+            _(
+                "Other programs use {busy:.2f} of {cores} cores, and more than {most:.2f} would change the figures. "
+                "Wait, or measure anyway with --force.",
+                busy=busy,
+                cores=processor.cores(),
+                most=most,
+            )
         )
 
 
-def matmul_flops(plan: Plan, seconds: float = 0.5, n: int = 1024) -> float:
-    """Operations a second (a multiply-add is two) of a matrix product in the plan's precision on all its cores: the ceiling."""
+def matmul_flops(plan: ExecutionPlan, seconds: float = 0.5, n: int = 1024) -> float:
+    """Operations a second (a multiply-add is two) of a matrix product in the plan's precision on all its cores."""
     ov = openvino()
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if plan.precision == "bf16" else "f32",
         "INFERENCE_NUM_THREADS": plan.threads,
         "NUM_STREAMS": 1,
     }
-    compiled = ov.Core().compile_model(product(plan.precision, n), "CPU", settings)
+    compiled = ov.Core().compile_model(matmul_model(plan.precision, n), "CPU", settings)
     request, data = compiled.create_infer_request(), np.ones((n, n), np.float32)
     best, stop = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < stop:
@@ -156,7 +163,7 @@ def matmul_flops(plan: Plan, seconds: float = 0.5, n: int = 1024) -> float:
     return 2 * n**3 / best
 
 
-def product(precision: str, n: int) -> Any:
+def matmul_model(precision: str, n: int) -> Any:
     """The openvino.Model of an (n, n) product with constant weights; int8 as NNCF writes it: both sides quantised."""
     ov, o = openvino(), opset()
     given = x = o.parameter([n, n], np.float32)
@@ -164,18 +171,18 @@ def product(precision: str, n: int) -> Any:
     if precision == "int8":
         x = o.fake_quantize(x, *(np.float32(v) for v in (0, 2.55, 0, 2.55)), 256)
         weight = o.fake_quantize(o.constant(weight), *(np.float32(v) for v in (-1, 1, -1, 1)), 255)
-    return ov.Model([o.matmul(x, weight, False, False)], [given], "product")
+    return ov.Model([o.matmul(x, weight, False, False)], [given], "matmul")
 
 
 @dataclass(frozen=True)
-class Process:
-    """A process from start to end: seconds, and peak resident memory in MB."""
+class ProcessCost:
+    """The seconds of a whole process, and its peak resident memory in MB."""
 
     seconds: float
     peak_mb: float
 
 
-# Linux counts the parent's pages into a child's peak; a bare interpreter in between is the smallest Python there is
+# Linux counts the parent's pages into a child's peak, so a bare interpreter stands in between
 _LAUNCHER = """
 import os, sys, time
 begun = time.perf_counter()
@@ -185,12 +192,17 @@ print(time.perf_counter() - begun, usage.ru_maxrss, os.waitstatus_to_exitcode(st
 """
 
 
-def process(words: Sequence[str]) -> Process:
-    """Run a command and measure it. Raises RunError when it fails."""
+def measure_process(words: Sequence[str]) -> ProcessCost:
+    """The cost of a command that is run here. Raises RunError when it fails."""
     done = subprocess.run([sys.executable, "-I", "-S", "-c", _LAUNCHER, *words], capture_output=True, text=True)
     seconds, peak, code = (done.stdout.split() or ["0", "0", "127"])[:3]
     if int(code):
         raise RunError(
-            f"{' '.join(words[:6])} … ended with {code}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ''}"
+            _(
+                "{command} … failed with exit code {code}: {last}",
+                command=" ".join(words[:6]),
+                code=code,
+                last=(done.stderr.strip().splitlines() or [""])[-1],
+            )
         )
-    return Process(float(seconds), float(peak) / (1e6 if sys.platform == "darwin" else 1e6 / 1024))
+    return ProcessCost(float(seconds), float(peak) / (1e6 if sys.platform == "darwin" else 1e6 / 1024))

@@ -1,4 +1,4 @@
-"""Preprocessing folded into an OpenVINO network: uint8 (n, h, w, c) in, mean, std and axis order inside."""
+"""Preprocessing folded into an OpenVINO network, which then takes uint8 images (n, h, w, c)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from plusx.runtime.quiet import openvino
 
 
 def fold_preprocessing(model: Any, pre: Preprocessing) -> Any:
-    """The same network taking the uint8 images that `plusx.images.resize_crop` gives: (n, h, w, c)."""
+    """The same network for the uint8 images (n, h, w, c) that `plusx.images.resize_crop` returns."""
     openvino()
     from openvino import Layout, Type
     from openvino.preprocess import PrePostProcessor

@@ -1,4 +1,4 @@
-"""What the machine's processor is and can: read from the system, without any library."""
+"""The machine's processor and its features, read from the system without any library."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def threads(wanted: int | None = None) -> int:
 
 
 def multiplies_bf16(file: Path = CPUINFO) -> bool:
-    """Does the processor multiply bf16 natively? Elsewhere it is slower than fp32 (pytorch issue 86270), and less exact."""
+    """Whether the processor multiplies bf16 natively. Elsewhere bf16 is slower than fp32 (pytorch issue 86270), and less exact."""
     return bool({"amx_bf16", "avx512_bf16"} & flags(file))
 
 
@@ -51,6 +51,6 @@ def name() -> str:
 
 
 def key() -> str:
-    """12 hex digits that differ between processors on which a measured choice, or a compiled network, may differ."""
+    """12 hex digits: processors with the same key share measured plans and compiled networks."""
     about = (name(), _cpuinfo().get("cpu family", ""), _cpuinfo().get("model", ""), *sorted(flags()), str(cores()))
     return hashlib.sha256("\n".join(about).encode()).hexdigest()[:12]

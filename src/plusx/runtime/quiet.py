@@ -1,4 +1,4 @@
-"""The engines, imported late and silent: no telemetry, one line when one is missing."""
+"""Engines are imported late and without telemetry; a missing one is an error of one line."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from types import ModuleType
 from typing import Any
 
 from plusx.errors import MissingExtra
+from plusx.errors import missing as not_installed
+from plusx.i18n import _
 
 
 def silence() -> None:
     """Keep openvino, nncf and onnxruntime from reporting to their makers. Must run before they are imported.
 
-    openvino and nncf look for the package openvino_telemetry and go on without it (their own stubs); None in
-    sys.modules makes it absent in this process. onnxruntime reads ORT_TELEMETRY_DISABLED.
+    openvino and nncf fall back to their own stubs where the package openvino_telemetry is missing, and None in
+    sys.modules makes it missing in this process. onnxruntime reads ORT_TELEMETRY_DISABLED.
     """
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     os.environ.setdefault("ORT_TELEMETRY_DISABLED", "1")
 
 
-_FIRST = threading.Lock()
+_IMPORT_LOCK = threading.Lock()
 
 
 def openvino() -> ModuleType:
@@ -31,18 +33,18 @@ def openvino() -> ModuleType:
     try:
         import openvino as module
     except ImportError as error:
-        raise missing("openvino", "cpu", error) from error
-    with _FIRST:
-        _settle()
+        raise missing("openvino", error) from error
+    with _IMPORT_LOCK:
+        _fill_type_tables()
     return module
 
 
 @cache
-def _settle() -> None:
-    """Have OpenVINO's tables of types made by one thread.
+def _fill_type_tables() -> None:
+    """Make OpenVINO fill its tables of types in one thread.
 
-    Its binding makes them when they are first used, in code that may let another thread in (2026.4, Type.to_dtype). Two
-    threads that infer for the first time at once then wait for each other for ever: one in 60 processes here.
+    Its binding fills them on first use, in code that may release the GIL (2026.4, Type.to_dtype). Two threads that infer
+    for the first time at once can then deadlock: one in 60 processes here.
     """
     import numpy as np
     import openvino as module
@@ -53,7 +55,7 @@ def _settle() -> None:
 
 
 def opset() -> Any:
-    """The operators that networks are lowered to: opset 14 is the first whose pools round up as torch's."""
+    """The operators that networks are lowered to: opset 14 is the first whose pools round up as torch's do."""
     openvino()
     from openvino import opset14
 
@@ -66,14 +68,18 @@ def onnxruntime() -> ModuleType:
     try:
         import onnxruntime as module
     except ImportError as error:
-        raise missing("onnxruntime", "export", error) from error
+        raise missing("onnxruntime", error) from error
     return module
 
 
-def missing(name: str, extra: str, error: ImportError | None = None) -> MissingExtra:
-    """The one line for an engine that is not there, or does not load."""
-    if error is None or getattr(error, "name", None) == name:
-        return MissingExtra(f"{name} is not installed; pip install 'plusx[{extra}]'")
+def missing(name: str, error: ImportError | None = None) -> MissingExtra:
+    """The error for a library that is not installed, or that does not load."""
+    if error is None or error.name == name:
+        return not_installed(name)
     return MissingExtra(
-        f"{name} is installed but does not load here; pip install --force-reinstall {name}, or run with --debug to see why"
+        _(
+            "{name} is installed but does not load here. Run pip install --force-reinstall {name}, "
+            "or use --debug to see the cause.",
+            name=name,
+        )
     )

@@ -1,4 +1,4 @@
-"""Predictions as lines of CSV or JSON, and going on with a file that was left half written."""
+"""Predictions as lines of CSV or JSON, and resuming a file that is only half written."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from itertools import chain
 from pathlib import Path
 
 from plusx.errors import DataError
+from plusx.i18n import Message, _
 from plusx.runtime.inputs import Item
 from plusx.runtime.predicting import Prediction
 
 FORMATS = ("csv", "jsonl")
 _NEAR = 1e-5
-"""By how much probabilities of the same network and image may differ between two starts (CSV keeps six digits)."""
+"""By how much probabilities of the same network and image may differ between two runs (CSV has six digits)."""
 
 
-def header(columns: int) -> str:
+def csv_header(columns: int) -> str:
     """CSV's first line, for `columns` classes a row."""
     return csv_line(["path", "error", *(f"{what}{i}" for i in range(1, columns + 1) for what in ("class", "p"))])
 
 
-def line(row: Prediction, form: str, columns: int) -> str:
+def format_row(row: Prediction, form: str, columns: int) -> str:
     """A row as "csv" or "jsonl", without line end."""
     if form == "jsonl":
         top = [{"class": name, "p": p} for name, p in row.top]
@@ -49,8 +50,8 @@ def csv_line(cells: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def parse(text: str, form: str) -> Prediction:
-    """The inverse of `line`. Raises DataError."""
+def parse_row(text: str, form: str) -> Prediction:
+    """The inverse of `format_row`. Raises DataError."""
     try:
         if form == "jsonl":
             row = json.loads(text)
@@ -59,12 +60,14 @@ def parse(text: str, form: str) -> Prediction:
         pairs = zip(cells[2::2], cells[3::2], strict=True)
         return Prediction(cells[0], cells[1] or None, tuple((name, float(p)) for name, p in pairs if name or p))
     except (ValueError, KeyError, TypeError, IndexError, StopIteration, csv.Error) as error:
-        raise DataError(f"a row cannot be read ({text[:60]!r})") from error
+        raise DataError(
+            _("The row {text!r} cannot be read. Delete the file and run the command again.", text=text[:60])
+        ) from error
 
 
 @dataclass
-class Resumed:
-    """What is left to do: `items`, the first of them having its row already (`last`), to see that the same comes out."""
+class ResumedItems:
+    """The items left to do. The first of them has a row already (`last`), to check that the same comes out."""
 
     items: Iterator[Item]
     done: int
@@ -72,48 +75,62 @@ class Resumed:
     last: Prediction | None
 
 
-def resume(path: Path, form: str, items: Iterable[Item], columns: int) -> Resumed:
-    """Cut a half-written file to its whole rows and skip their items.
+def resume(path: Path, form: str, items: Iterable[Item], columns: int) -> ResumedItems:
+    """Truncate a half-written file to its whole rows, and skip their items.
 
-    The last whole row is compared with what is computed now (`same`), so another network or other images are found
-    out. Raises DataError when the file's rows are not of these items.
+    The last whole row is compared with what is computed now (`check_same_row`), which finds another network or
+    other images. Raises DataError when the file's rows are not of these items.
     """
     waiting = iter(items)
     if not path.is_file() or not path.stat().st_size:
-        return Resumed(waiting, 0, 0, None)
+        return ResumedItems(waiting, 0, 0, None)
     done = good = end = 0
     last: tuple[Item, Prediction] | None = None
     for number, (text, stop) in enumerate(_records(path, form)):
         if form == "csv" and not number:
-            if text != header(columns):
-                raise _other(path, "its columns are others")
+            if text != csv_header(columns):
+                raise _other(path, _("its columns differ"))
         else:
-            row, item = parse(text, form), next(waiting, None)
+            row, item = parse_row(text, form), next(waiting, None)
             if item is None or item.name != row.path:
-                raise _other(path, f"row {done + 1} is of {row.path!r}, not of {item.name if item else None!r}")
+                raise _other(
+                    path,
+                    _(
+                        "row {n} is of {found!r}, not of {wanted!r}",
+                        n=done + 1,
+                        found=row.path,
+                        wanted=item and item.name,
+                    ),
+                )
             done, good, last = done + 1, good + (row.error is None), (item, row)
         end = stop
     os.truncate(path, end)
     if last is None:
-        return Resumed(waiting, 0, 0, None)
-    return Resumed(chain([last[0]], waiting), done, good, last[1])
+        return ResumedItems(waiting, 0, 0, None)
+    return ResumedItems(chain([last[0]], waiting), done, good, last[1])
 
 
-def same(path: Path, before: Prediction, now: Prediction) -> None:
+def check_same_row(path: Path, before: Prediction, now: Prediction) -> None:
     """Raise DataError unless a row computed again is the one in the file."""
     close = len(before.top) == len(now.top) and all(
         a == b and abs(p - q) <= _NEAR for (a, p), (b, q) in zip(before.top, now.top, strict=True)
     )
     if not close or (before.error is None) != (now.error is None):
-        raise _other(path, f"{now.path!r} comes out otherwise now, so the network or its settings differ")
+        raise _other(path, _("{name!r} gives another row now, so the network or its options differ", name=now.path))
 
 
-def _other(path: Path, why: str) -> DataError:
-    return DataError(f"{path} cannot be continued: {why}; run the same command as before, or write to another -o FILE")
+def _other(path: Path, why: Message) -> DataError:
+    return DataError(
+        _(
+            "{path} cannot be resumed: {why}. Run the same command as before, or write to another -o FILE.",
+            path=path,
+            why=why,
+        )
+    )
 
 
 def _records(path: Path, form: str) -> Iterator[tuple[str, int]]:
-    """(text, offset behind it) of each whole record; what a kill cut short is not among them.
+    """(text, offset after it) of each whole record; a record that a kill cut short is not among them.
 
     A CSV record may hold line ends inside quotes: it is whole when its quotes are even.
     """

@@ -1,4 +1,4 @@
-"""`plusx tune`: which engine, precision, workers and batch are fastest on this processor, measured."""
+"""`plusx tune`: the engine, precision, workers and batch that are fastest on this processor, by measurement."""
 
 from __future__ import annotations
 
@@ -13,55 +13,63 @@ from typing import Any
 
 from plusx.bundles import Bundle, open_bundle
 from plusx.bundles.engines import put_file
-from plusx.errors import MissingExtra, SpecError, unknown
+from plusx.errors import MissingExtra
+from plusx.i18n import Message, _
 from plusx.runtime import processor
-from plusx.runtime.engine import Engine, open_engine
+from plusx.runtime.engine import Engine, ExecutionPlan
+from plusx.runtime.engines import ENGINES, PRECISIONS, EngineOptions, installed, open_engine
+from plusx.runtime.exports import is_proven
 from plusx.runtime.measuring import images_per_s, interleave, latencies_ms, noise
-from plusx.runtime.plan import PURPOSES, TUNED, Plan, installed, plan_fields, proven, usual_batch
+from plusx.runtime.planning import TUNED, usual_batch
 
 FINALISTS = 3
 ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResult:
     """The fastest plan and every candidate's figure: images/s for throughput, milliseconds for latency."""
 
-    plan: Plan
-    purpose: str
+    plan: ExecutionPlan
+    objective: str
     figure: float
-    tried: tuple[tuple[Plan, float], ...]
+    tried: tuple[tuple[ExecutionPlan, float], ...]
 
     @property
     def unit(self) -> str:
-        return "images/s" if self.purpose == "throughput" else "ms"
+        return unit(self.objective)
 
 
 def tune(
     source: str | Path,
-    purpose: str = "throughput",
+    objective: str = "throughput",
     *,
     seconds: float = 0.4,
     threads: int | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> Tuned:
-    """Measure, and store the winner in the bundle for this processor. Raises SpecError, MissingExtra, BundleError."""
-    if purpose not in PURPOSES:
-        raise SpecError(unknown("purpose", purpose, PURPOSES))
-    bundle = open_bundle(source)
-    cores = processor.threads(threads)
+    log: Callable[[Message], None] = lambda line: None,
+) -> TuningResult:
+    """The fastest plan, which is also stored in the bundle for this processor.
+
+    Raises SpecError, MissingExtra, BundleError.
+    """
+    options = EngineOptions(objective=objective, threads=threads)
+    bundle, cores = open_bundle(source), processor.threads(options.threads)
     tried = []
-    for plan in candidates(bundle, purpose, cores):
-        figure = measured(open_engine(bundle, plan), bundle, purpose, seconds)
-        say(f"{plan}: {figure_text(figure)} {'images/s' if purpose == 'throughput' else 'ms'}")
+    for plan in candidates(bundle, objective, cores):
+        figure = measure_plan(open_engine(bundle, plan), bundle, objective, seconds)
+        log(_("{plan}: {figure} {unit}", plan=plan.text(), figure=figure_text(figure), unit=unit(objective)))
         tried.append((plan, figure))
     if not tried:
-        raise MissingExtra("no engine to measure is installed; pip install 'plusx[cpu]' brings OpenVINO")
-    tried.sort(key=lambda pair: pair[1], reverse=purpose == "throughput")
-    best, figure = final(bundle, [plan for plan, _ in tried[:FINALISTS]], purpose, seconds)
-    tuned = Tuned(best, purpose, figure, tuple(tried))
-    store(bundle, tuned)
-    return tuned
+        raise MissingExtra(_("No engine is installed. Install OpenVINO with pip install 'plusx[cpu]'."))
+    tried.sort(key=lambda pair: pair[1], reverse=objective == "throughput")
+    best, figure = pick_winner(bundle, [plan for plan, _figure in tried[:FINALISTS]], objective, seconds)
+    result = TuningResult(best, objective, figure, tuple(tried))
+    store(bundle, result)
+    return result
+
+
+def unit(objective: str) -> str:
+    return "images/s" if objective == "throughput" else "ms"
 
 
 def figure_text(figure: float) -> str:
@@ -73,58 +81,67 @@ def figure_text(figure: float) -> str:
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
-def candidates(bundle: Bundle, purpose: str, cores: int) -> Iterator[Plan]:
-    """What may be used at all: fp32, and what an export has proven."""
-    usual = usual_batch(bundle)
-    batches = [1] if purpose == "latency" or bundle.preprocessing.crop_px is None else sorted({1, 2, 4, 16, usual})
-    for engine in ("openvino", "onnxruntime"):
-        if not installed(engine):
+def candidates(bundle: Bundle, objective: str, cores: int) -> Iterator[ExecutionPlan]:
+    """The plans to measure: fp32 from the weights, and what an export has proven. torch only where it is alone."""
+    others = any(installed(name) for name in ENGINES if name != "torch")
+    for name, kind in ENGINES.items():
+        if not installed(name) or (name == "torch" and others):
             continue
-        for precision in ("fp32", "bf16", "int8"):
-            if not (proven(bundle, engine, precision) or (engine, precision) == ("openvino", "fp32")):
+        for precision in (p for p in PRECISIONS if p in kind.precisions):
+            if not (is_proven(bundle, name, precision) or (kind.from_weights and precision == "fp32")):
                 continue
-            if purpose == "latency":
-                yield from (Plan(engine, precision, 1, 1, n) for n in sorted({1, max(1, cores // 2), cores}))
+            if objective == "latency":
+                for threads in sorted({1, max(1, cores // 2), cores}):
+                    yield ExecutionPlan(name, precision, 1, 1, threads)
             else:
-                yield from (Plan(engine, precision, batch, cores, cores) for batch in batches)
+                workers = min(2, cores) if kind.own_threads else cores
+                for batch in _batches(bundle):
+                    yield ExecutionPlan(name, precision, batch, workers, cores)
 
 
-def measured(engine: Engine, bundle: Bundle, purpose: str, seconds: float) -> float:
+def _batches(bundle: Bundle) -> list[int]:
+    return [1] if bundle.preprocessing.crop_px is None else sorted({1, 2, 4, 16, usual_batch(bundle)})
+
+
+def measure_plan(engine: Engine, bundle: Bundle, objective: str, seconds: float) -> float:
+    """Images a second, or the median milliseconds of one image."""
     images = noise(bundle.preprocessing.crop_px or 224, bundle.preprocessing.channels, engine.plan.batch)
-    if purpose == "latency":
+    if objective == "latency":
         latencies_ms(engine, images, 0)
         return statistics.median(latencies_ms(engine, images, seconds))
     images_per_s(engine, images, seconds / 4)
     return images_per_s(engine, images, seconds)
 
 
-def final(bundle: Bundle, plans: list[Plan], purpose: str, seconds: float) -> tuple[Plan, float]:
-    """The fastest of the finalists by the median of interleaved rounds, so that a busy moment hits all alike."""
+def pick_winner(
+    bundle: Bundle, plans: list[ExecutionPlan], objective: str, seconds: float
+) -> tuple[ExecutionPlan, float]:
+    """The fastest of the finalists by the median of interleaved rounds, so that a busy moment affects all alike."""
     cases: dict[str, Callable[[], float]] = {}
     for plan in plans:
         engine = open_engine(bundle, plan)
-        cases[str(len(cases))] = lambda engine=engine: measured(engine, bundle, purpose, seconds)
+        cases[str(len(cases))] = lambda engine=engine: measure_plan(engine, bundle, objective, seconds)
     medians = [statistics.median(values) for values in interleave(cases, ROUNDS).values()]
-    best = (max if purpose == "throughput" else min)(range(len(plans)), key=medians.__getitem__)
+    best = (max if objective == "throughput" else min)(range(len(plans)), key=medians.__getitem__)
     return plans[best], medians[best]
 
 
-def store(bundle: Bundle, tuned: Tuned) -> None:
-    """Beside what other processors, and the other purpose, have found."""
+def store(bundle: Bundle, result: TuningResult) -> None:
+    """Write the result beside those of other processors and of the other objective."""
     path = bundle.path / TUNED
-    found = _kept(path) if TUNED in bundle.files else {}
+    found = _stored(path) if TUNED in bundle.files else {}
     row = {
-        "plan": plan_fields(tuned.plan), "figure": tuned.figure, "unit": tuned.unit, "processor": processor.name(),
+        "plan": result.plan.to_dict(), "figure": result.figure, "unit": result.unit, "processor": processor.name(),
         "measured": time.strftime("%Y-%m-%d"), "plusx": version("plusx"),
-        "tried": [{"plan": plan_fields(plan), "figure": figure} for plan, figure in tuned.tried],
+        "tried": [{"plan": plan.to_dict(), "figure": figure} for plan, figure in result.tried],
     }  # fmt: skip
     mine = found.get(processor.key())
-    found[processor.key()] = {**(mine if isinstance(mine, dict) else {}), tuned.purpose: row}
+    found[processor.key()] = {**(mine if isinstance(mine, dict) else {}), result.objective: row}
     put_file(bundle.path, TUNED, (json.dumps(found, indent=1) + "\n").encode())
 
 
-def _kept(path: Path) -> dict[str, Any]:
-    """What the file holds; nothing where it is damaged, since tuning is the way to write it anew."""
+def _stored(path: Path) -> dict[str, Any]:
+    """The content of the file; nothing where it is damaged, since tuning is the way to write it again."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

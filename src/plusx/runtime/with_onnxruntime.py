@@ -7,19 +7,22 @@ from numpy.typing import NDArray
 
 from plusx.bundles import Bundle
 from plusx.errors import BundleError, SpecError
-from plusx.runtime.engine import padded
-from plusx.runtime.plan import Plan, engine_folder, proven
+from plusx.graph import Graph
+from plusx.i18n import _
+from plusx.runtime.engine import ExecutionPlan, fill_batch
+from plusx.runtime.exports import engine_folder, is_proven, not_exported
 from plusx.runtime.quiet import onnxruntime
-from plusx.runtime.with_openvino import not_exported
 
 
-class ONNXRuntime:
+class ONNXRuntimeEngine:
     """A session that `plan.workers` threads call at a time, each with its share of the cores."""
 
-    def __init__(self, bundle: Bundle, plan: Plan) -> None:
-        if plan.precision == "bf16":
-            raise SpecError("precision=bf16, ONNX Runtime has no bf16 convolutions on CPUs; allowed there: fp32, int8")
-        if not proven(bundle, "onnxruntime", plan.precision):
+    def __init__(self, bundle: Bundle, plan: ExecutionPlan, graph: Graph | None = None) -> None:
+        if graph is not None:
+            raise SpecError(
+                _("ONNX Runtime computes exported networks only, and no export is cut. Use --engine openvino or torch.")
+            )
+        if not is_proven(bundle, "onnxruntime", plan.precision):
             raise not_exported(bundle, "onnxruntime", plan.precision)
         self.plan = plan
         ort = onnxruntime()
@@ -32,11 +35,15 @@ class ONNXRuntime:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions share no base but this
             raise BundleError(
-                f"ONNX Runtime cannot load {path}. Export it again: plusx export {bundle.path} --to onnx."
+                _(
+                    "ONNX Runtime cannot load {file}. Export it again: plusx export {path} --to onnx.",
+                    file=path,
+                    path=bundle.path,
+                )
             ) from error
         self._input = self._session.get_inputs()[0].name
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        whole = np.ascontiguousarray(padded(images, self.plan.batch))
-        answers = self._session.run(None, {self._input: whole})[0]
-        return np.asarray(answers, dtype=np.float32)[: len(images)]
+        filled = np.ascontiguousarray(fill_batch(images, self.plan.batch))
+        outputs = self._session.run(None, {self._input: filled})[0]
+        return np.asarray(outputs, dtype=np.float32)[: len(images)]

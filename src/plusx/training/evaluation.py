@@ -12,11 +12,11 @@ from torch import nn
 
 from plusx.bundles import Bundle, open_weights
 from plusx.data import Data
+from plusx.evaluation.held_out import open_held_out
 from plusx.images import Preprocessing, normalise, resize_crop
 from plusx.metrics import Counters, Evaluation
 from plusx.nn import ResNet, build
 from plusx.training.ahead import ahead
-from plusx.training.held_out import open_held_out
 from plusx.training.machine import count_threads, pick_device, using_threads
 from plusx.training.world import ALONE, World, here
 

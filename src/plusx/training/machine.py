@@ -1,22 +1,19 @@
-"""What the machine offers: device, number format, threads, room on disk."""
+"""What the machine offers: device, threads, room on disk."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from plusx import settings
 from plusx.errors import BundleError, SpecError
-from plusx.runtime import processor
-from plusx.training.small_maps import SmallMapsInFloat32
+from plusx.nn import device as devices
 from plusx.training.world import ALONE, World
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def pick_device(name: str, world: World = ALONE) -> torch.device:
@@ -28,39 +25,7 @@ def pick_device(name: str, world: World = ALONE) -> torch.device:
         return world.device
     if world.size > 1:
         raise SpecError(f"device {name!r}, cannot be shared by processes here; allowed: auto, {world.device.type}")
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, found in there.items() if found))
-    if name not in there:
-        raise SpecError(f"device {name!r}, must be one of {', '.join(DEVICES)}")
-    if not there[name]:
-        found = ", ".join(kind for kind, here in there.items() if here)
-        raise SpecError(f"device {name!r}, is not available here; this machine has {found}")
-    return torch.device(name)
-
-
-def pick_precision(name: str, device: torch.device) -> str:
-    """fp32 or bf16, from a recipe's `precision` and the device."""
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if device.type == "cpu" and processor.multiplies_bf16() else "fp32"
-
-
-@contextmanager
-def autocast(device: torch.device, precision: str) -> Iterator[None]:
-    """Inside, a network computes in `precision`; on a CPU without the layers that torch's bf16 kernels get wrong."""
-    if precision != "bf16":
-        yield
-        return
-    with torch.autocast(device.type, torch.bfloat16), SmallMapsInFloat32() if device.type == "cpu" else nullcontext():
-        yield
-
-
-def memory_format(precision: str) -> torch.memory_format:
-    """bf16 kernels want channels last; fp32 on a CPU is as fast in torch's own layout."""
-    return torch.channels_last if precision == "bf16" else torch.contiguous_format
+    return devices.pick_device(name)
 
 
 def count_threads(wanted: int | None, default: int | None = None) -> int:

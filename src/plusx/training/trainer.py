@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plusx.errors import BundleError, RunError
-from plusx.training.machine import autocast, memory_format
+from plusx.nn.device import autocast, memory_format
 from plusx.training.mixing import Mixed, mix
 from plusx.training.optimiser import Average, momenta, restore_momenta, sgd
 from plusx.training.plan import Plan, learning_rate

@@ -18,6 +18,7 @@ from plusx.analysis import analyse
 from plusx.bundles import DataRecord, PartRecord, Provenance, save_bundle, start_run
 from plusx.data import Data, Splits
 from plusx.errors import SpecError
+from plusx.nn.device import pick_precision
 from plusx.runtime.processor import cores
 from plusx.training import checkpoint
 from plusx.training.estimate import Speed, fitting_epochs, measure
@@ -25,7 +26,7 @@ from plusx.training.evaluation import judge
 from plusx.training.events import Event, Finished, Skipped, Started
 from plusx.training.feed import Feed
 from plusx.training.loop import Arrays, Loop
-from plusx.training.machine import count_threads, pick_device, pick_precision, repeatable, require_room, using_threads
+from plusx.training.machine import count_threads, pick_device, repeatable, require_room, using_threads
 from plusx.training.plan import Plan
 from plusx.training.report import ReportFile
 from plusx.training.setup import Setup

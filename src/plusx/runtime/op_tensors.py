@@ -1,4 +1,4 @@
-"""The weights of a network as its lowering wants them: float32, norms folded into the convolutions before them."""
+"""The weights of a network by op, for its lowering: float32, norms folded into the convolutions before them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from plusx.errors import WeightsError
 from plusx.graph import Op
 from plusx.graph.kinds import FIXED_NORMS
+from plusx.i18n import _
 
 Array = NDArray[np.float32]
 NORM_EPS = 1e-5
-"""torch's, and that of plusx.nn.layers; other conventions are folded in when weights are read."""
+"""torch's, and that of plusx.nn.layers; other values are folded in when weights are read."""
 
 
-class Tensors:
+class OpTensors:
     """Tensors of a bundle by op. Raises WeightsError when one is missing or of another shape."""
 
     def __init__(self, weights: Mapping[str, NDArray[np.generic]]) -> None:
@@ -27,10 +28,18 @@ class Tensors:
         wanted = next(tensor.shape for tensor in op.tensors if tensor.name == name)
         found = self.weights.get(key)
         if found is None:
-            raise WeightsError(f"weights lack {key}, which the network needs; use another copy of the bundle")
+            raise WeightsError(
+                _("The weights lack {key}, which the network needs. Use another copy of the bundle.", key=key)
+            )
         if tuple(found.shape) != wanted:
             raise WeightsError(
-                f"{key} is {list(found.shape)} in the weights, {list(wanted)} in the network; use another copy"
+                _(
+                    "{key} has shape {found} in the weights and {wanted} in the network. "
+                    "Use another copy of the bundle.",
+                    key=key,
+                    found=list(found.shape),
+                    wanted=list(wanted),
+                )
             )
         return np.asarray(found, dtype=np.float32)
 
@@ -38,7 +47,7 @@ class Tensors:
         return any(tensor.name == name for tensor in op.tensors)
 
     def conv(self, op: Op, norm: Op | None) -> tuple[Array, Array | None]:
-        """Weight and bias of a convolution, with the norm behind it folded in."""
+        """Weight and bias of a convolution, with the norm that follows it folded in."""
         weight, bias = self(op, "weight"), self(op, "bias") if op.bias else None
         if norm is None:
             return weight, bias
@@ -63,8 +72,8 @@ def fold(
     return folded.astype(np.float32), moved.astype(np.float32)
 
 
-def paired(ops: Sequence[Op]) -> list[tuple[Op, Op | None]]:
-    """Each op with the fixed norm behind it if it is a convolution that can take it up; those norms stand no more."""
+def pair_norms(ops: Sequence[Op]) -> list[tuple[Op, Op | None]]:
+    """The ops, each convolution with the fixed norm that follows it; such norms are not ops of their own any more."""
     out: list[tuple[Op, Op | None]] = []
     for op in ops:
         if out and op.kind in FIXED_NORMS and out[-1][0].kind == "conv" and out[-1][1] is None:

@@ -1,4 +1,4 @@
-"""Which images to evaluate a trained network on, so that it is not asked for what it has learnt by heart."""
+"""The images to evaluate a trained network on, without those that it was trained on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plusx.bundles import Bundle, DataRecord, read_run
 from plusx.data import BUILT_IN, Data, ListColumns, open_eval
 from plusx.errors import DataError
 
-Progress = Callable[[int, int], None]
+IndexProgress = Callable[[int, int], None]
 
 
 def open_held_out(
@@ -18,14 +18,14 @@ def open_held_out(
     bundle: Bundle,
     *,
     skip_bad: bool = False,
-    progress: Progress | None = None,
+    progress: IndexProgress | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
 ) -> tuple[Data, bool]:
     """Data to evaluate `bundle` on, and whether it is the share that its own training held out.
 
-    That share is taken when `where` is the folder of the run, or its share has the fingerprint of the run's: else a
-    network would be praised for its training images. Raises DataError.
+    That share is taken when `where` is the folder of the run, or its share has the fingerprint of the run's, because
+    accuracy on training images says nothing. Raises DataError.
     """
     own = _same_place(where, bundle)
     columns = ListColumns(path_column=path_column, label_column=label_column)
@@ -47,7 +47,7 @@ def open_held_out(
 
 
 def columns_of(bundle: Bundle) -> ListColumns:
-    """The columns of a CSV list that the run of a bundle was told, as `open_data` takes them."""
+    """The columns of the CSV list that the run of a bundle was given, as `open_data` takes them."""
     run = bundle.path.parent
     data = read_run(run).data if (run / "run.json").is_file() else DataRecord()
     return ListColumns(path_column=data.path_column, label_column=data.label_column)

@@ -1,24 +1,23 @@
-"""Files of feature vectors, written row by row: memory stays that of a row."""
+"""Files of feature vectors, written row by row in constant memory."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.errors import DataError
 from plusx.runtime.embedding import Embedding
-from plusx.runtime.quiet import missing
+from plusx.runtime.output_files import ParquetRows, not_writable
 
 _HEADER = 128
 _GROUP = 512
 
 
-class Npy:
+class NpyVectors:
     """FILE.npy, float32 (n, width), a row of NaN for an image that cannot be read; FILE.csv: path, error of each row."""
 
     def __init__(self, path: Path, width: int) -> None:
@@ -27,9 +26,7 @@ class Npy:
             self.file = path.open("wb")
             self.names = path.with_suffix(".csv").open("w", encoding="utf-8", errors="surrogateescape", newline="")
         except OSError as error:
-            raise DataError(
-                f"-o {path} cannot be written ({error.strerror or 'the system refused'}). Choose another place."
-            ) from error
+            raise not_writable(path, error) from error
         self.file.write(self._head())
         self.rows = csv.writer(self.names, lineterminator="\n")
         self.rows.writerow(("path", "error"))
@@ -46,7 +43,7 @@ class Npy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Whatever was written is a whole file of so many rows, also after an interruption."""
+        """Write the final number of rows, also after an interruption, so that the file is whole."""
         self.file.seek(0)
         self.file.write(self._head())
         self.file.close()
@@ -59,45 +56,19 @@ class Npy:
         return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body.encode()
 
 
-class Parquet:
+class ParquetVectors:
     """FILE.parquet: path, error, vector (list of float32; null for an image that cannot be read)."""
 
     def __init__(self, path: Path, width: int) -> None:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError as error:
-            raise missing("pyarrow", "parquet", error) from error
-        kind = pyarrow.list_(pyarrow.float32(), width)
-        self.schema = pyarrow.schema([("path", pyarrow.string()), ("error", pyarrow.string()), ("vector", kind)])
-        try:
-            self.file = pyarrow.parquet.ParquetWriter(str(path), self.schema)
-        except OSError as error:
-            raise DataError(
-                f"-o {path} cannot be written ({error.strerror or 'the system refused'}). Choose another place."
-            ) from error
-        self.waiting: list[dict[str, Any]] = []
+        self.file = ParquetRows(path, lambda arrow: [("vector", arrow.list_(arrow.float32(), width))], _GROUP)
 
     def __enter__(self) -> Self:
         return self
 
     def write(self, row: Embedding) -> None:
-        name = row.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        self.waiting.append(
-            {"path": name, "error": row.error, "vector": None if row.vector is None else row.vector.tolist()}
-        )
-        if len(self.waiting) == _GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        import pyarrow
-
-        self.file.write_table(pyarrow.Table.from_pylist(self.waiting, self.schema))
-        self.waiting.clear()
+        self.file.write(row.path, row.error, {"vector": None if row.vector is None else row.vector.tolist()})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.waiting:
-            self._flush()
         self.file.close()

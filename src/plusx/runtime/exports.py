@@ -1,0 +1,34 @@
+"""The exported networks in a bundle, each written only after its proof."""
+
+from __future__ import annotations
+
+from plusx.bundles import Bundle
+from plusx.errors import BundleError
+from plusx.i18n import _
+
+
+def engine_folder(engine: str, precision: str) -> str:
+    """The folder of an export, relative to its bundle.
+
+    >>> engine_folder("onnxruntime", "int8")
+    'engines/onnx-int8'
+    """
+    return f"engines/{'onnx' if engine == 'onnxruntime' else engine}-{precision}"
+
+
+def is_proven(bundle: Bundle, engine: str, precision: str) -> bool:
+    """Whether the bundle has an export of this kind; each was proven when it was written."""
+    return f"{engine_folder(engine, precision)}/engine.json" in bundle.files
+
+
+def not_exported(bundle: Bundle, engine: str, precision: str) -> BundleError:
+    """The error for a network that only an export could have put into the bundle."""
+    have = [p for p in ("fp32", "bf16", "int8") if is_proven(bundle, engine, p)]
+    return BundleError(
+        _(
+            "{path} has no {precision} network for {engine} (it has: {have}). "
+            "plusx export {path} --to {target} --precision {precision} makes and proves one.",
+            path=bundle.path, precision=precision, engine=engine, have=", ".join(have) or _("none"),
+            target="onnx" if engine == "onnxruntime" else engine,
+        )
+    )  # fmt: skip
