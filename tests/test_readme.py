@@ -6,6 +6,7 @@ The convention, all that a README's author must know: every fenced block names i
                      earlier one made. A line that begins with something in NOT_RUN is read over.
   ```text, ```json   are for reading: what comes out.
 A command is run as it stands there but for `shrunk`: training is cut to an epoch of a few images.
+A ```text block right behind a ```sh block is what its last command prints: every line of it must come out as it stands.
 A figure in a comment (15.5 pixels, 3x3) is one that the command prints, or the script of the comment's line: its digits
 are looked for in what really comes out. Signs, and figures in names (ResNet-50, layer4), do not count.
 """
@@ -174,7 +175,11 @@ def failures(markdown: str, folder: Path, twin: str | None = None) -> list[str]:
     """Run everything that is to be run; one entry for each command or script that did not end well, or that does not
     print a figure of its comment, here or in the `twin` of the other language."""
     found: list[str] = []
+    printed, end = list[str](), 0
     for block, other in zip(blocks(markdown), blocks(markdown if twin is None else twin), strict=True):
+        if block.language == "text" and block.line == end + 2:
+            lines = block.text.splitlines()
+            found.extend(f"line {block.line}: {line}\n  is not printed" for line in lines if line not in printed)
         if block.language == "python":
             steps = {block.code: [sys.executable, "-c", block.text]}
         elif block.language == "sh":
@@ -187,11 +192,13 @@ def failures(markdown: str, folder: Path, twin: str | None = None) -> list[str]:
                 told = (done.stdout + done.stderr)[-1500:]
                 found.append(f"line {block.line}: {step}\n  run as: {words[-1]}\n  exit {done.returncode}\n{told}")
             elif shrunk(step) == step:  # a training at toy size has other results
-                printed = figures(done.stdout)
+                came_out = figures(done.stdout)
                 said = dict.fromkeys(figures(block.comment(step)) + figures(other.comment(step)))
-                lacking = [figure for figure in said if not shown(figure, printed)]
+                lacking = [figure for figure in said if not shown(figure, came_out)]
                 if lacking:
                     found.append(f"line {block.line}: {step}\n  its comment says {', '.join(lacking)}, it prints none")
+                if block.language == "sh":
+                    printed, end = done.stdout.splitlines(), block.line + block.text.count("\n") + 1
     return found
 
 
@@ -267,6 +274,7 @@ def test_a_sample_runs_in_order(tmp_path):
         ("```sh\nplusx shwo resnet50\n```\n", "Did you mean 'show'"),
         ("```sh\nplusx geometry resnet50 output_stride=8  # what is 15.5 pixels off\n```\n", "its comment says 15.5,"),
         ("```sh\necho 127 \\\n  7x7   # 127, 3x3, ResNet-50 and layer4\n```\n", "its comment says 3x3,"),
+        ("```sh\necho 50\n```\n\n```text\n51\n```\n", "line 5: 51\n  is not printed"),
         ("```python\nprint(1)  # 1\nprint(427)   # 428 pixels\n```\n", "its comment says 428,"),
     ],
 )

@@ -57,7 +57,7 @@ def test_the_page_runs(run: Path, digits: list[Path], tmp_path: Path, monkeypatc
                     assert main([*words[1:], *QUICK.get(words[1], [])]) == 0, line
                     ran.append(words[1])
     assert {"predict", "embed", "export", "tune", "bench"} <= set(ran)
-    rows = (tmp_path / "answers.csv").read_text().splitlines()
+    rows = (tmp_path / "predictions.csv").read_text().splitlines()
     assert len(rows) == 1 + len(digits)
     right = sum(row.split(",")[2] == Path(row.split(",")[0]).stem[-1] for row in rows[1:])
     assert right >= 0.9 * len(digits), "the page's network names digits wrongly"
