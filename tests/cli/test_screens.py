@@ -108,7 +108,7 @@ def test_a_pipe_gets_whole_tables(capsys, monkeypatch):
 )  # fmt: skip
 def test_the_language_may_stand_anywhere(words, capsys):
     text = printed(capsys, words)
-    assert text.startswith("用法：plusx show NETWORK … [-h]") and "预设加 key=value 词" in text
+    assert text.startswith("用法：plusx show NETWORK … [-h]") and "预设和 key=value 词" in text
 
 
 @pytest.mark.parametrize("words", [["--lang", "zh"], ["--lang", "zh", "--help"], ["--lang=zh", "help"]])
@@ -124,7 +124,10 @@ def test_the_overview_in_chinese(words, capsys):
         (["--lang", "fr", "show", "resnet18"], "plusx: unknown language 'fr'. Allowed: en, zh"),
         (["--lang"], "plusx: --lang needs a value. Write --lang en|zh."),
         (["--lang", "zh", "shw"], "plusx: 未知的 命令：'shw'"),
-        (["--lang", "zh", "show"], "plusx: show 还缺 NETWORK（预设加 key=value 词、文件、模型包或训练运行）。"),
+        (
+            ["--lang", "zh", "show"],
+            "plusx: show 还缺 NETWORK（预设和 key=value 词、.toml 或 .json 文件、模型包、训练运行或权重文件）。",
+        ),
         (["--lang", "zh", "predict", "b", "x", "--top", "1.5"], "plusx: --top 应为整数，而不是 '1.5'。"),
         (["--lang", "zh", "show", "resnet18", "-o", "a.xlsx"], "plusx: -o a.xlsx 以 .xlsx 结尾"),
     ],

@@ -19,6 +19,8 @@ from torchvision.transforms import functional as vision
 import plusx
 from living import assert_alive, enliven
 from plusx.cli.main import main
+from plusx.runtime.engines import EngineOptions
+from plusx.training import RunOptions
 from plusx.weights.opening import open_source
 from waiting import HANG
 
@@ -148,7 +150,7 @@ def test_predict_embed_and_evaluate(made, capsys):
     )
     assert found["n"] == 18 and abs(found["correct"] - hits) <= 1  # torchvision resizes and crops in two steps
     bundle = open_source(path, labels=folder / "labels.txt")
-    assert plusx.evaluate(bundle, folder / "photos", threads=1).correct == found["correct"]
+    assert plusx.evaluate(bundle, folder / "photos", options=EngineOptions(threads=1)).correct == found["correct"]
 
 
 def test_cam_and_export(made, capsys):
@@ -236,7 +238,7 @@ def test_train_takes_from_the_network_what_the_file_does_not_tell(made, tmp_path
     net = enliven(plusx.build(f"{words} classes=7"))
     torch.save(net.state_dict(), "gn.pth")
     train = ["--data", str(made[0] / "photos"), "--weights", "gn.pth", "--out", "run", *TRAIN]
-    assert main(["train", *train]) == 2 and "does not tell its norm" in capsys.readouterr().err
+    assert main(["train", *train]) == 2 and "does not show its norm" in capsys.readouterr().err
     assert main(["train", words, *train]) == 0
     again = plusx.load("run")
     assert again.spec == plusx.spec(f"{words} classes=3") and torch.equal(again.conv1.weight, net.conv1.weight)
@@ -245,7 +247,7 @@ def test_train_takes_from_the_network_what_the_file_does_not_tell(made, tmp_path
 def test_fit_starts_from_a_file(made):
     folder, net = made
     recipe = "default epochs=1 size=32 batch=8 lr=1e-30"
-    for _ in plusx.fit(None, folder / "photos", recipe, "run", weights=folder / "net.pth"):
+    for _ in plusx.fit(None, folder / "photos", recipe, "run", RunOptions(weights=folder / "net.pth")):
         pass
     assert torch.equal(first_weights("run"), net.conv1.weight)
 
@@ -295,6 +297,8 @@ def test_train_refuses_another_network_and_no_file(made, capsys):
 PROBE = """
 import sys
 from plusx.cli.main import main
+from plusx.runtime.engines import EngineOptions
+from plusx.training import RunOptions
 code = main(sys.argv[1:])
 print("torch" in sys.modules, "torchvision" in sys.modules, file=sys.stderr)
 sys.exit(code)

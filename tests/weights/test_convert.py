@@ -174,7 +174,7 @@ def test_refusals(tmp_path):
         WeightsError, match=r"resnet50d, and torchvision cannot hold it: stem=deep \(torchvision has 7x7\)"
     ):
         convert_file(path, "torchvision", tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match=r"a\.h5 is no name for a timm file. Use this ending: .safetensors, .pth"):
+    with pytest.raises(WeightsError, match=r"a\.h5 is not a name for a timm file. Use this ending: .safetensors, .pth"):
         convert_file(path, "timm", tmp_path / "a.h5")
     with pytest.raises(SpecError, match="files are only read"):
         convert_file(path, "paddle", tmp_path / "a.pdparams")

@@ -27,7 +27,9 @@ def ignore(line: str) -> None:
     pass
 
 
-def open_source(source: str | Path | Bundle, weights: str = "best", on_damage: Callable[[str], None] = ignore) -> LoadedBundle:
+def open_source(
+    source: str | Path | Bundle, weights: str = "best", on_damage: Callable[[str], None] = ignore
+) -> LoadedBundle:
     """The bundle or run at `source`, or an open bundle, with its best, last or ema weights. Raises BundleError, SpecError as `open_weights`."""
     bundle, tensors = open_weights(source, weights, on_damage)
     values = {item.name: getattr(bundle, item.name) for item in fields(Bundle)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from plusx.cli.networks import add_key, add_words, words_of
 from plusx.cli.output import is_stdout, wrote
@@ -35,11 +34,9 @@ def run(args: argparse.Namespace) -> int:
         raise SpecError(_("plusx weights convert writes a file and a proof beside it. Name the file with -o OUT."))
     spec, fields = words_of(args)
     colour = "RGB" if args.bgr_to_rgb else None
-    out = convert_file(args.file, args.to, args.output, spec=spec, key=args.key, colour=colour, **fields)
+    out = convert_file(args.file, args.to, args.output, spec=spec, key=args.key, colour=colour, on_note=note, **fields)
     beside, stem = (out, "") if out.is_dir() else (out.parent, f"{out.name}.")
     proof, extra = beside / f"{stem}{PROOF}", beside / f"{stem}{EXTRA}"
-    for text in json.loads(proof.read_text(encoding="utf-8"))["notes"]:
-        note(text)
     say(_("proof  {path}", path=proof))
     if extra.is_file():
         say(_("extra  {path} (tensors that {target} has no name for)", path=extra, target=args.to))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,11 +131,12 @@ def _for_keras(spec: ResNetSpec, tensors: Tensors, names: Mapping[str, str], not
 
 def convert_file(
     source: str | Path | StoredFile, to: str, out: str | Path, *, spec: str | ResNetSpec | None = None,
-    key: str | None = None, colour: str | None = None, **fields: Any,
+    key: str | None = None, colour: str | None = None, on_note: Callable[[Message], None] | None = None, **fields: Any,
 ) -> Path:  # fmt: skip
     """Convert a checkpoint and write it: the target's file or directory at `out`, with proof and foreign tensors beside it.
 
-    The written file is read back and compared before the proof is written. Raises WeightsError, SpecError, RunError.
+    The written file is read back and compared before the proof is written. `on_note` is called with each thing that a reader
+    of the new file should know; the proof lists them too. Raises WeightsError, SpecError, RunError.
     """
     stored, target, out = read(source), target_of(to), Path(out)
     if out.suffix not in target.suffixes:
@@ -143,7 +144,7 @@ def convert_file(
             Message(", ".join(target.suffixes)) if any(target.suffixes) else _("no ending, since it is a directory")
         )
         raise WeightsError(
-            _("{out} is no name for a {to} file. Use this ending: {wanted}.", out=out, to=to, wanted=wanted)
+            _("-o {out} is not a name for a {to} file. Use this ending: {wanted}.", out=out, to=to, wanted=wanted)
         )
     if not target.ecosystem:
         colour = "RGB"  # plusx's own files are for RGB images
@@ -155,6 +156,9 @@ def convert_file(
             made, notes=(*made.notes, _for_detectron2(made, colour or str(made.identification.colour.value)))
         )
     converted = convert(made, to)
+    if on_note is not None:
+        for text in converted.notes:
+            on_note(text)
     from plusx.bundles.atomic import write_file
     from plusx.bundles.serialisation import tensors_to_bytes
 
