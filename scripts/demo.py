@@ -21,6 +21,7 @@ from plusx.bundles import open_bundle
 from plusx.cli.progress import duration, training_log
 from plusx.data import open_data
 from plusx.errors import RunError
+from plusx.i18n import _
 from plusx.training import Finished, RunOptions, Stop, fit, stop_on_signals
 
 NETWORKS = ("resnet20", "plain20")
@@ -70,7 +71,7 @@ def write_images(folder: Path) -> Path:
     folder.mkdir()
     held_out = open_data("digits").val
     if held_out.images is None:
-        raise RunError("the digits are not in memory; this demo expects them there")
+        raise RunError(_("The digits are not in memory, where this demo expects them."))
     for i, (pixels, label) in enumerate(zip(held_out.images, held_out.labels, strict=True)):
         Image.fromarray(pixels[..., 0]).save(folder / f"{label}-{i:03d}.png")
     return folder
@@ -92,7 +93,9 @@ def predict_elsewhere(run: Path, images: Path) -> dict[str, int]:
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RunError(f"predicting failed (exit {done.returncode}): {done.stderr.strip()}")
+        raise RunError(
+            _("predict failed with exit code {code}: {text}", code=done.returncode, text=done.stderr.strip())
+        )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     print(f"\na new process loads the bundle and reads {len(rows)} PNG files; the first of each kind:")
     right = 0

@@ -25,7 +25,7 @@ class PlusxError(Exception):
     quiet = False
     """Whether another process of the same training run prints the error."""
 
-    def __init__(self, message: Message | str) -> None:
+    def __init__(self, message: Message) -> None:
         super().__init__(message)
         self.message = message
         """The text with its template and values, for `i18n.translate`."""

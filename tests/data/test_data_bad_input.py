@@ -148,8 +148,8 @@ def test_one_line_and_nothing_written(tmp_path, name, command, capsys):
 @pytest.mark.parametrize(
     ("network", "line"),
     [
-        ("resnet20 classes=7", "classes=7 in the text, the data has 2; leave the word out or write classes=2"),
-        ("resnet20 in_channels=1", "in_channels=1 in the text, the data has 3; leave the word out or write in_channels=3"),
+        ("resnet20 classes=7", "classes=7, but the data has 2. Leave it out or write classes=2."),
+        ("resnet20 in_channels=1", "in_channels=1, but the data has 3. Leave it out or write in_channels=3."),
         ("resnet20 until=layer2", "leaves no classifier to train"),
     ],
 )  # fmt: skip

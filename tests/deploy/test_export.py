@@ -210,7 +210,7 @@ def test_notes_in_a_bundle_survive(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--to", "onxx"], "unknown target 'onxx'; did you mean 'onnx'"),
+        (["--to", "onxx"], "unknown target 'onxx'. Did you mean 'onnx'"),
         (["--to", "onnx", "--precision", "bf16"], "has no bf16 convolutions on CPUs. Write one of fp32, int8"),
         (["--to", "torch-export", "--precision", "int8"], "Write one of fp32, bf16"),
         (["--to", "torch-export", "--layout", "triton", "-o", "x"], "does not take a torch-export network"),

@@ -38,21 +38,12 @@ def translate(text: str, lang: str) -> str:
         return str(text)
     found = catalogue(lang)
     if not isinstance(text, Message):
-        said = found.gettext(text)
-        return said if said != text else _by_pattern(text, lang)
+        return found.gettext(text)
     if text.plural is None:
         template = found.gettext(text.template)
     else:
         template = found.ngettext(text.template, text.plural, text.number or 0)
-    if template in (text.template, text.plural) and (said := _by_pattern(str(text), lang)) != text:
-        return said
     return _Translated(lang).vformat(template, (), text.values) if text.values else template
-
-
-def _by_pattern(text: str, lang: str) -> str:
-    from plusx.i18n.legacy import translate_by_pattern
-
-    return translate_by_pattern(text, lang)
 
 
 def translator(lang: str) -> Callable[[str], str]:
