@@ -72,7 +72,7 @@ def test_weights_are_hashed_once(engine: str, run: Path, monkeypatch: pytest.Mon
         hashed.extend(files)
         check(folder, files)  # type: ignore[arg-type]
 
-    for module in ("bundle", "choosing", "run"):
+    for module in ("bundle", "run_weights", "run"):
         monkeypatch.setattr(f"plusx.bundles.{module}.check_files", watched, raising=False)
     evaluate(run, "digits", options=EngineOptions(engine))
     assert hashed.count("weights.safetensors") == 1

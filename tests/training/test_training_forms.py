@@ -91,7 +91,7 @@ def test_the_digest_sees_what_it_should(forms, monkeypatch, tmp_path):
     monkeypatch.setenv("PLUSX_CACHE", str(tmp_path))
     where = forms / "tar"
     found = [digest(where, 0, recipe()), digest(where, 0, recipe(), seed=5), digest(where, 0, recipe(flip=False))]
-    monkeypatch.setattr("plusx.training.loader.order", lambda n, seed, epoch: np.arange(n))
+    monkeypatch.setattr("plusx.training.loader.permutation", lambda n, seed, epoch: np.arange(n))
     found.append(digest(where, 0, recipe()))
     monkeypatch.undo()
     monkeypatch.setenv("PLUSX_CACHE", str(tmp_path))

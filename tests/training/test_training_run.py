@@ -56,7 +56,7 @@ def test_the_schedule_is_final_before_the_trainer_exists(tmp_path: Path, monkeyp
     assert isinstance(first, Started) and (first.epochs, first.steps) == (3, 18)
     assert any("3 of 50 epochs fit into 0.3 minutes" in note for note in first.notes)
     assert read_run(tmp_path / "run").recipe["epochs"] == 3
-    assert open_bundle(tmp_path / "run").provenance["recipe"]["epochs"] == 3
+    assert open_bundle(tmp_path / "run").provenance.recipe["epochs"] == 3
     assert last.step == 18
 
 
