@@ -279,7 +279,7 @@ def test_runs_report_writes_it_again(tmp_path, capsys):
     assert main(["runs", str(tmp_path / "runs"), "--report", "--lang", "zh"]) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 4
-    assert err.splitlines() == [f"wrote {tmp_path / 'runs' / name / 'report.html'}" for name in ("a", "b")]
+    assert err.splitlines() == [f"已写入 {tmp_path / 'runs' / name / 'report.html'}" for name in ("a", "b")]
     assert 'lang="zh"' in (tmp_path / "runs/a/report.html").read_text(encoding="utf-8")
     assert read_run(tmp_path / "runs/a").seed == 7
 

@@ -100,9 +100,9 @@ def test_damaged_images_are_rows(photos: Path, tmp_path: Path) -> None:
 def test_a_crash_a_hang_and_a_lost_row_would_be_seen(photos: Path, tmp_path: Path) -> None:
     """Negative control: a decoder that kills the process, one that never ends, and a pipeline that drops a row."""
     names = write(tmp_path / "few", range(12), seed=2)
-    decoder = "import os, time\nimport plusx.runtime.pipeline as p\nreal = p.decode\n"
+    decoder = "import os, time\nimport plusx.runtime.pipeline as p\nreal = p.read_file\n"
     for planted in ("os.abort()", "time.sleep(60)"):
-        before = f"{decoder}def broken(source, *a, **k):\n  if '000007' in str(source): {planted}\n  return real(source, *a, **k)\np.decode = broken"
+        before = f"{decoder}def broken(source, *a, **k):\n  if '000007' in str(source): {planted}\n  return real(source, *a, **k)\np.read_file = broken"
         outcome = predicted(photos, tmp_path / "few", tmp_path / "rows.csv", before, seconds=8)
         with pytest.raises(AssertionError, match="ended with"):
             hold(outcome, names)
