@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import os
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,14 @@ BY_COMMAND = {
     "test_setup.py",
 }
 """Tests whose commands or examples load torch in a child process, where imports do not show it."""
+
+
+@pytest.fixture(autouse=True)
+def _logging_on() -> None:
+    """Exporters of other libraries switch logging off for the whole process, and tests read what plusx logs."""
+    logging.disable(logging.NOTSET)
+    logging.root.setLevel(logging.WARNING)
+    logging.getLogger("plusx").disabled = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -37,6 +37,7 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in done.stderr.splitlines() if line.startswith("plusx: ")]
 
 
+@pytest.mark.slow  # on a busy machine the restarted processes may not meet, which ends them with exit code 3
 def test_a_killed_process_costs_nothing(tmp_path: Path) -> None:
     """torchrun starts all of them anew, with the same words: they go on from the last checkpoint, to the same bits."""
     whole = run(torchrun(2, "-m", "plusx", "train", *WORDS, "--out", tmp_path / "whole"))
