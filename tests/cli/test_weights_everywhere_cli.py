@@ -297,8 +297,6 @@ def test_train_refuses_another_network_and_no_file(made, capsys):
 PROBE = """
 import sys
 from plusx.cli.main import main
-from plusx.runtime.engines import EngineOptions
-from plusx.training import RunOptions
 code = main(sys.argv[1:])
 print("torch" in sys.modules, "torchvision" in sys.modules, file=sys.stderr)
 sys.exit(code)
