@@ -23,8 +23,8 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-22s%s\n", $$1, $$2}'
 
 python:
-	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "plusx: no $(PYTHON) on this machine, Python 3.11 or newer is needed; on Debian: apt install python3 python3-venv" >&2; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "plusx: $(PYTHON) is `$(PYTHON) -V 2>&1`, 3.11 or newer is needed; name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "plusx: there is no $(PYTHON) here, and Python 3.11 or newer is needed. On Debian: apt install python3 python3-venv" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "plusx: $(PYTHON) is `$(PYTHON) -V 2>&1`, but 3.11 or newer is needed. Name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 
 demo: python  ## set up, look at two networks, then train, save, load and predict (minutes)
 	@$(SETUP) base --then train

@@ -22,7 +22,7 @@ STDLIB_ROOMS = ("errors", "settings", "pickles", "specs", "graph", "names", "ana
 TORCHLESS_ROOMS = ("images", "data", "metrics", "bundles", "runtime", "weights")
 HEAVY = ("torch", "torchvision", "numpy")
 THIRD_PARTY = (*HEAVY, "PIL", "simplejpeg", "safetensors", "rich", "vl_convert", "wcwidth")
-LATE = {"svg/convert.py": {"vl_convert"}, "text/alignment.py": {"wcwidth"}}
+LATE = {"settings.py": {"platformdirs"}, "svg/convert.py": {"vl_convert"}, "text/alignment.py": {"wcwidth"}}
 """The exceptions, imported in the function that needs them: PNG and PDF need [draw], wide characters need wcwidth."""
 
 CORE = {

@@ -56,16 +56,21 @@ def columns() -> int | None:
 
 
 def cache_dir() -> Path:
-    """The folder for caches: PLUSX_CACHE, else XDG_CACHE_HOME/plusx, else ~/.cache/plusx.
+    """The folder for caches: PLUSX_CACHE, else the platform's, which on Linux is XDG_CACHE_HOME/plusx or ~/.cache/plusx.
 
     Raises SpecError for a user without a home folder.
     """
     if own := os.environ.get("PLUSX_CACHE"):
         return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if base.startswith("~"):  # a user whom the system does not know, as in some containers
+    from platformdirs import user_cache_dir
+
+    try:
+        folder = user_cache_dir("plusx", appauthor=False)
+    except RuntimeError:  # a user whom the system does not know, as in some containers
+        folder = "~"
+    if folder.startswith("~"):  # what earlier versions of platformdirs return for such a user
         raise SpecError(_("This user has no home folder for a cache. Set PLUSX_CACHE to a folder."))
-    return Path(base) / "plusx"
+    return Path(folder)
 
 
 def offline() -> bool:
