@@ -40,7 +40,9 @@ def _logging_on() -> None:
     """Exporters of other libraries switch logging off for the whole process, and tests read what plusx logs."""
     logging.disable(logging.NOTSET)
     logging.root.setLevel(logging.WARNING)
-    logging.getLogger("plusx").disabled = False
+    log = logging.getLogger("plusx")
+    log.disabled, log.propagate = False, True
+    log.setLevel(logging.NOTSET)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

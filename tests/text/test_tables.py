@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from plusx import lower, presets
 from plusx.analysis import analyse
-from plusx.errors import SpecError
+from plusx.errors import GeometryError, SpecError
 from plusx.specs import ResNetSpec
 from plusx.text.alignment import aligned, terminal_width
 from plusx.text.entries import DETAILS, entries
@@ -40,7 +40,7 @@ def test_rows_times_repeat_sum_to_the_totals_at_every_detail(name):
 def test_random_networks_add_up_and_fold_only_equal_blocks(keys):
     try:
         found = analyse(ResNetSpec().replace(**keys), 97)
-    except SpecError:
+    except (SpecError, GeometryError):  # the second: too small an input for it
         assume(False)
         return
     for detail in DETAILS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 import torch
@@ -82,6 +83,7 @@ def test_bad_wishes(net, tmp_path):
 
 
 def test_what_did_not_fit_is_named(net, tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "plusx")
     """A new head, an adapted input and chosen bands each name the tensors that the file had otherwise."""
     path = tmp_path / "net.pth"
     torch.save({"state_dict": {f"model.{key}": value for key, value in net.state_dict().items()}}, path)
@@ -102,6 +104,7 @@ def test_what_did_not_fit_is_named(net, tmp_path, caplog):
 
 
 def test_fewer_bands_are_chosen_or_refused(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "plusx")
     torch.manual_seed(0)
     wide = enliven(plusx.build(f"{NET} in_channels=13")).eval()
     path = tmp_path / "bands.pth"
@@ -120,6 +123,7 @@ def test_fewer_bands_are_chosen_or_refused(tmp_path, caplog):
 
 
 def test_fields_that_no_file_shows_are_warned_of(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "plusx")
     """Beside a segmentation head the dilation is a default, which is logged as a warning."""
     state = enliven(plusx.build("resnet18 classes=0")).state_dict()
     torch.save(

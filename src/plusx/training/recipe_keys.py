@@ -106,10 +106,10 @@ RENAMED: dict[str, str] = {
     "amp": "precision",
 }
 ELSEWHERE: dict[str, str] = {
-    "seed": "{key} is no key of a recipe. Write it beside the recipe: --seed 1.",
+    "seed": _("{key} is not a key of a recipe. Write it beside the recipe: --seed 1."),
     **dict.fromkeys(
         ("warmup_epochs", "warmup_steps"),
-        "{key} is written warmup in plusx, as a share of all steps. Write warmup=0.05.",
+        _("{key} is written warmup in plusx, as a share of all steps. Write warmup=0.05."),
     ),
 }
 RESPELT = {
