@@ -52,7 +52,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    if not config.getoption("--torch-free") or collection_path.suffix != ".py":
+    if not config.getoption("--torch-free"):
+        return None
+    if collection_path.is_dir():  # its conftest is imported before any of its tests
+        conftest = collection_path / "conftest.py"
+        return True if collection_path != TESTS and conftest.is_file() and _heavy(conftest) else None
+    if collection_path.suffix != ".py":
         return None
     return True if collection_path.name in BY_COMMAND or _heavy(collection_path) else None
 
@@ -72,7 +77,8 @@ def _heavy(path: Path) -> bool:
         for name in names:
             if any(name == heavy or name.startswith(f"{heavy}.") for heavy in HEAVY):
                 return True
-            helper = TESTS / f"{name.replace('.', '/')}.py"
-            if helper.is_file() and helper != path and _heavy(helper):
-                return True
+            for folder in (TESTS, path.parent):
+                helper = folder / f"{name.replace('.', '/')}.py"
+                if helper.is_file() and helper != path and _heavy(helper):
+                    return True
     return False
