@@ -25,6 +25,8 @@ HEAVY = (
     "plusx.deploy",
 )
 BY_COMMAND = {
+    "test_imports.py",
+    "test_main.py",
     "test_readme.py",
     "test_notes.py",
     "test_bend_page.py",
