@@ -12,7 +12,7 @@ FLOAT_BYTES = 4
 
 
 def macs(op: Op, out: Size) -> int:
-    """Multiply-adds for one image, biases left out, convolutions of gates counted."""
+    """Multiply-adds for one image, without biases, with the convolutions of gates."""
     return KINDS[op.kind].macs(op, out[0] * out[1])
 
 

@@ -5,7 +5,7 @@ tap of the kernel meets nothing but padding, e.g. 3x3 with stride 2 on a map of 
 whose output is one cell high or wide. Which numbers lie there depends on what ran before: NaN, or other weights in every
 run. Both patterns came from 20,000 random shapes, computed on heaps filled with three different bytes. The rule below
 also takes every map that is smaller than the kernel, since other processors have kernels of their own. Only maps of a
-few cells are concerned, so float32 costs little there. Strides that differ along the axes are left out too: the weight
+few cells are concerned, so float32 costs little there. Strides that differ along the axes are excluded too: the weight
 gradient of a 1x1 convolution of stride (3, 1) writes beyond its memory and ends the process.
 """
 

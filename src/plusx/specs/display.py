@@ -1,6 +1,6 @@
 """How notebooks show a network, an analysis or a comparison.
 
-The rooms that draw lie above the objects that are drawn, so the objects look their pictures up here, and the face of the
+The rooms that draw lie above the objects that are drawn, so the objects look up their drawings here, and the face of the
 package registers who makes them.
 """
 

@@ -79,5 +79,5 @@ def _ops(one: Drawing, ops: tuple[Op, ...], other: Drawing, theirs: tuple[Op, ..
 
 
 def _appearance(op: Op) -> Op:
-    """All that is written or drawn of an op: its name, path and tensors are left out."""
+    """All that is written or drawn of an op: without its name, path and tensors."""
     return op._replace(name="", path=None, tensors=())

@@ -44,7 +44,7 @@ def part_title(name: str) -> Message:
 
 
 def costs(params: int, macs: int) -> list[Message]:
-    """Parameters and multiply-adds; what is 0 is left out."""
+    """Parameters and multiply-adds; what is 0 is omitted."""
     found = [_("{n} params", n=count(params))] if params else []
     return [*found, _("{n} MACs", n=count(macs))] if macs else found
 

@@ -22,7 +22,7 @@ WRAPPED = (2, 1)
 
 
 def table(analysis: Analysis, detail: str = "blocks", translate: Translate = str, *, width: int | None = None) -> str:
-    """The network as aligned text: title, lines, total, notes; no line wider than `width` where columns can be left out."""
+    """The network as aligned text: title, lines, total, notes; no line wider than `width` where columns can be hidden."""
     listed = entries(analysis, detail)
     heads = [translate(head) for head in HEADS]
     rows = [*_rows(listed, analysis, translate), _total(analysis, translate)]

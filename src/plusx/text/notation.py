@@ -50,7 +50,7 @@ def op_text(op: Op) -> str:
 
 
 def short_text(op: Op) -> str:
-    """One op inside a block's line: `3x3 c128 s2`, values of 1 are left out, norms and activations are not written at all."""
+    """One op inside a block's line: `3x3 c128 s2`, values of 1 are omitted, and norms and activations are not written at all."""
     if op.kind == "conv":
         parts = (("s", op.stride), ("d", op.dilation), ("g", op.groups))
         return f"{op.kernel}x{op.kernel} c{op.c_out}" + "".join(

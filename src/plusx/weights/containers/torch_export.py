@@ -135,7 +135,7 @@ _NAMES = {"kernel_size": "kernel_size", "num_groups": "num_groups", "normalized_
 
 
 def _arguments(name: str, inputs: list[dict[str, Any]]) -> list[Any]:
-    """A node's arguments at the places of the operator's signature: those left out are torch's defaults."""
+    """A node's arguments at the places of the operator's signature: missing ones are torch's defaults."""
     given = {item["name"]: next(iter(item["arg"].values())) for item in inputs if _literal(item["arg"])}
     operator = OPERATORS[name]
     renamed = {"pad": "pad", "group": "groups", **_NAMES}

@@ -73,7 +73,7 @@ OPERATORS: dict[str, Operator] = {
 
 
 def facts_of(name: str, args: Sequence[Any]) -> LayerFacts | None:
-    """The layer that a call is, with torch's attributes; an argument that is no literal is left out. None for no layer."""
+    """The layer that a call is, with torch's attributes; an argument that is not a literal is omitted. None for no layer."""
     operator = OPERATORS.get(name)
     if operator is None:
         return None

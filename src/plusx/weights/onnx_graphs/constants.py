@@ -50,7 +50,7 @@ class Constants:
             self._stored[name] = self._stored[other]
 
     def fold(self, node: OnnxNode) -> bool:
-        """Whether the outputs of a node are constants now; its inputs are constants, or left out."""
+        """Whether the outputs of a node are constants now; its inputs are constants, or absent."""
         try:
             with np.errstate(all="ignore"):
                 return self._fold(node)

@@ -146,7 +146,7 @@ class Steps:
         return view
 
     def constant(self, node: OnnxNode, at: int) -> NDArray[Any] | None:
-        """A constant input, or None where it is left out. Raises WeightsError where it is computed from the images."""
+        """A constant input, or None where it is absent. Raises WeightsError where it is computed from the images."""
         if len(node.inputs) <= at or not node.inputs[at]:
             return None
         if node.inputs[at] not in self.constants:
