@@ -55,7 +55,7 @@ def train(name: str, out: Path, seed: int) -> Path:
     with stop_on_signals(stop):
         for event in fit(f"{name} in_channels=1", "digits", None, run, options, sinks=(training_log(),)):
             if isinstance(event, Finished) and stop.signal is not None:
-                print(f"stopped; go on with: plusx train --resume {run}", file=sys.stderr)
+                print(f"Stopped. Resume it with: plusx train --resume {run}", file=sys.stderr)
                 raise SystemExit(128 + stop.signal)
     return run
 

@@ -8,7 +8,7 @@ from plusx import lower, presets
 from plusx.errors import GeometryError, SpecError
 from plusx.names import ECOSYSTEMS, inverse, key_names, names_of, op_names
 
-# reference/implementations.md 3.14: one tensor in every ecosystem
+# one tensor in every ecosystem, as the systems' own files name it
 RUNNING_VAR = {
     "torchvision": "layer3.0.downsample.1.running_var",
     "timm": "layer3.0.downsample.1.running_var",

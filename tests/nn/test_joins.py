@@ -13,7 +13,7 @@ STATES = {"add": 1.0, "mul": 0.0, "modulate": 1.0, "attend": 1.5}
 
 @pytest.mark.parametrize("join", STATES)
 def test_at_silent_branch(join):
-    """F = 0: add and modulate are the identity, attend is 1.5 x, mul is zero (definitions: design section 2)."""
+    """F = 0: add and modulate are the identity, attend is 1.5 x, mul is zero."""
     x = torch.randn(4, 8, 3, 3)
     assert torch.equal(JOINS[join](torch.zeros_like(x), x), STATES[join] * x)
 

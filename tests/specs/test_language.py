@@ -10,7 +10,7 @@ import plusx
 from plusx.errors import SpecError
 from plusx.specs import KEYS, PRESETS, ResNetSpec, from_json, from_toml, parse, to_json, to_toml
 
-# every preset of design section 2
+# every preset
 NAMES = """resnet18 resnet34 resnet50 resnet101 resnet152 resnet200 resnet200_paddle plain18 plain34 resnet20 resnet32
 resnet44 resnet56 resnet110 resnet1202 plain20 plain32 plain44 plain56 plain110 preresnet110 preresnet164 preresnet1001
 resnetv2_50 resnext50_32x4d resnext101_32x8d resnext101_64x4d wide_resnet50_2 wide_resnet101_2 wrn_28_10 wrn_40_4

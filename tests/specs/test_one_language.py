@@ -56,7 +56,7 @@ def test_the_same_fault_has_the_same_answer(name: str):
     assert re.fullmatch(rf"{key} takes .*, not '-1'\.", refusal(lambda: read(f"{start} {key}=-1")))
 
 
-# what people write who come from torchvision, timm, Keras, mmpretrain, and the words that plusx has for it (design section 2)
+# what people write who come from torchvision, timm, Keras, mmpretrain, and the words that plusx has for it
 ANSWERS = {
     "resnet50 num_classes=10": "num_classes is written classes in plusx. Write classes=10.",
     "resnet50 n_classes=10": "n_classes is written classes in plusx. Write classes=10.",

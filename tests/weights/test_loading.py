@@ -88,7 +88,7 @@ def test_what_did_not_fit_is_named(net, tmp_path, caplog):
     path = tmp_path / "net.pth"
     torch.save({"state_dict": {f"model.{key}": value for key, value in net.state_dict().items()}}, path)
     plusx.load(path, head="new", classes=2)
-    assert "net.pth: fc.weight, fc.bias did not fit and are left out" in caplog.text
+    assert "net.pth: fc.weight, fc.bias did not fit and are skipped" in caplog.text
     caplog.clear()
     grey = plusx.load(path, spec=f"{NET} in_channels=1", input="adapt")
     assert "conv1.weight did not fit and is adapted from 3 to 1 channels: all channels are summed" in caplog.text
@@ -112,7 +112,7 @@ def test_fewer_bands_are_chosen_or_refused(tmp_path, caplog):
     with pytest.raises(SpecError, match=r"3 channels cannot replace 13"):
         plusx.load(path, spec=f"{NET} in_channels=3", input="adapt")
     rgb = plusx.load(path, spec=f"{NET} in_channels=3", input="adapt", bands=(3, 2, 1))
-    assert "channels 3, 2, 1 of the file are kept and the others left out" in caplog.text
+    assert "channels 3, 2, 1 of the file are kept and the others dropped" in caplog.text
     x = torch.randn(2, 3, 40, 40)
     whole = torch.zeros(2, 13, 40, 40)
     whole[:, [3, 2, 1]] = x

@@ -196,7 +196,7 @@ def _bent(
         keys = [key for key in net.state_dict() if key.startswith("fc.")]
         net = new_head(net, classes)
         if keys:
-            text = _("{path}: {keys} did not fit and are left out, because the head is new ({n} classes)", path=path, keys=shortened(keys), n=classes)  # fmt: skip
+            text = _("{path}: {keys} did not fit and are skipped, because the head is new ({n} classes)", path=path, keys=shortened(keys), n=classes)  # fmt: skip
         else:
             text = _("{path} has no head, and the new one for {n} classes is untrained", path=path, n=classes)
         log.warning("%s", text)
@@ -205,7 +205,7 @@ def _bent(
 
 def _adapted(path: Path, key: str, had: int, has: int, bands: Sequence[int] | None) -> str:
     if bands is not None:
-        how = _("channels {bands} of the file are kept and the others left out", bands=", ".join(map(str, bands)))
+        how = _("channels {bands} of the file are kept and the others dropped", bands=", ".join(map(str, bands)))
     elif has == 1:
         how = _("all channels are summed")
     else:
