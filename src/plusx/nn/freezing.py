@@ -104,7 +104,7 @@ def param_groups(
             _("layer_decay={decay} needs stages, and {kind} is not a ResNet. Leave it out.",
               decay=layer_decay, kind=type(net).__name__)
         )  # fmt: skip
-    stages = inner.stage_names if isinstance(inner, ResNet) else []
+    stages = inner.stage_names if isinstance(inner, ResNet) and layer_decay != 1 else []
     groups: dict[str, dict[str, Any]] = {}
     for name, parameter in inner.named_parameters():
         if not parameter.requires_grad:

@@ -1,4 +1,4 @@
-"""The blocks of a network in the order of computation."""
+"""The blocks of a network in the order of computation, and a computation that begins behind one of them."""
 
 from __future__ import annotations
 
@@ -24,3 +24,13 @@ def steps(net: ResNet) -> Iterator[tuple[tuple[str, ...], Callable[[Tensor], Ten
         for number, block in enumerate(layers):
             end = (stage,) if number == len(layers) - 1 else ()
             yield (f"{stage}.{number}", *end), block
+
+
+def forward_after(net: ResNet, part: str, x: Tensor) -> Tensor:
+    """The map after `part` (`stem`, `layer3`, `layer3.4`), (n, c, h, w), to the network's output: its later layers alone."""
+    reached = False
+    for names, step in steps(net):
+        if reached:
+            x = step(x)
+        reached = reached or part in names
+    return net.forward_head(x)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from plusx.bundles import read_run
 from plusx.data import Splits
 from plusx.graph import Graph
 from plusx.specs import ResNetSpec
 from plusx.training.events import Event
 from plusx.training.options import RunOptions
-from plusx.training.recipe import Recipe
+from plusx.training.recipe import Recipe, recipe_name
 from plusx.training.run import TrainingRun
 from plusx.training.sinks import Sink, tee
+from plusx.training.staged import STAGES, StagedRun
 
 
 def fit(
@@ -28,12 +30,19 @@ def fit(
 
     Wrong arguments raise now (SpecError, DataError, WeightsError, BundleError), and nothing is written before the first
     event is asked for. Later failures raise RunError and keep the progress. `network` None: the one of
-    `options.weights`. `recipe` None, or key=value words without a name: the data's own recipe. `out` None:
+    `options.weights`. `recipe` None, or key=value words without a name: auto
+    where it starts from weights, else the data's own. `out` None:
     runs/NETWORK-DATA-001, 002, ….
     The same arguments give the same weights, bit for bit, on the same machine with the same torch, threads and world
     size; with any number of workers, and however often the run is interrupted and resumed. Under torchrun every process
     calls this with the same arguments. Only rank 0 writes files and calls the sinks.
     """
+    options = options or RunOptions()
+    if options.weights is not None and not isinstance(recipe, Recipe) and "=" in (recipe or "=").split()[0]:
+        recipe = f"auto {recipe or ''}".strip()
+    name = recipe.name if isinstance(recipe, Recipe) else recipe_name(recipe)
+    if recipe is not None and name in STAGES:
+        return _stream(StagedRun.create(network, data, recipe, out, options), sinks)
     return _stream(TrainingRun.create(network, data, recipe, out, options), sinks)
 
 
@@ -50,9 +59,12 @@ def resume(
     needed where `fit` was given Splits, or the folder was moved. Raises BundleError when the data are not the run's any
     more; it says what differs.
     """
-    return _stream(TrainingRun.load(run, options, data), sinks)
+    options = options or RunOptions()
+    kind = StagedRun if read_run(run).recipe.get("name") in STAGES else TrainingRun
+    return _stream(kind.load(run, options, data), sinks)
 
 
-def _stream(run: TrainingRun, sinks: Sequence[Sink]) -> Iterator[Event]:
-    more = sinks if run.compute.group.is_rank0 else ()
+def _stream(run: TrainingRun | StagedRun, sinks: Sequence[Sink]) -> Iterator[Event]:
+    group = (run.base if isinstance(run, StagedRun) else run).compute.group
+    more = sinks if group.is_rank0 else ()
     return tee(run.events(), [*run.sinks(), *more])

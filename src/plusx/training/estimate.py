@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
-from plusx.data import Data
-from plusx.training.loader import BatchLoader
-from plusx.training.model_evaluation import BATCH, evaluate_model
+from plusx.evaluation.counting import never
+from plusx.training.loader import Batches
+from plusx.training.model_evaluation import Evaluate
 from plusx.training.schedule import Schedule
 from plusx.training.signals import Stop
 from plusx.training.step import Trainer
@@ -20,28 +18,31 @@ MOST_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class TrainingSpeed:
-    """Seconds a training step and an evaluated image take."""
+    """Seconds a training step, an evaluated image, and a map of the frozen part take (0 where none are kept)."""
 
     step: float
     image: float
+    map: float = 0.0
 
     def epoch(self, schedule: Schedule, n_val: int) -> float:
         return schedule.steps_per_epoch * self.step + n_val * self.image
 
     def remaining(self, schedule: Schedule, n_val: int, step: int) -> float:
-        """Seconds from step `step` to the end of the schedule."""
+        """Seconds from step `step` to the end of the schedule, without the maps."""
         return (schedule.steps - step) / schedule.steps_per_epoch * self.epoch(schedule, n_val)
 
 
-def measure_speed(probe: Trainer, loader: BatchLoader, val: Data, stop: Stop) -> TrainingSpeed | None:
-    """The speed over up to ten batches, fewer if they are slow; None when stopped. `probe` is trained and of no more use.
+def measure_speed(
+    probe: Trainer, loader: Batches, evaluate: Evaluate, n: int, stop: Stop, per_map: float = 0.0
+) -> TrainingSpeed | None:
+    """The speed over up to ten batches, fewer if they are slow; None when stopped. `probe` is of no more use then.
 
-    All ranks call this together. The first batch does not count, because kernels are chosen and memory pages are
-    fetched in it.
+    `evaluate` evaluates `n` images. All ranks call this together. The first batch does not count, because kernels are
+    chosen and memory pages are fetched in it.
     """
     group = probe.group
     times = [time.monotonic()]
-    for batch in loader.batches(0, min(STEPS, loader.schedule.steps)):
+    for batch in loader.batches(0, min(STEPS, probe.schedule.steps)):
         if stop.on_any_rank(group):
             return None
         probe.train_step(batch.images, batch.labels, batch.names)
@@ -49,16 +50,15 @@ def measure_speed(probe: Trainer, loader: BatchLoader, val: Data, stop: Stop) ->
         if group.any_rank(times[-1] - times[0] > MOST_SECONDS):
             break
     step = (times[-1] - times[1]) / (len(times) - 2) if len(times) > 2 else times[-1] - times[0]
-    few = val if len(val) <= BATCH else val.subset(np.arange(BATCH))
     network = probe.eval_network()
     seconds = 0.0
     for _warm_up in (True, False):
         begun = time.monotonic()
-        evaluate_model(network, few, loader.pre, probe.device, loader.workers, group=group)
+        evaluate(network, never)
         seconds = time.monotonic() - begun
-    return group.broadcast(TrainingSpeed(step, seconds / len(few)))
+    return group.broadcast(TrainingSpeed(step, seconds / n, per_map))
 
 
-def epochs_within(speed: TrainingSpeed, schedule: Schedule, n_val: int, minutes: float) -> int:
-    """As many whole epochs as fit into `minutes`, at least one and at most the schedule's."""
-    return max(1, min(schedule.epochs, int(minutes * 60 / speed.epoch(schedule, n_val))))
+def epochs_within(speed: TrainingSpeed, schedule: Schedule, n_val: int, seconds: float) -> int:
+    """As many whole epochs as fit into `seconds`, at least one and at most the schedule's."""
+    return max(1, min(schedule.epochs, int(seconds / speed.epoch(schedule, n_val))))

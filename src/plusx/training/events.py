@@ -1,4 +1,4 @@
-"""The six frozen events of `fit`. Progress bars, logs and tests read these and nothing else."""
+"""The frozen events of `fit`. Progress bars, logs and tests read these and nothing else."""
 
 from __future__ import annotations
 
@@ -31,6 +31,52 @@ class Started:
     """Estimate for the rest, from ten measured batches; None: not measured."""
     notes: tuple[str, ...]
     """One line each: what a user should know before the training starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """`done` of `total` maps of the frozen part are computed; with `views` they come before the first step."""
+
+    step: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagesStarted:
+    """A run in stages (recipes probe and auto) begins with stage `step` + 1 of `stages`."""
+
+    step: int
+    run: Path
+    spec: str
+    recipe: str
+    classes: tuple[str, ...]
+    n_train: int
+    n_val: int
+    stages: tuple[str, ...]
+    minutes: float | None
+    """The time that all stages together may take; None: the probe's, which has no limit."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageEnded:
+    """Stage number `step` is over, or was not begun (`n` is 0 then).
+
+    `top1` and `nll` are those of the held-out images; `best` says whether its network is the one kept.
+    """
+
+    step: int
+    name: str
+    n: int
+    top1: float
+    nll: float
+    best: bool
+    images: int
+    """Images that the stage learnt from."""
+    seconds: float
+    why: str
+    """Why it was not begun (a clause); empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +145,6 @@ class Finished:
     """epoch, n, top1, nll … of the weights in the bundle; None: stopped before the first evaluation."""
 
 
-Event: TypeAlias = Started | Step | Evaluated | ImageSkipped | Checkpointed | Finished
+Event: TypeAlias = (
+    Started | Prepared | StagesStarted | StageEnded | Step | Evaluated | ImageSkipped | Checkpointed | Finished
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,12 @@ class Batch:
     skipped: tuple[Skipped, ...] = ()
 
 
+class Batches(Protocol):
+    """What a training takes its batches from: `BatchLoader`, or the maps of one behind frozen layers."""
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]: ...
+
+
 @dataclass(frozen=True)
 class _Position:
     """A sample: the image at one position of an epoch's permutation."""
@@ -45,6 +52,7 @@ class _Position:
 class BatchLoader:
     """Batches in a permutation of (seed, epoch), each image augmented by a hash of (seed, epoch, position).
 
+    With `views` in the recipe, the hash is of (seed, epoch modulo views, image), so an image has so many augmentations.
     Each rank gets its share of every batch, so together they use the images that one process would.
     """
 
@@ -68,10 +76,21 @@ class BatchLoader:
             epoch, low, high = self.schedule.span(step)
             if epoch != known:
                 known, chosen = epoch, permutation(self.schedule.n, self.seed, epoch)
-            positions = [
-                _Position(epoch, position, int(chosen[position])) for position in range(*self.group.share(low, high))
-            ]
+            indices = [int(index) for index in chosen[slice(*self.group.share(low, high))]]
+            if self.recipe.views:
+                positions = [_Position(epoch % self.recipe.views, index, index) for index in indices]
+            else:
+                first = self.group.share(low, high)[0]
+                positions = [_Position(epoch, first + i, index) for i, index in enumerate(indices)]
             yield positions, positions
+
+    def view(self, view: int, start: int, batch: int) -> Iterator[tuple[range, Batch]]:
+        """The augmentation `view` of every image from `start` on, in the order of the data, `batch` at a time."""
+        spans = [range(low, min(low + batch, len(self.data))) for low in range(start, len(self.data), batch)]
+        groups = ((span, [_Position(view, index, index) for index in span]) for span in spans)
+        workers = 0 if self.data.images is not None else self.workers
+        for span, found in prefetch(groups, self._image, workers):
+            yield span, self._finish([_Position(view, index, index) for index in span], found)
 
     def _image(self, at: _Position) -> NDArray[np.uint8] | Skipped:
         """uint8 (size, size, c). What can be done to a whole batch at once is left to `_finish`."""

@@ -15,15 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from plusx.bundles import newest_checkpoint
-from plusx.data import Data
 from plusx.errors import DataError, RunError
 from plusx.i18n import Message, _, _n
 from plusx.training import checkpoint
 from plusx.training.background_writer import BackgroundWriter
 from plusx.training.bundle_writer import BundleWriter
 from plusx.training.events import Checkpointed, Evaluated, Event, Finished, ImageSkipped, Step
-from plusx.training.loader import Batch, BatchLoader
-from plusx.training.model_evaluation import evaluate_model
+from plusx.training.loader import Batch, Batches
+from plusx.training.model_evaluation import Evaluate
 from plusx.training.options import RunOptions
 from plusx.training.schedule import learning_rate
 from plusx.training.step import Trainer
@@ -31,12 +30,12 @@ from plusx.training.step import Trainer
 
 @dataclass
 class TrainingLoop:
-    """Runs `trainer` over `loader`'s batches, evaluates it on `val` after every epoch, and writes what must last."""
+    """Runs `trainer` over `loader`'s batches, evaluates it after every epoch, and writes what must last."""
 
     run: Path
     trainer: Trainer
-    loader: BatchLoader
-    val: Data
+    loader: Batches
+    evaluate: Evaluate
     bundle: BundleWriter
     options: RunOptions
 
@@ -59,7 +58,7 @@ class TrainingLoop:
     def _epochs(self) -> Iterator[Event]:
         trainer, progress, schedule = self.trainer, self.trainer.progress, self.trainer.schedule
         batches = self.loader.batches(progress.step, schedule.steps)
-        while not self.is_over() and not self.options.stop.on_any_rank(trainer.group):
+        while not is_over(self.trainer) and not self.options.stop.on_any_rank(trainer.group):
             yield from self._written()
             at_end_of_epoch = progress.step == (progress.evaluated + 1) * schedule.steps_per_epoch
             if not at_end_of_epoch:
@@ -80,10 +79,10 @@ class TrainingLoop:
                 break
             due = self._due()
             better = evaluated.best and trainer.recipe.keep == "best"
-            if better or (trainer.recipe.keep == "last" and (due or self.is_over())):
+            if better or (trainer.recipe.keep == "last" and (due or is_over(self.trainer))):
                 self._write_bundle(evaluated)
             yield evaluated
-            if better or due or self.is_over():
+            if better or due or is_over(self.trainer):
                 yield from self._checkpoint()
         if asdict(progress) != self.saved:
             yield from self._checkpoint()
@@ -104,16 +103,10 @@ class TrainingLoop:
         if self.trainer.group.any_rank(refused is not None):
             self.trainer.group.run_on_all_ranks(partial(_raise, refused))
 
-    def is_over(self) -> bool:
-        """Whether every epoch is done, or none of the last `early_stop` was a new best."""
-        progress, patience = self.trainer.progress, self.trainer.recipe.early_stop
-        best = progress.best["epoch"] if progress.best else 0
-        return progress.evaluated == self.trainer.schedule.epochs or 0 < patience <= progress.evaluated - best
-
     def _reason(self) -> str:
         if self.trainer.progress.evaluated == self.trainer.schedule.epochs:
             return "done"
-        return "early stop" if self.is_over() else self.options.stop.name
+        return "early stop" if is_over(self.trainer) else self.options.stop.name
 
     def _step(self, batch: Batch) -> Iterator[Event]:
         trainer, begun = self.trainer, time.monotonic()
@@ -144,10 +137,7 @@ class TrainingLoop:
     def _evaluate(self) -> Evaluated | None:
         trainer, progress, begun = self.trainer, self.trainer.progress, time.monotonic()
         trainer.require_finite()
-        found = evaluate_model(
-            trainer.eval_network(), self.val, self.loader.pre, trainer.device, self.loader.workers, self.options.stop,
-            group=trainer.group,
-        )  # fmt: skip
+        found = self.evaluate(trainer.eval_network(), self.options.stop)
         if found is None:
             return None
         if found.top1 is None or found.nll is None:
@@ -210,3 +200,10 @@ class TrainingLoop:
 def _raise(error: RunError | None) -> None:
     if error is not None:
         raise error
+
+
+def is_over(trainer: Trainer) -> bool:
+    """Whether every epoch is done, or none of the last `early_stop` was a new best."""
+    progress, patience = trainer.progress, trainer.recipe.early_stop
+    best = progress.best["epoch"] if progress.best else 0
+    return progress.evaluated == trainer.schedule.epochs or 0 < patience <= progress.evaluated - best

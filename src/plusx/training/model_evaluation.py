@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ from plusx.images import Preprocessing, normalise
 from plusx.metrics import Evaluation
 from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
 
-__all__ = ["BATCH", "evaluate_model", "logits"]
+__all__ = ["BATCH", "Evaluate", "evaluate_model", "logits"]
+
+Evaluate: TypeAlias = Callable[[nn.Module, Callable[[], bool]], Evaluation | None]
+"""The Evaluation of a network in eval mode on the validation part; None when the second argument says to stop."""
 
 
 def evaluate_model(

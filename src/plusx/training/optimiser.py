@@ -7,21 +7,21 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from plusx.nn.freezing import param_groups
 from plusx.training.recipe import Recipe
 
 
 def sgd(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD over the trainable parameters of `network`; no decay on vectors (norms and biases)."""
-    named = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in named if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in named if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """SGD over all parameters of `network`; no decay on vectors (norms and biases).
+
+    Each group has `share`, by which its learning rate is multiplied: less than 1 below the head with `layer_decay`.
+    A parameter without a gradient, which a frozen one is, does not change.
+    """
+    groups = param_groups(network, recipe.lr, weight_decay=recipe.weight_decay, layer_decay=recipe.layer_decay)
+    for group in groups:
+        group["share"] = group["lr"] / recipe.lr
     return torch.optim.SGD(
-        [group for group in groups if group["params"]],
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov and recipe.momentum > 0,
+        groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov and recipe.momentum > 0
     )
 
 

@@ -12,9 +12,10 @@ from plusx.bundles import Bundle
 from plusx.data import ListColumns
 from plusx.errors import SpecError
 from plusx.i18n import _
+from plusx.images import Preprocessing
 from plusx.training.signals import Stop
 
-IDENTITY = ("seed", "weights", "val_split", "minutes", "path_column", "label_column")
+IDENTITY = ("seed", "weights", "preprocessing", "val_split", "minutes", "path_column", "label_column")
 """Options that decide what a run computes. run.json keeps them, so a resumed run takes none of them."""
 
 
@@ -29,6 +30,8 @@ class RunOptions:
     """Of everything random: first weights, permutations, augmentation, dropout."""
     weights: str | Path | Bundle | None = None
     """A bundle, run or weights file to start from; its network, if none is named. None: random weights."""
+    preprocessing: Preprocessing | str | Path | None = None
+    """How the images of `weights` are prepared, where they do not say it: a name like imagenet, or a JSON file."""
     val_split: float = 0.2
     """Share of the images that is held out where the data has no validation part."""
     minutes: float | None = None
@@ -52,10 +55,14 @@ class RunOptions:
     """A checkpoint is written when the last one is older than this, and at every new best and at the end."""
     checkpoint_steps: int | None = None
     """The same, counted in steps. None: time alone decides."""
+    maps: Path | None = None
+    """Where the maps of frozen layers lie, which then stay there. None: beside the run while it trains."""
     lang: str | None = None
     """en or zh: the language of report.html. None: PLUSX_LANG."""
     on_index: Callable[[int, int], None] | None = None
     """Called with how many images of how many are indexed, possibly from several threads."""
+    on_vectors: Callable[[int, int], None] | None = None
+    """Called with how many vectors of how many are computed for a probe."""
 
     def __post_init__(self) -> None:
         if not 0 < self.val_split < 1:

@@ -12,7 +12,18 @@ from typing import Any
 
 from plusx.errors import SpecError, unknown
 from plusx.i18n import _
-from plusx.training.recipe_keys import NAMES, RECIPE, ClassWeights, Crop, Interpolation, Keep, Policy, Precision
+from plusx.training.recipe_keys import (
+    NAMES,
+    OTHER_NAMES,
+    RECIPE,
+    ClassWeights,
+    Crop,
+    Head,
+    Interpolation,
+    Keep,
+    Policy,
+    Precision,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +56,14 @@ class Recipe:
     erase: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    head: Head = "auto"
+    freeze: str | None = None
+    thaw: int = 0
+    views: int = 0
+    layer_decay: float = 1.0
     class_weights: ClassWeights = "none"
-    eval_crop: float = 0.875
-    interpolation: Interpolation = "bilinear"
+    eval_crop: float | None = None
+    interpolation: Interpolation = "auto"
     precision: Precision = "auto"
     keep: Keep = "best"
     early_stop: int = 0
@@ -60,6 +76,17 @@ class Recipe:
                 _(
                     "accumulate={parts} cuts batch={batch} into more parts than it has images. Write accumulate={batch} or less.",
                     parts=self.accumulate, batch=self.batch,
+                )
+            )  # fmt: skip
+        if self.freeze is None and (self.thaw or self.views):
+            raise SpecError(
+                _("{key}= needs a frozen part. Write freeze=layer3 too.", key="thaw" if self.thaw else "views")
+            )
+        if self.views and (self.thaw or self.size_from is not None):
+            raise SpecError(
+                _(
+                    "views={views} keeps the maps of one frozen part at one size, which {key}= changes. Leave one out.",
+                    views=self.views, key="thaw" if self.thaw else "size_from",
                 )
             )  # fmt: skip
 
@@ -89,6 +116,7 @@ class Recipe:
 
 def preset(name: str) -> Recipe:
     """The shipped recipe of that name. Raises SpecError with the nearest name."""
+    name = OTHER_NAMES.get(name, name)
     if name not in NAMES:
         raise SpecError(unknown(_("recipe"), name, NAMES))
     return getattr(importlib.import_module(f"plusx.training.recipes.{name}"), name)()
@@ -116,3 +144,13 @@ def parse_recipe(text: str, default: str | None = None) -> Recipe:
         )
     recipe = preset(words.pop(0) if named else str(default))
     return recipe.replace(**RECIPE.read(words))
+
+
+def recipe_name(text: str | None) -> str | None:
+    """The name in a recipe's words; None where they have none.
+
+    >>> recipe_name("full lr=0.1"), recipe_name("lr=0.1")
+    ('finetune', None)
+    """
+    words = (text or "").split()
+    return None if not words or "=" in words[0] else OTHER_NAMES.get(words[0], words[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, get_args
 
 from plusx.i18n import Message, _
@@ -18,20 +19,35 @@ from plusx.specs.language import (
     yes_no,
 )
 
-NAMES: tuple[str, ...] = ("default", "digits")
+NAMES: tuple[str, ...] = ("default", "digits", "probe", "layer4", "finetune", "auto")
 """The shipped recipes; each is a function in its own module of `recipes`."""
+OTHER_NAMES: dict[str, str] = {"full": "finetune", "fine-tune": "finetune", "linear": "probe"}
+"""What people also call a recipe."""
 
 MANY = 1_000_000
 Precision = Literal["auto", "fp32", "bf16"]
 Policy = Literal["none", "trivialaugment", "randaugment", "augmix"]
 ClassWeights = Literal["none", "balanced"]
 Crop = Literal["auto", "area", "shift", "none"]
-Interpolation = Literal["bilinear", "bicubic"]
+Interpolation = Literal["auto", "bilinear", "bicubic"]
+Head = Literal["auto", "keep", "new", "probe"]
 Keep = Literal["best", "last"]
 
 
 def _one_of(words: Any, meaning: Message) -> Key:
     return Key(choice(*get_args(words)), ", ".join(get_args(words)), meaning)
+
+
+def _share_or_auto(text: str) -> float | None:
+    return None if text == "auto" else share()(text)
+
+
+def _part(text: str) -> str | None:
+    if text == "none":
+        return None
+    if not re.fullmatch(r"stem|layer[1-6](\.\d{1,3})?", text):
+        raise ValueError(_("none, or a part of the network like stem, layer3 or layer3.4"))
+    return text
 
 
 KEYS: dict[str, Key] = {
@@ -53,7 +69,7 @@ KEYS: dict[str, Key] = {
     "size": Key(
         whole(1, MANY, none="auto"),
         "auto",
-        _("side of a training image in pixels; auto: the data's own, else 224"),
+        _("side of a training image in pixels; auto: that of the weights, else the data's own, else 224"),
         "auto",
     ),
     "size_from": Key(
@@ -77,9 +93,39 @@ KEYS: dict[str, Key] = {
     "erase": Key(up_to_one(), "0", _("probability that a box of a training image is erased")),
     "mixup": Key(not_negative(), "0", _("alpha of mixup, two images averaged; 0: none")),
     "cutmix": Key(not_negative(), "0", _("alpha of CutMix; 0: none. With mixup too, each step draws one of them")),
+    "head": _one_of(
+        Head,
+        _(
+            "the first classifier of a training from weights. keep: theirs; new: random; probe: logistic regression on the "
+            "vectors of the frozen network; auto: keep where the classes are the same, else new"
+        ),
+    ),
+    "freeze": Key(
+        _part,
+        "none, stem, layer3, …",
+        _("the last part whose weights and norms do not change, from the stem on"),
+        "none",
+    ),
+    "thaw": Key(whole(0, MANY), "0", _("epochs after which the frozen part is trained too; 0: never")),
+    "views": Key(
+        whole(0, 1000),
+        "0",
+        _(
+            "fixed augmentations of each image, whose maps behind the frozen part are computed once and kept; 0: a new "
+            "augmentation every epoch"
+        ),
+    ),
+    "layer_decay": Key(
+        share(), "1", _("learning rate of a stage as a share of the next one's, from the classifier down to the stem")
+    ),
     "class_weights": _one_of(ClassWeights, _("balanced: rare classes count as much in the loss as frequent ones")),
-    "eval_crop": Key(share(), "0.875", _("centre crop over resized shorter side when a photo is evaluated")),
-    "interpolation": _one_of(Interpolation, _("filter of the resize")),
+    "eval_crop": Key(
+        _share_or_auto,
+        "auto",
+        _("centre crop over resized shorter side when a photo is evaluated; auto: that of the weights, else 0.875"),
+        "auto",
+    ),
+    "interpolation": _one_of(Interpolation, _("filter of the resize; auto: that of the weights, else bilinear")),
     "precision": _one_of(
         Precision, _("auto: bf16 where the processor multiplies it natively, else fp32; evaluation is always fp32")
     ),

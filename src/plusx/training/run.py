@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
+from plusx import settings
 from plusx.bundles import DataRecord, Provenance, check_output_dir, read_run, start_run
-from plusx.data import Splits
-from plusx.errors import BundleError
+from plusx.data import Data, Splits
+from plusx.errors import BundleError, SpecError
 from plusx.graph import Graph
 from plusx.i18n import _, _n
+from plusx.metrics import Evaluation
 from plusx.nn import ResNet
 from plusx.specs import ResNetSpec
 from plusx.training import checkpoint
 from plusx.training.bundle_writer import BundleWriter
 from plusx.training.distributed import process_group
 from plusx.training.estimate import TrainingSpeed, epochs_within, measure_speed
-from plusx.training.events import Event, Finished, ImageSkipped, Started
-from plusx.training.loader import BatchLoader
-from plusx.training.loop import TrainingLoop
+from plusx.training.events import Event, Finished, ImageSkipped, Prepared, Started
+from plusx.training.loader import Batches, BatchLoader
+from plusx.training.loop import Evaluate, TrainingLoop, is_over
 from plusx.training.machine import Compute, deterministic, require_disk_space, using_threads
+from plusx.training.maps import DESCRIPTION, FrozenPart, MapLoader, MapSample, MapShape, MapStore, key_of, place_for
+from plusx.training.model_evaluation import BATCH, evaluate_model
 from plusx.training.naming import default_recipe, free_path, new_run_command
 from plusx.training.options import RunOptions
+from plusx.training.probing import probed_head
 from plusx.training.recipe import Recipe, parse_recipe
 from plusx.training.report_sink import ReportFile
 from plusx.training.run_data import DataOrigin, part_record, require_same_data, resolved_path
@@ -37,6 +45,9 @@ from plusx.training.setup import Setup, default_threads, prepare
 from plusx.training.sinks import MetricsFile, Sink, SkippedFile
 from plusx.training.step import Trainer, balanced_weights, smallest_batch
 from plusx.version import __version__
+
+MAPS_SHARE = 0.5
+"""Of the time that `minutes` gives, at most so much goes into the maps of frozen layers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +85,7 @@ class TrainingRun:
             origin = DataOrigin(resolved_path(data), options.val_split, options.columns)
             splits = origin.open(data, options.seed, group, options.on_index)
             chosen = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe or "", default_recipe(splits))
-            setup = prepare(network, splits, chosen, options.weights)
+            setup = prepare(network, splits, chosen, options.weights, options.preprocessing)
             named = splits.train.kind if isinstance(data, Splits) else data
             path = group.broadcast(Path(out) if out is not None else free_path(setup.spec, named))
             if group.is_rank0:
@@ -123,6 +134,9 @@ class TrainingRun:
 
     def _checked(self) -> TrainingRun:
         """This run, if its batches are large enough. Raises SpecError."""
+        recipe = self.setup.recipe
+        if recipe.views and self.compute.group.world_size > 1:
+            raise SpecError(_("views= keeps its maps in one process. Start without torchrun, or write views=0."))
         require_batch_sizes(self.schedule, self.compute.group.world_size, self.setup.recipe.accumulate)
         return self
 
@@ -131,10 +145,13 @@ class TrainingRun:
         recipe = self.setup.recipe
         return Schedule(len(self.splits.train), recipe.batch, recipe.epochs, smallest_batch(self.network))
 
-    def events(self) -> Iterator[Event]:
-        """Trains, one step each time the next event is asked for. Raises RunError, BundleError."""
+    def events(self, speed: TrainingSpeed | None = None) -> Iterator[Event]:
+        """Trains, one step each time the next event is asked for. Raises RunError, BundleError.
+
+        `speed`: what `measured` gave, where a caller has asked before.
+        """
         with using_threads(self.compute.threads), deterministic(self.compute.device):
-            yield from self._resume() if self.resumes else self._start()
+            yield from self._resume() if self.resumes else self._start(speed)
 
     def sinks(self) -> list[Sink]:
         """The run's own files, on rank 0. The report reads the others, so it comes last."""
@@ -147,22 +164,68 @@ class TrainingRun:
             ReportFile(self.path, self.options.lang),
         ]
 
-    def _start(self) -> Iterator[Event]:
+    def _start(self, speed: TrainingSpeed | None) -> Iterator[Event]:
         self.compute.group.run_on_rank0(partial(require_disk_space, self.path, self._disk_bytes()))
+        if not self._with_head():
+            yield Finished(0, 0, self.options.stop.name, 0.0, self.path, None, None)
+            return
         self.compute.group.broadcast_tensors(list(self.network.state_dict().values()))
-        # the speed is measured on a copy, so the run's own weights and state are untouched
-        probe = self._trainer(copy.deepcopy(self.network))
-        speed = measure_speed(probe, self._loader(), self.splits.val, self.options.stop)
-        del probe
+        speed = speed or self.measured()
         if speed is None:
             yield Finished(0, 0, self.options.stop.name, 0.0, self.path, None, None)
             return
         run = self._shortened(speed)
         trainer = run._trainer(run.network)
         self.compute.group.run_on_rank0(partial(run._write_start, trainer))
-        yield run._started(trainer, run.setup.notes, speed.remaining(run.schedule, len(run.splits.val), 0))
+        yield run._started(
+            trainer, run.setup.notes, run.least_seconds(speed, run.setup.recipe.epochs, run.setup.recipe.views)
+        )
         yield from (ImageSkipped(0, row.path, row.reason) for row in run.splits.skipped)
-        yield from run._loop(trainer).events()
+        yield from run._train(trainer)
+
+    def _with_head(self) -> bool:
+        """Gives the network its first classifier where the recipe wants a probe's; False when stopped meanwhile."""
+        if self.setup.recipe.head != "probe" or self.setup.first is None:
+            return True
+        head = self.compute.group.run_on_rank0(partial(probed_head, self, self.setup.first))
+        if self.compute.group.any_rank(head is None and self.compute.group.is_rank0):
+            return False
+        if head is not None:
+            self.network.load_state_dict(
+                {**self.network.state_dict(), **{k: torch.from_numpy(np.array(a)) for k, a in head.items()}}
+            )
+        return True
+
+    def measured(self) -> TrainingSpeed | None:
+        """The speed of the first batches; None when stopped. It is measured on a copy, so the run's weights are untouched."""
+        with using_threads(self.compute.threads), deterministic(self.compute.device):
+            probe, images = self._trainer(copy.deepcopy(self.network)), self._loader()
+            if not self.setup.recipe.views:
+                few = self.splits.val.subset(np.arange(min(BATCH, len(self.splits.val))))
+                return measure_speed(probe, images, self._evaluator(few), len(few), self.options.stop)
+            sample = MapSample.of(self._frozen(self.network), images, self.options.stop)
+            if sample is None:
+                return None
+            return measure_speed(probe, sample, sample.evaluate, sample.n, self.options.stop, sample.seconds)
+
+    def least_seconds(self, speed: TrainingSpeed, epochs: int, views: int = 1) -> float:
+        """How long so many epochs take, with the maps of so many views where any are kept."""
+        n_train, n_val = len(self.splits.train), len(self.splits.val)
+        return speed.map * (n_train * views + n_val) + epochs * speed.epoch(self.schedule, n_val)
+
+    def _train(self, trainer: Trainer) -> Iterator[Event]:
+        """The loop over images, or over maps of the frozen part, which are computed first."""
+        if not self.setup.recipe.views:
+            yield from self._loop(trainer, self._loader(), self._evaluator(self.splits.val)).events()
+            return
+        loader = self._map_loader(trainer)
+        step = trainer.progress.step
+        for done, total, skipped in loader.fill(self.options.stop):
+            yield from (ImageSkipped(step + 1, row.path, row.reason) for row in skipped)
+            yield Prepared(step, done, total)
+        yield from self._loop(trainer, loader, loader.evaluate).events()
+        if self.options.maps is None and not self.options.stop():
+            loader.store.remove()
 
     def _resume(self) -> Iterator[Event]:
         notes: list[str] = list(self.setup.notes)
@@ -171,8 +234,7 @@ class TrainingRun:
         progress, schedule = trainer.progress, self.schedule
         if path is None:
             notes.append(_("No checkpoint was written yet, so the run starts from its first step."))
-        loop = self._loop(trainer)
-        if loop.is_over():
+        if is_over(trainer):
             command = new_run_command(self.path, self.origin.path, str(self.setup.recipe))
             notes.append(
                 _n(
@@ -183,19 +245,37 @@ class TrainingRun:
             )  # fmt: skip
         seconds = progress.seconds / progress.step * (schedule.steps - progress.step) if progress.step else None
         yield self._started(trainer, notes, seconds)
-        yield from loop.events()
+        yield from self._train(trainer)
 
     def _shortened(self, speed: TrainingSpeed) -> TrainingRun:
-        """The run with as many epochs as fit into `options.minutes`: from here on everything is decided."""
-        minutes, schedule = self.options.minutes, self.schedule
-        epochs = schedule.epochs if minutes is None else epochs_within(speed, schedule, len(self.splits.val), minutes)
-        if epochs == schedule.epochs:
-            return self
-        note = _(
-            "{epochs} of {all} epochs fit into {minutes:g} minutes", epochs=epochs, all=schedule.epochs, minutes=minutes
-        )
-        recipe = self.setup.recipe.replace(epochs=epochs)
-        return replace(self, setup=replace(self.setup, recipe=recipe, notes=(*self.setup.notes, note)))
+        """The run with as many views and epochs as fit onto the disk and into `options.minutes`: then everything is decided."""
+        recipe, notes = self.setup.recipe, list(self.setup.notes)
+        seconds = None if self.options.minutes is None else self.options.minutes * 60
+        n_train, n_val = len(self.splits.train), len(self.splits.val)
+        if recipe.views:
+            shape = MapShape.of(self.network, recipe, n_train, n_val)
+            place, views = place_for(shape, self._map_places())
+            if seconds is not None:
+                most = int(MAPS_SHARE * seconds / (speed.map * n_train))
+                views, seconds = (
+                    max(1, min(views, most)),
+                    max(0.0, seconds - speed.map * (n_val + n_train * max(1, min(views, most)))),
+                )
+            notes.append(
+                _n(
+                    "the maps after {part} of {n} view of every image are kept while it trains: {gb:.2f} GB at {place}",
+                    "the maps after {part} of {n} views of every image are kept while it trains: {gb:.2f} GB at {place}",
+                    views, part=recipe.freeze, gb=shape.bytes(views) / 1e9, place=place,
+                )
+            )  # fmt: skip
+            recipe = recipe.replace(views=views)
+        if seconds is not None:
+            epochs = epochs_within(speed, self.schedule, n_val, seconds)
+            if epochs != recipe.epochs:
+                values = {"epochs": epochs, "all": recipe.epochs, "minutes": self.options.minutes}
+                notes.append(_("{epochs} of {all} epochs fit into {minutes:g} minutes", **values))
+                recipe = recipe.replace(epochs=epochs)
+        return replace(self, setup=replace(self.setup, recipe=recipe, notes=tuple(notes)))
 
     def _trainer(self, network: ResNet) -> Trainer:
         recipe = self.setup.recipe
@@ -209,6 +289,7 @@ class TrainingRun:
             self.compute.precision,
             weights,
             self.compute.group,
+            recipe.freeze if recipe.views else None,
         )
 
     def _loader(self) -> BatchLoader:
@@ -222,12 +303,42 @@ class TrainingRun:
             self.compute.group,
         )
 
-    def _loop(self, trainer: Trainer) -> TrainingLoop:
+    def _evaluator(self, data: Data) -> Evaluate:
+        pre, compute = self.setup.preprocessing, self.compute
+
+        def evaluate(network: nn.Module, stopped: Callable[[], bool]) -> Evaluation | None:
+            return evaluate_model(network, data, pre, compute.device, compute.workers, stopped, group=compute.group)
+
+        return evaluate
+
+    def _frozen(self, network: ResNet) -> FrozenPart:
+        return FrozenPart.of(network, str(self.setup.recipe.freeze), self.compute.precision, self.compute.device)
+
+    def _map_places(self) -> list[Path]:
+        """Where maps may lie: beside the run, or in the cache if its disk has more room."""
+        if self.options.maps is not None:
+            return [self.options.maps]
+        return [
+            self.path / "maps",
+            settings.cache_dir() / "maps" / hashlib.sha256(bytes(self.path.absolute())).hexdigest()[:16],
+        ]
+
+    def _map_loader(self, trainer: Trainer) -> MapLoader:
+        if not isinstance(trainer.network, ResNet):
+            raise TypeError(type(trainer.network))
+        images, frozen = self._loader(), self._frozen(trainer.network)
+        shape = MapShape.of(trainer.network, self.setup.recipe, len(self.splits.train), len(self.splits.val))
+        places = self._map_places()
+        place = next((place for place in places if (place / DESCRIPTION).is_file()), None)
+        store = MapStore(place or place_for(shape, places)[0], shape, key_of(frozen, images, self.splits.val))
+        return MapLoader(images, self.splits.val, frozen, store)
+
+    def _loop(self, trainer: Trainer, loader: Batches, evaluate: Evaluate) -> TrainingLoop:
         setup = self.setup
         bundle = BundleWriter(
             self.path / "bundle", setup.spec, self.splits.train.classes, setup.preprocessing, self.provenance()
         )
-        return TrainingLoop(self.path, trainer, self._loader(), self.splits.val, bundle, self.options)
+        return TrainingLoop(self.path, trainer, loader, evaluate, bundle, self.options)
 
     def _write_start(self, trainer: Trainer) -> None:
         """The run's directory, and the first weights where a resume could not compute them again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from plusx.analysis import analyse
+from plusx.analysis.feature_info import check_feature_name
 from plusx.bundles import Bundle
 from plusx.data.dataset import Data, Splits
 from plusx.errors import DataError, SpecError, WeightsError
-from plusx.graph import Graph
+from plusx.graph import Graph, lower
 from plusx.i18n import Message, _, _n
 from plusx.images import Preprocessing
 from plusx.nn import ResNet, build
@@ -22,6 +23,7 @@ from plusx.specs import ResNetSpec, parse
 from plusx.training.policies import require_policy
 from plusx.training.recipe import Recipe
 from plusx.training.seeds import INITIALISATION, seeded
+from plusx.weights.file_bundles import NAMED, FileBundle
 from plusx.weights.opening import open_first_weights
 
 PHOTO_PX = 224
@@ -29,6 +31,8 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's pixels, as in torchvision's weights."""
 GREY = (0.449,), (0.226,)
 """The means of the two triples above."""
+EVAL_CROP = 0.875
+"""224 of 256 pixels: torchvision's references/classification."""
 SHARED_MACS = 500_000_000
 """Multiply-adds of one batch, forward, from which on several threads compute it."""
 
@@ -42,6 +46,8 @@ class Setup:
     preprocessing: Preprocessing
     weights: dict[str, Any] | None
     notes: tuple[str, ...]
+    first: Bundle | None = None
+    """Where the weights come from, prepared for images as this run prepares them; None on a resumed run."""
 
     def network(self, seed: int) -> ResNet:
         """The network with its first weights: those of a bundle, or random ones that depend on `seed` alone."""
@@ -60,10 +66,16 @@ class Setup:
 
 
 def prepare(
-    network: str | ResNetSpec | Graph | None, splits: Splits, recipe: Recipe, weights: str | Path | Bundle | None
+    network: str | ResNetSpec | Graph | None,
+    splits: Splits,
+    recipe: Recipe,
+    weights: str | Path | Bundle | None,
+    how_prepared: Preprocessing | str | Path | None = None,
 ) -> Setup:
-    """The Setup of network, data, recipe and a bundle of first weights, with every auto resolved.
+    """The Setup of network, data, recipe and first weights, with every auto resolved.
 
+    With weights, images are prepared as for the weights' own training: channels, mean and deviation, and size unless the
+    recipe names one. `how_prepared` says it where the weights do not.
     Raises SpecError, DataError or WeightsError where they contradict each other.
     """
     if not isinstance(network, str | ResNetSpec | Graph | None):
@@ -75,19 +87,32 @@ def prepare(
             )
         )
     notes: list[str] = []
-    asked = None if network is None else complete(network, splits.train)
-    first = open_first_weights(weights, asked) if weights is not None else None
+    first = None
+    if weights is not None:
+        first = open_first_weights(weights, _spec_of(network), preprocessing=how_prepared)
+        if first.spec.until is not None:
+            raise SpecError(_("until={until} leaves no classifier to train. Leave it out.", until=first.spec.until))
     if network is None:
         if first is None:
             raise SpecError(_("No network is named. Write one, e.g. plusx train resnet18 --data photos/."))
         network = first.spec.replace(classes=len(splits.train.classes))
-    spec = asked or complete(network, splits.train)
-    array, weight_notes = (
-        _first_weights(first, spec, splits.train.classes, weights) if first is not None else (None, [])
-    )
-    notes += weight_notes
+    spec = complete(network, splits.train, None if first is None else first.spec.in_channels)
+    own = None
+    arrays: dict[str, Any] | None = None
+    if first is not None:
+        arrays, weight_notes = _first_weights(first, spec, splits.train.classes, recipe, weights)
+        notes += weight_notes
+        own = _preprocessing_of(first, recipe, notes)
+        if own is not None and own.mode == "L" and splits.train.channels > 1:
+            notes.append(_("the weights are for grey images, so colours are not used"))
+    elif recipe.freeze is not None or recipe.head != "auto":
+        raise SpecError(
+            _("{recipe} starts from trained weights. Name them with --weights, e.g. --weights imagenet.", recipe=recipe)
+        )
+    if recipe.freeze is not None:
+        check_feature_name(lower(spec), recipe.freeze)
     require_policy(recipe.policy)
-    recipe, size_notes = resolve_auto(recipe, splits)
+    recipe, size_notes = resolve_auto(recipe, splits, own)
     notes += size_notes
     size = recipe.size or PHOTO_PX
     if size < 64 and spec.stem != "3x3":
@@ -107,31 +132,83 @@ def prepare(
                 len(splits.skipped),
             )
         )
-    return Setup(spec, recipe, preprocessing(recipe, splits.train), array, tuple(notes))
+    pre = preprocessing(recipe, splits.train, own)
+    first = None if first is None else replace(first, preprocessing=pre)
+    return Setup(spec, recipe, pre, arrays, tuple(notes), first)
 
 
-def complete(network: str | ResNetSpec | Graph, data: Data) -> ResNetSpec:
-    """The spec with classes and channels of the data, unless the text says otherwise, which raises SpecError."""
+def _spec_of(network: str | ResNetSpec | Graph | None) -> ResNetSpec | None:
+    return parse(network) if isinstance(network, str) else network.spec if isinstance(network, Graph) else network
+
+
+def _preprocessing_of(first: Bundle, recipe: Recipe, notes: list[str]) -> Preprocessing | None:
+    """How the weights' own images were prepared; None where nothing says it, which a frozen network does not allow."""
+    if not (isinstance(first, FileBundle) and first.preprocessing_unknown):
+        return first.preprocessing
+    if recipe.freeze is not None or recipe.name in ("probe", "auto"):
+        raise WeightsError(
+            _(
+                "{weights} does not say how its images were prepared, and frozen layers cannot adapt to others. Give "
+                "--preprocessing with a JSON file, or one of {names}.",
+                weights=first.path, names=", ".join(NAMED),
+            )
+        )  # fmt: skip
+    notes.append(
+        _(
+            "the weights do not say how their images were prepared, so these images are normalised by this data's "
+            "values (--preprocessing names others)"
+        )
+    )
+    return None
+
+
+def complete(network: str | ResNetSpec | Graph, data: Data, in_channels: int | None = None) -> ResNetSpec:
+    """The spec with classes and channels of the data, unless the text says otherwise, which raises SpecError.
+
+    `in_channels`: those of the weights that the training starts from.
+    """
     spec = parse(network) if isinstance(network, str) else network.spec if isinstance(network, Graph) else network
     if spec.until is not None:
         raise SpecError(_("until={until} leaves no classifier to train. Leave it out.", until=spec.until))
     words = network if isinstance(network, str) else str(spec)
-    for key, has in {"classes": len(data.classes), "in_channels": data.channels}.items():
+    channels = in_channels or data.channels
+    for key, has in {"classes": len(data.classes), "in_channels": channels}.items():
         if re.search(rf"(^|\s){key}=", words) and getattr(spec, key) != has:
+            values = {"key": key, "asked": getattr(spec, key), "has": has}
+            if key == "in_channels" and in_channels:
+                raise SpecError(
+                    _(
+                        "The network says {key}={asked}, but the weights have {has}. Leave it out or write {key}={has}.",
+                        **values,
+                    )
+                )
             raise SpecError(
                 _(
                     "The network says {key}={asked}, but the data has {has}. Leave it out or write {key}={has}.",
-                    key=key, asked=getattr(spec, key), has=has,
+                    **values,
                 )
-            )  # fmt: skip
-    return spec.replace(classes=len(data.classes), in_channels=data.channels)
+            )
+    return spec.replace(classes=len(data.classes), in_channels=channels)
 
 
-def resolve_auto(recipe: Recipe, splits: Splits) -> tuple[Recipe, list[str]]:
-    """The recipe with size, crop and shift chosen by the data where it says auto, and notes on those choices."""
+def resolve_auto(recipe: Recipe, splits: Splits, own: Preprocessing | None = None) -> tuple[Recipe, list[str]]:
+    """The recipe with concrete values where it says auto, chosen by the data, and notes on those choices.
+
+    `own` is the preprocessing of the weights that a training starts from: its size and filter go before the data's.
+    """
     notes: list[str] = []
     data, small = splits.train, splits.train.images is not None
     size = recipe.size
+    if size is None and own is not None and own.crop_px is not None:
+        size = own.crop_px
+        if splits.size_px is not None and splits.size_px <= size // 2:
+            notes.append(
+                _(
+                    "half of the images are at most {have} pixels; they are enlarged to {size}, the size of the weights' own "
+                    "training",
+                    have=splits.size_px, size=size,
+                )
+            )  # fmt: skip
     if size is None:
         size = PHOTO_PX
         if splits.size_px is not None and (small or splits.size_px < PHOTO_PX // 2):
@@ -162,26 +239,40 @@ def resolve_auto(recipe: Recipe, splits: Splits) -> tuple[Recipe, list[str]]:
                 len(data),
             )
         )
-    return recipe.replace(size=size, crop=crop, shift=shift), notes
+    eval_crop, interpolation = recipe.eval_crop, recipe.interpolation
+    if eval_crop is None:
+        known = own is not None and own.crop_px is not None and own.resize_px is not None
+        eval_crop = min(1.0, own.crop_px / own.resize_px) if known else EVAL_CROP  # type: ignore[union-attr, operator]
+    if interpolation == "auto":
+        interpolation = "bilinear" if own is None else own.interpolation
+    return recipe.replace(size=size, crop=crop, shift=shift, eval_crop=eval_crop, interpolation=interpolation), notes
 
 
-def preprocessing(recipe: Recipe, data: Data) -> Preprocessing:
-    """The preprocessing of evaluation. Data in memory is normalised by its own mean and deviation, photos by ImageNet's."""
+def preprocessing(recipe: Recipe, data: Data, own: Preprocessing | None = None) -> Preprocessing:
+    """The preprocessing of evaluation. Mean and deviation are those of `own`, the weights' preprocessing, where there is one.
+
+    Else data in memory is normalised by its own mean and deviation, and photos by ImageNet's. `recipe` has concrete values.
+    """
     size = recipe.size or PHOTO_PX
+    interpolation = "bilinear" if recipe.interpolation == "auto" else recipe.interpolation
+    resize = size if data.images is not None else round(size / (recipe.eval_crop or EVAL_CROP))
+    if own is not None:
+        return replace(own, resize_px=resize, crop_px=size, interpolation=interpolation)
     mean, std = IMAGENET if data.channels == 3 else GREY
-    resize = round(size / recipe.eval_crop)
     if data.images is not None:
-        resize = size
         pixels = data.images.reshape(-1, data.channels)
         mean = tuple(round(float(v) / 255, 4) for v in pixels.mean(axis=0, dtype=np.float64))
         std = tuple(max(1e-3, round(float(v) / 255, 4)) for v in pixels.std(axis=0, dtype=np.float64))
-    return Preprocessing(data.mode, resize, size, recipe.interpolation, 1 / 255, mean, std)
+    return Preprocessing(data.mode, resize, size, interpolation, 1 / 255, mean, std)
 
 
 def _first_weights(
-    first: Bundle, spec: ResNetSpec, classes: tuple[str, ...], name: str | Path | Bundle | None
+    first: Bundle, spec: ResNetSpec, classes: tuple[str, ...], recipe: Recipe, name: str | Path | Bundle | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """The bundle's tensors, without its classifier where the classes differ, and a note on that. Raises WeightsError."""
+    """The bundle's tensors, without its classifier where the recipe or the classes want a new one, and a note on that.
+
+    Raises WeightsError.
+    """
     theirs = first.spec.replace(classes=spec.classes)
     if theirs != spec:
         raise WeightsError(
@@ -190,13 +281,25 @@ def _first_weights(
                 theirs=theirs, ours=spec,
             )
         )  # fmt: skip
-    if first.classes == classes:
+    same = first.classes == classes
+    if recipe.head == "keep" and not same:
+        raise WeightsError(
+            _(
+                "head=keep needs the classes of {weights}, which has {had}; the data has {has}. Write head=new or head=probe.",
+                weights=name.path if isinstance(name, Bundle) else name, had=_few(first.classes), has=_few(classes),
+            )
+        )  # fmt: skip
+    if recipe.head == "keep" or (recipe.head == "auto" and same):
         return dict(first.weights()), []
-    note = _(
-        "the classifier starts from random weights: {weights} has {had}, the data has {has}",
-        weights=name.path if isinstance(name, Bundle) else name, had=_few(first.classes), has=_few(classes),
-    )  # fmt: skip
-    return {key: array for key, array in first.weights().items() if not key.startswith("fc.")}, [note]
+    notes: list[str] = []
+    if recipe.head == "auto":
+        notes.append(
+            _(
+                "the classifier starts from random weights: {weights} has {had}, the data has {has}",
+                weights=name.path if isinstance(name, Bundle) else name, had=_few(first.classes), has=_few(classes),
+            )
+        )  # fmt: skip
+    return {key: array for key, array in first.weights().items() if not key.startswith("fc.")}, notes
 
 
 def _has_head(weights: dict[str, Any]) -> bool:

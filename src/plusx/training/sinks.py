@@ -7,6 +7,7 @@ import json
 import shlex
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,7 +17,7 @@ from plusx.bundles.atomic import write_file
 from plusx.bundles.run import RUN_FILE
 from plusx.errors import PlusxError
 from plusx.i18n import _
-from plusx.training.events import Checkpointed, Evaluated, Event, Finished, ImageSkipped, Started, Step
+from plusx.training.events import Checkpointed, Evaluated, Event, Finished, ImageSkipped, StageEnded, Started, Step
 
 Sink: TypeAlias = Callable[[Event], None]
 
@@ -113,6 +114,22 @@ class MetricsFile:
             case _:
                 return None
         return {"event": type(event).__name__.lower(), "step": event.step, **values}
+
+
+class StagesFile:
+    """metrics.jsonl of a run in stages: a line for each stage and for the end. A stage's training has a file of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StageEnded):
+            append_line(self.path, {"event": "stage", **asdict(event)})
+        elif isinstance(event, Finished) and (self.path.parent / RUN_FILE).is_file():
+            append_line(self.path, {"event": "finished", "step": event.step, "seconds": event.seconds})
+
+    def failed(self, error: Exception) -> None:
+        MetricsFile(self.path).failed(error)
 
 
 def is_kept(row: dict[str, Any], started: Started) -> bool:

@@ -16,7 +16,10 @@ from torch.nn import functional as F
 
 from plusx.errors import BundleError, RunError
 from plusx.i18n import Message, _, joined
+from plusx.nn import ResNet
 from plusx.nn.device import autocast, memory_format
+from plusx.nn.freezing import freeze
+from plusx.nn.traversal import forward_after
 from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
 from plusx.training.mixing import Mixed, mix
 from plusx.training.optimiser import EMA, momentum_buffers, restore_momentum, sgd
@@ -90,6 +93,8 @@ class Trainer:
     class_weights: NDArray[np.float64] | None = None
     """float64 (classes,); their mean over the training images is 1."""
     group: ProcessGroup = SINGLE_PROCESS
+    maps_after: str | None = None
+    """The part whose maps `train_step` gets in place of images (with `views`); None: images."""
     progress: TrainingProgress = field(default_factory=TrainingProgress)
 
     def __post_init__(self) -> None:
@@ -97,11 +102,13 @@ class Trainer:
         self._eval_network = copy.deepcopy(self.network)
         self.network.to(memory_format=memory_format(self.precision))  # type: ignore[call-overload]
         self.optimiser = sgd(self.network, self.recipe)
+        self._frozen: str | None = None
         self.ema = EMA(self.network, self.recipe.ema) if self.recipe.ema else None
 
     def train_step(self, images: NDArray[np.float32], labels: NDArray[np.int64], names: Sequence[str]) -> StepResult:
         """Makes step `progress.step` from this process's share of the batch: float32 (n, c, h, w) and int64 (n,).
 
+        With `maps_after`, `images` are that part's maps.
         The gradient is the mean over all images of all ranks, whatever the number of parts it is computed in. Images
         that could not be read are missing, so a share may have one image, which is duplicated with weight zero, or none.
         Raises RunError on every rank, before any weight is changed, when the loss is not finite.
@@ -113,7 +120,8 @@ class Trainer:
             return StepResult(0.0, 0, 0)
         rate = learning_rate(self.recipe, self.schedule, step)
         for parameters in self.optimiser.param_groups:
-            parameters["lr"] = rate
+            parameters["lr"] = rate * parameters["share"]
+        self._freeze(step)
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
         with seeded(self.seed, step + _RANK_STRIDE * self.group.rank, self.device):
@@ -130,6 +138,20 @@ class Trainer:
         progress.step, progress.seen = step + 1, progress.seen + n
         progress.correct, progress.loss_sum = progress.correct + correct, progress.loss_sum + loss_sum
         return StepResult(loss_sum / n, n, correct)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        if self.maps_after is None or not isinstance(self.network, ResNet):
+            return self.network(x)
+        return forward_after(self.network, self.maps_after, x)
+
+    def _freeze(self, step: int) -> None:
+        """Freezes what the recipe freezes at this step, and thaws it when its time has come."""
+        frozen = self.recipe.freeze
+        if self.recipe.thaw and self.schedule.span(step)[0] >= self.recipe.thaw:
+            frozen = None
+        if frozen != self._frozen and isinstance(self.network, ResNet):
+            freeze(self.network, frozen)
+            self._frozen = frozen
 
     def _gradients(self, images: NDArray[np.float32], labels: NDArray[np.int64], n: int) -> tuple[float, int]:
         """Accumulates this share's gradient in the parameters; returns its summed loss and correct predictions."""
@@ -150,9 +172,11 @@ class Trainer:
         self, mixed: Mixed, counts: NDArray[np.float64], part: NDArray[np.int64], n: int
     ) -> tuple[float, int]:
         dtype = next(self.network.parameters()).dtype
+        if self.maps_after is not None and self.precision == "bf16":
+            dtype = torch.bfloat16  # as the frozen part computes them
         x = torch.from_numpy(mixed.images[part]).to(self.device, dtype, memory_format=memory_format(self.precision))
         with autocast(self.device, self.precision):
-            logits = self.network(x)
+            logits = self._forward(x)
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
         loss = mixed.share * self._loss(logits, mixed.labels[part], counts[part])
         if mixed.share < 1:

@@ -65,15 +65,20 @@ def open_source(
 
 
 def open_first_weights(
-    source: str | Path | Bundle, network: ResNetSpec | None = None, *, key: str | None = None, say: Say = _log
+    source: str | Path | Bundle,
+    network: ResNetSpec | None = None,
+    *,
+    preprocessing: Preprocessing | str | Path | None = None,
+    key: str | None = None,
+    say: Say = _log,
 ) -> Bundle:
     """The weights that a training starts from, of a bundle, a run or a file.
 
-    `network` gives what a file does not show, classes and channels aside. The preprocessing of a file need not be known, since
-    a training has its own. Raises BundleError, WeightsError, SpecError.
+    `network` gives what a file does not show, classes and channels aside. The preprocessing of a file need not be known:
+    `preprocessing` gives it, and without it `FileBundle.preprocessing_unknown` is set. Raises BundleError, WeightsError, SpecError.
     """
     if isinstance(source, Bundle) or Path(source).is_dir():
-        return open_source(source, key=key)
+        return open_source(source, preprocessing=preprocessing, key=key)
     if not Path(source).exists() and not Path(source).suffix:
         return open_bundle(source)
     require_file(source)
@@ -81,7 +86,7 @@ def open_first_weights(
     if network is not None:
         found = identify(source, key).spec
         spec = None if found is None else network.replace(classes=found.classes, in_channels=found.in_channels)
-    bundle = bundle_of(source, spec=spec, key=key, for_training=True)
+    bundle = bundle_of(source, preprocessing=preprocessing, spec=spec, key=key, for_training=True)
     for line in bundle.said:
         say(line)
     return bundle

@@ -1,0 +1,264 @@
+"""A training in stages, each only while it pays: a probe on frozen features, then the last stage, then the whole network."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from plusx.bundles import (
+    newest_complete,
+    open_bundle,
+    read_checkpoint_dir,
+    save_bundle,
+    start_run,
+    write_checkpoint_dir,
+)
+from plusx.bundles.atomic import read_json, remove_dir
+from plusx.bundles.run import CHECKPOINTS, RUN_FILE, RUN_SCHEMA
+from plusx.data import Splits
+from plusx.errors import BundleError, DataError, SpecError
+from plusx.graph import Graph
+from plusx.i18n import Message, _, _n, duration
+from plusx.specs import ResNetSpec
+from plusx.training.events import Event, Finished, StageEnded, StagesStarted
+from plusx.training.options import RunOptions
+from plusx.training.probing import probe_of
+from plusx.training.recipe import Recipe, preset
+from plusx.training.report_sink import ReportFile
+from plusx.training.run import TrainingRun
+from plusx.training.sinks import Sink, SkippedFile, StagesFile, tee
+
+STAGES = {"probe": ("probe",), "auto": ("probe", "layer4", "finetune")}
+"""The stages of each recipe that has stages; the later ones are recipes themselves."""
+MINUTES = 10.0
+"""The time that the stages of `auto` may take where nothing says otherwise."""
+INHERITED = ("size", "crop", "flip", "policy", "class_weights", "eval_crop", "interpolation", "precision")
+"""Keys of the recipe `auto` that its stages take over."""
+LEAST_EPOCHS = 3
+"""A stage that has no time for so many epochs is not begun."""
+FIRST = "first"
+"""The weights that the run starts from, kept until the probe's bundle holds them."""
+
+
+@dataclass
+class Progress:
+    """What a run in stages has done: what `plusx runs` reads of any run, and the stages."""
+
+    step: int = 0
+    evaluated: int = 0
+    """Stages that are over."""
+    seconds: float = 0.0
+    best: dict[str, Any] | None = None
+    kept: dict[str, Any] | None = None
+    stages: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class StagedRun:
+    """A run of the recipe `probe` or `auto`. Its directory holds the best bundle, and a directory for each stage."""
+
+    base: TrainingRun
+    """What was decided: network, data, preprocessing, first weights. It trains nothing itself."""
+    stages: tuple[str, ...]
+    minutes: float | None
+    progress: Progress
+
+    @classmethod
+    def create(
+        cls,
+        network: str | ResNetSpec | Graph | None,
+        data: str | Path | Splits,
+        recipe: str | Recipe,
+        out: str | Path | None,
+        options: RunOptions,
+    ) -> StagedRun:
+        """The arguments are those of `fit`. Raises SpecError, DataError, WeightsError, BundleError."""
+        base = TrainingRun.create(network, data, recipe, out, options)
+        return cls._of(base, options.minutes, Progress())
+
+    @classmethod
+    def load(cls, path: str | Path, options: RunOptions, data: str | Path | Splits | None = None) -> StagedRun:
+        """The run at `path`, to be continued. Raises BundleError, DataError, SpecError."""
+        base = TrainingRun.load(path, options, data)
+        progress = Progress()
+        newest = newest_complete(base.path / "checkpoints")
+        if newest is not None:
+            try:
+                state = json.loads(read_checkpoint_dir(newest)["state.json"])
+                progress = Progress(**state["progress"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise BundleError(_("{path} is damaged. Start a new run.", path=newest)) from error
+        return cls._of(base, read_json(base.path / RUN_FILE, RUN_SCHEMA).get("minutes"), progress)
+
+    @classmethod
+    def _of(cls, base: TrainingRun, minutes: float | None, progress: Progress) -> StagedRun:
+        if base.compute.group.world_size > 1:
+            raise SpecError(
+                _("Recipe {name} runs in one process. Start it without torchrun.", name=base.setup.recipe.name)
+            )
+        stages = STAGES[base.setup.recipe.name]
+        if len(stages) > 1:
+            minutes = minutes or MINUTES
+        return cls(base, stages, minutes, progress)
+
+    def sinks(self) -> list[Sink]:
+        path = self.base.path
+        skipped = ((row.path, row.reason) for row in self.base.splits.skipped)
+        return [
+            StagesFile(path / "metrics.jsonl"),
+            SkippedFile(path / "skipped.csv", skipped),
+            ReportFile(path, self.base.options.lang),
+        ]
+
+    def events(self) -> Iterator[Event]:
+        """Runs the stages. The events of a training within a stage are passed on, except its end."""
+        base, progress = self.base, self.progress
+        if not base.resumes:
+            self._write_start()
+        yield StagesStarted(
+            step=progress.evaluated, run=base.path, spec=str(base.setup.spec), recipe=str(base.setup.recipe),
+            classes=base.splits.train.classes, n_train=len(base.splits.train), n_val=len(base.splits.val),
+            stages=self.stages, minutes=self.minutes, notes=() if base.resumes else base.setup.notes,
+        )  # fmt: skip
+        begun = time.monotonic() - progress.seconds
+        for number, name in enumerate(self.stages[progress.evaluated :], progress.evaluated + 1):
+            left = math.inf if self.minutes is None else self.minutes * 60 - (time.monotonic() - begun)
+            reason = self._reason_not_to_begin(name)
+            if reason is not None:
+                ended = _not_begun(number, name, reason)
+            elif name == "probe":
+                ended = self._probe(number)
+            else:
+                ended = yield from self._training(number, name, left)
+            progress.seconds = time.monotonic() - begun
+            if ended is None:
+                break
+            self._record(ended)
+            yield ended
+        over = progress.evaluated == len(self.stages)
+        for rest in (FIRST, "maps") if over else ():
+            if (base.path / rest).exists():
+                remove_dir(base.path / rest)
+        bundle = base.path / "bundle"
+        yield Finished(
+            progress.evaluated, progress.evaluated, "done" if over else base.options.stop.name, progress.seconds,
+            base.path, bundle if bundle.is_dir() else None, progress.kept,
+        )  # fmt: skip
+
+    def _write_start(self) -> None:
+        """The run's directory, with the weights that it starts from. They are its own from here on."""
+        base, first = self.base, self.base.setup.first
+        if first is None:
+            raise ValueError("a run in stages starts from weights")
+        start_run(base.path, {**base.record(), "minutes": self.minutes})
+        weights = dict(first.weights())
+        save_bundle(
+            base.path / FIRST, first.spec, first.classes, first.preprocessing, weights, provenance=first.provenance
+        )
+
+    def _reason_not_to_begin(self, name: str) -> Message | None:
+        """Why no stage after those before can pay; None: it may."""
+        done, best = self.progress.stages, self.progress.best
+        if not done or best is None:
+            return None
+        if best["top1"] == 1:
+            return _n("the {n} held-out image is right already", "all {n} held-out images are right already", best["n"])
+        if len(done) > 1 and not done[-1]["best"]:
+            return _("{stage} was not better than {before}", stage=done[-1]["name"], before=best["stage"])
+        return None
+
+    def _probe(self, number: int) -> StageEnded | None:
+        base = self.base
+        outcome = probe_of(base, open_bundle(base.path / FIRST), base.path / "probe")
+        if outcome is None:
+            return None
+        found = outcome.evaluation
+        if found.top1 is None or found.nll is None:
+            raise DataError(_("The validation part has no image. Use a larger --val-split."))
+        return StageEnded(
+            step=number, name="probe", n=found.n, top1=found.top1, nll=found.nll, best=True, images=len(outcome.train),
+            seconds=outcome.seconds, why="",
+        )  # fmt: skip
+
+    def _training(self, number: int, name: str, left: float) -> Generator[Event, None, StageEnded | None]:
+        """The training of a stage, in a directory of its own; None when it was stopped."""
+        base, path, begun = self.base, self.base.path / name, time.monotonic()
+        options = replace(
+            base.options, weights=None, preprocessing=None, minutes=None, maps=base.path / "maps", command=()
+        )
+        if (path / RUN_FILE).is_file():
+            events = (run := TrainingRun.load(path, options, base.splits)).events()
+        else:
+            probe = open_bundle(base.path / "probe")
+            options = replace(options, seed=base.seed, weights=probe, minutes=max(left, 1.0) / 60)
+            run = TrainingRun.create(base.setup.spec, base.splits, self._recipe(name), path, options)
+            speed = run.measured()
+            if speed is None:
+                return None
+            need = run.least_seconds(speed, LEAST_EPOCHS)
+            if need > left:
+                needed, rest = duration(need), duration(max(left, 0.0))
+                return _not_begun(
+                    number, name, _("it needs {need} at least, and {left} are left", need=needed, left=rest)
+                )
+            events = run.events(speed)
+        finished: Finished | None = None
+        for event in tee(events, run.sinks()):
+            if isinstance(event, Finished):
+                finished = event
+            else:
+                yield event
+        kept = finished.kept if finished is not None else None
+        if finished is None or kept is None:  # stopped before its first evaluation
+            return None
+        ended = StageEnded(
+            step=number, name=name, n=kept["n"], top1=kept["top1"], nll=kept["nll"],
+            best=self._is_better(kept["top1"], kept["nll"]), images=len(base.splits.train),
+            seconds=time.monotonic() - begun, why="",
+        )  # fmt: skip
+        if finished.reason in ("done", "early stop"):
+            return ended
+        if ended.best:
+            self._keep(ended)
+        return None
+
+    def _recipe(self, name: str) -> Recipe:
+        """The stage's recipe with what `auto` was changed in. The part that layer4 freezes is all stages but the last."""
+        recipe, asked = preset(name), self.base.setup.recipe
+        frozen = {} if recipe.freeze is None else {"freeze": f"layer{len(self.base.setup.spec.depths) - 1}"}
+        return recipe.replace(head="keep", **{key: getattr(asked, key) for key in INHERITED}, **frozen)
+
+    def _is_better(self, top1: float, nll: float) -> bool:
+        best = self.progress.best
+        return best is None or (top1, -nll) > (best["top1"], -best["nll"])
+
+    def _record(self, ended: StageEnded) -> None:
+        """The stage is over: its network is kept if it is the best, and a checkpoint says how far the run is."""
+        progress = self.progress
+        if ended.best:
+            self._keep(ended)
+        progress.step = progress.evaluated = ended.step
+        progress.stages.append(asdict(ended))
+        state = json.dumps({"progress": asdict(progress)}).encode()
+        write_checkpoint_dir(self.base.path / CHECKPOINTS, f"step-{ended.step:08d}", {"state.json": state})
+
+    def _keep(self, ended: StageEnded) -> None:
+        """The bundle of the stage becomes that of the run."""
+        found = open_bundle(self.base.path / ended.name)
+        metrics = {**found.metrics, "stage": ended.name}
+        save_bundle(
+            self.base.path / "bundle", found.spec, found.classes, found.preprocessing, dict(found.weights()), metrics,
+            found.provenance,
+        )  # fmt: skip
+        figures = {"stage": ended.name, "n": ended.n, "top1": ended.top1, "nll": ended.nll}
+        self.progress.best = {"epoch": ended.step, "step": ended.step, **figures}
+        self.progress.kept = {"epoch": ended.step, **figures}
+
+
+def _not_begun(number: int, name: str, reason: Message) -> StageEnded:
+    return StageEnded(number, name, n=0, top1=0.0, nll=0.0, best=False, images=0, seconds=0.0, why=reason)
