@@ -70,6 +70,16 @@ def bundle_of(
     )  # fmt: skip
 
 
+def plain_pixels(channels: int) -> Preprocessing:
+    """What stands in for a preprocessing that is not known: images of any size, from 0 to 1."""
+    return Preprocessing("L" if channels == 1 else "RGB", None, None, mean=(0.0,) * channels, std=(1.0,) * channels)
+
+
+def knows_preprocessing(bundle: Bundle) -> bool:
+    """Whether a bundle says how images become its input; of a file opened for a training it may be unknown."""
+    return bundle.preprocessing != plain_pixels(bundle.preprocessing.channels)
+
+
 def write_bundle(bundle: FileBundle, out: str | Path) -> Path:
     """The bundle on disk. Raises BundleError, RunError."""
     return save_bundle(
@@ -104,8 +114,7 @@ def _preprocessing(
     if asked is not None:
         return named_preprocessing(asked)
     if for_training and found.preprocessing is None:
-        mode, channels = ("L", 1) if made.spec.in_channels == 1 else ("RGB", 3)
-        return Preprocessing(mode, None, None, mean=(0.0,) * channels, std=(1.0,) * channels)
+        return plain_pixels(1 if made.spec.in_channels == 1 else 3)
     if found.preprocessing is None:
         raise WeightsError(
             _(
