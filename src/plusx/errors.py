@@ -56,7 +56,7 @@ class MissingExtra(PlusxError, ImportError):
 
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "train": ("torch", "torchvision"),
+    "train": ("torch", "torchvision", "sklearn"),
     "cpu": ("openvino",),
     "export": ("onnx", "onnxscript", "onnxruntime", "openvino", "nncf"),
     "draw": ("vl_convert",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -31,15 +31,22 @@ FEW_LEVELS = 1 << 14
 PREFETCH = 4
 """Groups a worker may finish before they are taken: enough to hide one slow image, and little memory."""
 Output = NDArray[np.float32]
+Prepare = Callable[[NDArray[np.uint8], Preprocessing], NDArray[np.uint8]]
+"""uint8 (h, w, c) of any size → uint8 of the network's size."""
 ImageOutput = tuple[str, str | None, Output | None]
 """Name, why there is no output (or None), output (or None)."""
 
 
 class Pipeline:
-    """Runs items through an engine. It can be used many times, one run at a time."""
+    """Runs items through an engine. It can be used many times, one run at a time.
 
-    def __init__(self, engine: Engine, pre: Preprocessing, *, exact_decode: bool = False) -> None:
-        self.engine, self.pre, self.exact_decode = engine, pre, exact_decode
+    `prepare` brings a decoded image to the network's size; it may show the network another part of the image.
+    """
+
+    def __init__(
+        self, engine: Engine, pre: Preprocessing, *, exact_decode: bool = False, prepare: Prepare = resize_crop
+    ) -> None:
+        self.engine, self.pre, self.exact_decode, self.prepare = engine, pre, exact_decode, prepare
         self._warned = False
 
     def run(self, items: Iterable[Item]) -> Iterator[ImageOutput]:
@@ -71,7 +78,7 @@ class Pipeline:
         if item.source is None:
             return item.error or _("no image")
         try:
-            return resize_crop(self._pixels(item), self.pre)
+            return self.prepare(self._pixels(item), self.pre)
         except DataError as error:
             return error.message
 

@@ -23,7 +23,7 @@ from plusx.specs import ResNetSpec, parse
 from plusx.training.policies import require_policy
 from plusx.training.recipe import Recipe
 from plusx.training.seeds import INITIALISATION, seeded
-from plusx.weights.file_bundles import NAMED, FileBundle
+from plusx.weights.file_bundles import NAMED, knows_preprocessing
 from plusx.weights.opening import open_first_weights
 
 PHOTO_PX = 224
@@ -143,7 +143,7 @@ def _spec_of(network: str | ResNetSpec | Graph | None) -> ResNetSpec | None:
 
 def _preprocessing_of(first: Bundle, recipe: Recipe, notes: list[str]) -> Preprocessing | None:
     """How the weights' own images were prepared; None where nothing says it, which a frozen network does not allow."""
-    if not (isinstance(first, FileBundle) and first.preprocessing_unknown):
+    if knows_preprocessing(first):
         return first.preprocessing
     if recipe.freeze is not None or recipe.name in ("probe", "auto"):
         raise WeightsError(

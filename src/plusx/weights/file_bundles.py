@@ -35,8 +35,6 @@ class FileBundle(Bundle):
 
     tensors: Tensors = field(default_factory=dict)
     said: tuple[Message, ...] = ()
-    preprocessing_unknown: bool = False
-    """Whether nothing says how images are prepared, and `preprocessing` leaves pixels as they are."""
 
     def weights(self) -> Tensors:
         """Tensor name to array, plusx's names; the arrays are shared, not copied."""
@@ -52,15 +50,14 @@ def bundle_of(
 
     `labels` as in `read_labels`; without, the file's own names or class 0, class 1, …. `preprocessing` is a Preprocessing, a
     name (imagenet, bicubic, cifar, detectron, keras) or a JSON file with its fields. Networks for BGR images are turned to
-    RGB. `for_training` takes plain pixels where the preprocessing is not known, and `preprocessing_unknown` says so.
+    RGB. `for_training` takes plain pixels where the preprocessing is not known, since a training brings its own.
     Raises WeightsError, SpecError, DataError.
     """
     made = load_file(path, spec=spec, key=key, colour="RGB", **fields)
     said: list[Message] = [line.text for line in said_of(made.identification, made.spec, made.notes)]
     classes = _classes(made, labels, said)
+    pre = _preprocessing(made, preprocessing, said, for_training)
     found = made.identification
-    unknown_to_all = preprocessing is None and found.preprocessing is None
-    pre = plain_pixels(made.spec) if unknown_to_all and for_training else _preprocessing(made, preprocessing, said)
     provenance = Provenance(network=str(made.spec), other={
         "from": str(found.path), "sha256": found.sha256, "family": found.family, "key": found.key, "notes": list(made.notes),
         "fields": {name: str(verdict) for name, verdict in found.fields.items() if verdict.how != "known"},
@@ -70,8 +67,17 @@ def bundle_of(
     return FileBundle(
         path=Path(path), spec=made.spec, classes=classes, preprocessing=pre, metrics={}, provenance=provenance,
         files={WEIGHTS: {"bytes": size, "sha256": digest}}, tensors=made.tensors, said=tuple(said),
-        preprocessing_unknown=unknown_to_all,
     )  # fmt: skip
+
+
+def plain_pixels(channels: int) -> Preprocessing:
+    """What stands in for a preprocessing that is not known: images of any size, from 0 to 1."""
+    return Preprocessing("L" if channels == 1 else "RGB", None, None, mean=(0.0,) * channels, std=(1.0,) * channels)
+
+
+def knows_preprocessing(bundle: Bundle) -> bool:
+    """Whether a bundle says how images become its input; of a file opened for a training it may be unknown."""
+    return bundle.preprocessing != plain_pixels(bundle.preprocessing.channels)
 
 
 def write_bundle(bundle: FileBundle, out: str | Path) -> Path:
@@ -99,12 +105,16 @@ def _classes(made: Translation, labels: str | Path | Sequence[str] | None, said:
     return tuple(f"class {number}" for number in range(count))
 
 
-def _preprocessing(made: Translation, asked: Preprocessing | str | Path | None, said: list[Message]) -> Preprocessing:
+def _preprocessing(
+    made: Translation, asked: Preprocessing | str | Path | None, said: list[Message], for_training: bool
+) -> Preprocessing:
     found = made.identification
     if isinstance(asked, Preprocessing):
         return asked
     if asked is not None:
         return named_preprocessing(asked)
+    if for_training and found.preprocessing is None:
+        return plain_pixels(1 if made.spec.in_channels == 1 else 3)
     if found.preprocessing is None:
         raise WeightsError(
             _(
@@ -117,12 +127,6 @@ def _preprocessing(made: Translation, asked: Preprocessing | str | Path | None, 
     if found.preprocessing_source != IN_FILE:
         said.append(_("preprocessing by convention of {source}", source=found.preprocessing_source or found.family))
     return found.preprocessing
-
-
-def plain_pixels(spec: ResNetSpec) -> Preprocessing:
-    """Pixels from 0 to 1 at their own size."""
-    mode, channels = ("L", 1) if spec.in_channels == 1 else ("RGB", 3)
-    return Preprocessing(mode, None, None, mean=(0.0,) * channels, std=(1.0,) * channels)
 
 
 def named_preprocessing(text: str | Path) -> Preprocessing:

@@ -75,7 +75,7 @@ def open_first_weights(
     """The weights that a training starts from, of a bundle, a run or a file.
 
     `network` gives what a file does not show, classes and channels aside. The preprocessing of a file need not be known:
-    `preprocessing` gives it, and without it `FileBundle.preprocessing_unknown` is set. Raises BundleError, WeightsError, SpecError.
+    `preprocessing` gives it, and without it `knows_preprocessing` is false of the bundle. Raises BundleError, WeightsError, SpecError.
     """
     if isinstance(source, Bundle) or Path(source).is_dir():
         return open_source(source, preprocessing=preprocessing, key=key)
