@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any, TextIO
 from plusx import settings
 from plusx.cli.printing import localized
 from plusx.i18n import Message, _, _n, duration
-from plusx.training.events import Checkpointed, Evaluated, Event, Finished, ImageSkipped, Started, Step
+from plusx.metrics import wilson
+from plusx.training.events import (
+    Checkpointed,
+    Evaluated,
+    Event,
+    Finished,
+    ImageSkipped,
+    Prepared,
+    StageEnded,
+    StagesStarted,
+    Started,
+    Step,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -36,8 +48,14 @@ class TrainingLog:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case StagesStarted():
+                self.stages_start(event)
+            case StageEnded():
+                self.print(stage_line(event))
             case Started():
                 self.start(event)
+            case Prepared():
+                self.prepare(event)
             case Step():
                 self.step(event)
             case ImageSkipped():
@@ -56,6 +74,13 @@ class TrainingLog:
         self.images = 0
         for line in start_lines(event):
             self.print(line)
+
+    def stages_start(self, event: StagesStarted) -> None:
+        for line in stages_lines(event):
+            self.print(line)
+
+    def prepare(self, event: Prepared) -> None:
+        """Nothing in a pipe: the line at the start says how long it takes."""
 
     def step(self, event: Step) -> None:
         self.images += event.n
@@ -129,6 +154,20 @@ class TrainingBar(TrainingLog):
         super().start(event)
         self.progress.start()
 
+    def prepare(self, event: Prepared) -> None:
+        if self.progress is not None:
+            done = f"{event.done:,}/{event.total:,}"
+            texts = dict.fromkeys(("loss", "accuracy", "rate"), "…")
+            self.progress.update(
+                self.task,
+                total=event.total,
+                completed=event.done,
+                epoch=localized(_("maps {done}", done=done)),
+                **texts,
+            )
+            if event.done == event.total:
+                self.progress.update(self.task, total=self.started.steps, completed=self.started.step)
+
     def step(self, event: Step) -> None:
         super().step(event)
         if self.progress is None:
@@ -143,10 +182,13 @@ class TrainingBar(TrainingLog):
     def print(self, line: str) -> None:
         if self.progress is not None:
             self.progress.console.print(localized(line), markup=False, highlight=False, soft_wrap=True)
+        else:
+            super().print(line)
 
     def close(self) -> None:
         if self.progress is not None:
             self.progress.stop()
+            self.progress = None
 
 
 class IndexingProgress:
@@ -160,8 +202,58 @@ class IndexingProgress:
         now = time.monotonic()
         if self.stream.isatty() and now - self.shown > 1:
             self.shown = now
-            text = localized(_("indexing images: {done:,} of {total:,}", done=done, total=total))
-            print(f"\r{text}", end="\r", file=self.stream, flush=True)
+            print(f"\r{localized(self.line(done, total))}", end="\r", file=self.stream, flush=True)
+
+    def line(self, done: int, total: int) -> Message:
+        return _("indexing images: {done:,} of {total:,}", done=done, total=total)
+
+
+class VectorsProgress(IndexingProgress):
+    """The same for the vectors of a probe."""
+
+    def line(self, done: int, total: int) -> Message:
+        return _("computing vectors: {done:,} of {total:,}", done=done, total=total)
+
+
+def stages_lines(event: StagesStarted) -> list[Message]:
+    """What a run in stages is, before time is spent on it."""
+    stages = ", ".join(event.stages)
+    writes = _("writes to {run}; stages: {stages}", run=event.run, stages=stages)
+    if event.step:
+        writes = _("{writes}; resumes after {stage}", writes=writes, stage=event.stages[event.step - 1])
+    if event.minutes is not None:
+        writes = _(
+            "{writes}, in about {minutes:g} min together, each only if it pays", writes=writes, minutes=event.minutes
+        )
+    return [
+        *(_("note: {text}", text=localized(line)) for line in event.notes),
+        _(
+            "{network} on {n_train:,} images, {n_val:,} for validation, {classes} classes",
+            network=event.spec, n_train=event.n_train, n_val=event.n_val, classes=len(event.classes),
+        ),
+        writes,
+    ]  # fmt: skip
+
+
+def stage_line(event: StageEnded) -> Message:
+    """What a stage gave, or why it was not begun."""
+    if not event.n:
+        return _("{stage}: not begun, because {why}", stage=event.name, why=localized(event.why))
+    low, high = wilson(round(event.top1 * event.n), event.n) or (0.0, 1.0)
+    values = {
+        "stage": event.name, "top1": event.top1, "n": event.n, "low": low, "high": high, "images": event.images,
+        "time": duration(event.seconds),
+    }  # fmt: skip
+    if event.best:
+        return _(
+            "{stage}: {top1:.1%} of {n:,} held-out images (95 %: {low:.1%} to {high:.1%}) after {time} on {images:,} images: kept",
+            **values,
+        )
+    return _(
+        "{stage}: {top1:.1%} of {n:,} held-out images (95 %: {low:.1%} to {high:.1%}) after {time} on {images:,} images: "
+        "not better, not kept",
+        **values,
+    )
 
 
 def start_lines(event: Started) -> list[Message]:

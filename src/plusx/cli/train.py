@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from plusx.training.signals import Stop
 
 
-_RECIPE_KEYS = ("epochs", "lr", "batch", "size", "precision", "class_weights")
+_RECIPE_KEYS = ("epochs", "lr", "batch", "size", "freeze", "head", "precision", "class_weights")
 """Keys of the recipe that are options too, because they are changed most often."""
-_RUN_OPTIONS = ("seed", "weights", "val_split", "minutes", "path_column", "label_column")
+_RUN_OPTIONS = ("seed", "weights", "preprocessing", "val_split", "minutes", "path_column", "label_column")
 _FRESH = ("network", "recipe", *_RECIPE_KEYS, "out", *_RUN_OPTIONS, "key")
 """What a run keeps in run.json: a resumed run takes it from there."""
 
@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="'NAME k=v …'",
         help=_(
-            "a recipe and changes to it, like 'default flip=no ema=0.99'; without a name the data set's own; "
-            "see plusx recipes for the keys"
+            "a recipe and changes to it, like 'default flip=no ema=0.99'; without a name auto where there are "
+            "--weights, else the data set's own; see plusx recipes"
         ),
     )
     add("--epochs", type=int, metavar="N", help=_("passes over the training images, in place of the recipe's"))
@@ -70,6 +70,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--weights", metavar="SOURCE", help=_("start from the weights of a bundle, a run or a weights file"))
     add_key(parser)
+    add(
+        "--preprocessing",
+        metavar="NAME|FILE",
+        help=_("how the images of --weights are prepared, if they do not say it: imagenet, … or a JSON file"),
+    )
+    add("--freeze", metavar="PART", help=_("keep the weights up to and including a part, like layer3"))
+    add(
+        "--head",
+        choices=("auto", "keep", "new", "probe"),
+        help=_("the first classifier: that of --weights, a random one, or a probe on frozen features"),
+    )
     add_columns(parser)
     add(
         "--val-split",
@@ -78,7 +89,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=_("share held out for validation where the data has no val/ (default: 0.2)"),
     )
     add("--seed", type=int, metavar="N", help=_("seed of initialisation, order and augmentation (default: 0)"))
-    add("--minutes", type=float, metavar="M", help=_("train as many epochs as fit into this time"))
+    add(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help=_("train as many epochs as fit into this time; with recipe auto, all stages together (default there: 10)"),
+    )
     add("--precision", choices=("auto", "fp32", "bf16"), help=_("number format, in place of the recipe's"))
     add(
         "--class-weights",
@@ -98,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from plusx.cli.progress import IndexingProgress, training_log
+    from plusx.cli.progress import IndexingProgress, VectorsProgress, training_log
     from plusx.training.api import fit, resume
     from plusx.training.distributed import process_group, restarted
     from plusx.training.options import RunOptions
@@ -113,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
         checkpoint_seconds=args.checkpoint_seconds,
         lang=args.lang,
         on_index=IndexingProgress(),
+        on_vectors=VectorsProgress(),
     )
     group = process_group(args.device)
     screen = training_log()
@@ -207,10 +224,11 @@ def _first_weights(args: argparse.Namespace, network: str | ResNetSpec | None, s
     from plusx.specs import parse
     from plusx.weights.opening import open_first_weights
 
-    if args.key is None and Path(args.weights).is_dir():
+    if args.key is None and args.preprocessing is None and Path(args.weights).is_dir():
         return args.weights
     spec = parse(network) if isinstance(network, str) else network
-    return open_first_weights(args.weights, spec, key=args.key, say=note if speaks else _quiet)
+    said = note if speaks else _quiet
+    return open_first_weights(args.weights, spec, preprocessing=args.preprocessing, key=args.key, say=said)
 
 
 def _quiet(line: str) -> None:
@@ -263,9 +281,13 @@ def _print_result(finished: Finished, screen: TrainingLog) -> None:
         correct = round(n * top1)
         low, high = wilson(correct, n) or (0.0, 1.0)
         accuracy = _(
-            "{top1:.2%} on validation ({correct} of {n}; 95 %: {low:.1%} to {high:.1%}), epoch {epoch} of {epochs}",
-            top1=top1, correct=correct, n=n, low=low, high=high, epoch=epoch, epochs=finished.epoch,
+            "{top1:.2%} on validation ({correct} of {n}; 95 %: {low:.1%} to {high:.1%})",
+            top1=top1, correct=correct, n=n, low=low, high=high,
         )  # fmt: skip
+        if "stage" in finished.kept:
+            accuracy = _("{accuracy}, from {stage}", accuracy=accuracy, stage=finished.kept["stage"])
+        else:
+            accuracy = _("{accuracy}, epoch {epoch} of {epochs}", accuracy=accuracy, epoch=epoch, epochs=finished.epoch)
         if finished.reason == "early stop":
             accuracy = _("{accuracy}, stopped early", accuracy=accuracy)
         rows += [(_("bundle"), str(finished.bundle)), (_("accuracy"), accuracy)]

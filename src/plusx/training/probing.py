@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from plusx.bundles import Bundle, open_bundle
 from plusx.bundles.serialisation import Tensors
+from plusx.data import Splits
+from plusx.i18n import Message
 from plusx.probing.running import ProbeOutcome, run_probe
 from plusx.runtime.engines import EngineOptions
+from plusx.training.options import RunOptions
+from plusx.training.recipe import Recipe
 
-if TYPE_CHECKING:
-    from plusx.training.run import TrainingRun
+log = logging.getLogger("plusx")
 
 
-def probe_of(run: TrainingRun, first: Bundle, out: Path) -> ProbeOutcome | None:
+def probe_of(
+    first: Bundle, splits: Splits, recipe: Recipe, seed: int, options: RunOptions, out: Path
+) -> ProbeOutcome | None:
     """The probe on the network of `first`, whose bundle is written to `out`; None when the run was stopped."""
-    options = EngineOptions(
-        precision=run.setup.recipe.precision, threads=run.options.threads, device=run.options.device
-    )
+    engine = EngineOptions(precision=recipe.precision, threads=options.threads, device=options.device)
     return run_probe(
-        first, run.splits, out, seed=run.seed, class_weights=run.setup.recipe.class_weights, options=options,
-        stopped=run.options.stop, progress=run.options.on_vectors,
+        first, splits, out, seed=seed, class_weights=recipe.class_weights, options=engine, stopped=options.stop,
+        progress=options.on_vectors, say=_log,
     )  # fmt: skip
 
 
-def probed_head(run: TrainingRun, first: Bundle) -> Tensors | None:
+def probed_head(first: Bundle, splits: Splits, recipe: Recipe, seed: int, options: RunOptions) -> Tensors | None:
     """fc.weight (classes, d) and fc.bias (classes,) of the probe; None when the run was stopped."""
     with tempfile.TemporaryDirectory(prefix="plusx-probe-") as scratch:
-        outcome = probe_of(run, first, Path(scratch) / "bundle")
+        outcome = probe_of(first, splits, recipe, seed, options, Path(scratch) / "bundle")
         if outcome is None:
             return None
         return {name: array for name, array in open_bundle(outcome.bundle).weights().items() if name.startswith("fc.")}
+
+
+def _log(line: Message) -> None:
+    log.info("%s", line)

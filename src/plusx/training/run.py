@@ -187,7 +187,9 @@ class TrainingRun:
         """Gives the network its first classifier where the recipe wants a probe's; False when stopped meanwhile."""
         if self.setup.recipe.head != "probe" or self.setup.first is None:
             return True
-        head = self.compute.group.run_on_rank0(partial(probed_head, self, self.setup.first))
+        head = self.compute.group.run_on_rank0(
+            partial(probed_head, self.setup.first, self.splits, self.setup.recipe, self.seed, self.options)
+        )
         if self.compute.group.any_rank(head is None and self.compute.group.is_rank0):
             return False
         if head is not None:

@@ -174,7 +174,9 @@ class StagedRun:
 
     def _probe(self, number: int) -> StageEnded | None:
         base = self.base
-        outcome = probe_of(base, open_bundle(base.path / FIRST), base.path / "probe")
+        outcome = probe_of(
+            open_bundle(base.path / FIRST), base.splits, base.setup.recipe, base.seed, base.options, base.path / "probe"
+        )
         if outcome is None:
             return None
         found = outcome.evaluation
