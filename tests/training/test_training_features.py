@@ -176,7 +176,7 @@ def test_early_stop(keep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def decree(net, *arguments, **keywords):  # type: ignore[no-untyped-def]
         return replace(model_evaluation.evaluate_model(net, *arguments, **keywords), top1=next(calls), nll=1.0)
 
-    monkeypatch.setattr(loop, "evaluate_model", decree)
+    monkeypatch.setattr(run_module, "evaluate_model", decree)
     recipe = RECIPE.replace("epochs=2", "epochs=9").replace("keep=best", f"keep={keep}") + " early_stop=2"
     events = list(started(tmp_path / "run", recipe))
     last = events[-1]
@@ -190,7 +190,7 @@ def test_early_stop(keep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_without_early_stop_every_epoch_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = iter([0.9, 0.1, 0.1, 0.1])
     monkeypatch.setattr(
-        loop,
+        run_module,
         "evaluate_model",
         lambda net, *arguments, **keywords: replace(
             model_evaluation.evaluate_model(net, *arguments, **keywords), top1=next(calls), nll=1.0

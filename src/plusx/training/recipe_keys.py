@@ -96,8 +96,8 @@ KEYS: dict[str, Key] = {
     "head": _one_of(
         Head,
         _(
-            "the first classifier of a training from weights. keep: theirs; new: random; probe: logistic regression on the "
-            "vectors of the frozen network; auto: keep where the classes are the same, else new"
+            "first classifier beside --weights. keep: theirs; new: random; probe: fitted to frozen features; auto: keep for "
+            "the same classes, else new"
         ),
     ),
     "freeze": Key(
@@ -111,8 +111,8 @@ KEYS: dict[str, Key] = {
         whole(0, 1000),
         "0",
         _(
-            "fixed augmentations of each image, whose maps behind the frozen part are computed once and kept; 0: a new "
-            "augmentation every epoch"
+            "augmentations of each image, whose maps behind the frozen part are computed once and kept; 0: new ones every "
+            "epoch"
         ),
     ),
     "layer_decay": Key(

@@ -31,6 +31,8 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's pixels, as in torchvision's weights."""
 GREY = (0.449,), (0.226,)
 """The means of the two triples above."""
+PROBED = ("probe", "auto")
+"""Recipes whose classifier is a probe on the frozen network."""
 EVAL_CROP = 0.875
 """224 of 256 pixels: torchvision's references/classification."""
 SHARED_MACS = 500_000_000
@@ -105,7 +107,7 @@ def prepare(
         own = _preprocessing_of(first, recipe, notes)
         if own is not None and own.mode == "L" and splits.train.channels > 1:
             notes.append(_("the weights are for grey images, so colours are not used"))
-    elif recipe.freeze is not None or recipe.head != "auto":
+    elif is_frozen(recipe) or recipe.head != "auto":
         raise SpecError(
             _("{recipe} starts from trained weights. Name them with --weights, e.g. --weights imagenet.", recipe=recipe)
         )
@@ -137,6 +139,11 @@ def prepare(
     return Setup(spec, recipe, pre, arrays, tuple(notes), first)
 
 
+def is_frozen(recipe: Recipe) -> bool:
+    """Whether a part of the network, or all of it, stays as its weights are: such a training needs weights."""
+    return recipe.freeze is not None or recipe.name in PROBED
+
+
 def _spec_of(network: str | ResNetSpec | Graph | None) -> ResNetSpec | None:
     return parse(network) if isinstance(network, str) else network.spec if isinstance(network, Graph) else network
 
@@ -145,7 +152,7 @@ def _preprocessing_of(first: Bundle, recipe: Recipe, notes: list[str]) -> Prepro
     """How the weights' own images were prepared; None where nothing says it, which a frozen network does not allow."""
     if knows_preprocessing(first):
         return first.preprocessing
-    if recipe.freeze is not None or recipe.name in ("probe", "auto"):
+    if is_frozen(recipe):
         raise WeightsError(
             _(
                 "{weights} does not say how its images were prepared, and frozen layers cannot adapt to others. Give "
@@ -292,7 +299,7 @@ def _first_weights(
     if recipe.head == "keep" or (recipe.head == "auto" and same):
         return dict(first.weights()), []
     notes: list[str] = []
-    if recipe.head == "auto":
+    if recipe.head == "auto" and recipe.name not in PROBED:
         notes.append(
             _(
                 "the classifier starts from random weights: {weights} has {had}, the data has {has}",

@@ -28,7 +28,7 @@ from plusx.specs import ResNetSpec
 from plusx.training.events import Event, Finished, StageEnded, StagesStarted
 from plusx.training.options import RunOptions
 from plusx.training.probing import probe_of
-from plusx.training.recipe import Recipe, preset
+from plusx.training.recipe import Recipe, parse_recipe, preset
 from plusx.training.report_sink import ReportFile
 from plusx.training.run import TrainingRun
 from plusx.training.sinks import Sink, SkippedFile, StagesFile, tee
@@ -37,8 +37,10 @@ STAGES = {"probe": ("probe",), "auto": ("probe", "layer4", "finetune")}
 """The stages of each recipe that has stages; the later ones are recipes themselves."""
 MINUTES = 10.0
 """The time that the stages of `auto` may take where nothing says otherwise."""
-INHERITED = ("size", "crop", "flip", "policy", "class_weights", "eval_crop", "interpolation", "precision")
-"""Keys of the recipe `auto` that its stages take over."""
+_EVALUATION = ("size", "eval_crop", "interpolation", "class_weights", "precision")
+_AUGMENTATION = ("crop", "area", "shift", "flip", "policy", "erase")
+KEYS = {"probe": _EVALUATION, "auto": (*_EVALUATION, *_AUGMENTATION)}
+"""The keys that each recipe reads. The trainings within `auto` take over all of its."""
 LEAST_EPOCHS = 3
 """A stage that has no time for so many epochs is not begun."""
 FIRST = "first"
@@ -78,7 +80,9 @@ class StagedRun:
         options: RunOptions,
     ) -> StagedRun:
         """The arguments are those of `fit`. Raises SpecError, DataError, WeightsError, BundleError."""
-        base = TrainingRun.create(network, data, recipe, out, options)
+        chosen = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe)
+        _require_read(chosen)
+        base = TrainingRun.create(network, data, chosen, out, options)
         return cls._of(base, options.minutes, Progress())
 
     @classmethod
@@ -232,8 +236,9 @@ class StagedRun:
     def _recipe(self, name: str) -> Recipe:
         """The stage's recipe with what `auto` was changed in. The part that layer4 freezes is all stages but the last."""
         recipe, asked = preset(name), self.base.setup.recipe
-        frozen = {} if recipe.freeze is None else {"freeze": f"layer{len(self.base.setup.spec.depths) - 1}"}
-        return recipe.replace(head="keep", **{key: getattr(asked, key) for key in INHERITED}, **frozen)
+        before_last = len(self.base.setup.spec.depths) - 1
+        frozen = {} if recipe.freeze is None else {"freeze": f"layer{before_last}" if before_last else "stem"}
+        return recipe.replace(head="keep", **{key: getattr(asked, key) for key in KEYS["auto"]}, **frozen)
 
     def _is_better(self, top1: float, nll: float) -> bool:
         best = self.progress.best
@@ -260,6 +265,20 @@ class StagedRun:
         figures = {"stage": ended.name, "n": ended.n, "top1": ended.top1, "nll": ended.nll}
         self.progress.best = {"epoch": ended.step, "step": ended.step, **figures}
         self.progress.kept = {"epoch": ended.step, **figures}
+
+
+def _require_read(recipe: Recipe) -> None:
+    """Raises SpecError for a changed key that stages do not read."""
+    plain, read = preset(recipe.name).to_dict(), KEYS[recipe.name]
+    for key, value in recipe.to_dict().items():
+        if value != plain[key] and key not in read:
+            others = " or ".join(stage for stage in STAGES["auto"][1:])
+            raise SpecError(
+                _(
+                    "Recipe {name} does not read {key}. It reads {keys}. Leave {key} out, or train with recipe {others}.",
+                    name=recipe.name, key=key, keys=", ".join(read), others=others,
+                )
+            )  # fmt: skip
 
 
 def _not_begun(number: int, name: str, reason: Message) -> StageEnded:
