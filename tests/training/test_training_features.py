@@ -14,7 +14,8 @@ from plusx.bundles import open_bundle, read_lines
 from plusx.data import Splits, open_data
 from plusx.errors import SpecError
 from plusx.nn import build
-from plusx.training import Evaluated, Finished, RunOptions, fit, loop, model_evaluation, resume
+from plusx.training import Evaluated, Finished, RunOptions, fit, model_evaluation, resume
+from plusx.training import run as run_module
 from plusx.training.loader import BatchLoader
 from plusx.training.mixing import mix
 from plusx.training.policies import POLICIES, apply_policy
