@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -19,12 +20,14 @@ from plusx.bundles.runs import RunRow, read_run_row
 from plusx.errors import BundleError, PlusxError
 from plusx.i18n import Message, _, _n, bytes_text, duration, translator
 from plusx.metrics import confused_pairs, wilson
-from plusx.reports.training_page import ClassLine, Epoch, Facts, RunReport, report_page
+from plusx.reports.training_page import ClassLine, Epoch, Facts, RunReport, StageLine, report_page
 
 REPORT = "report.html"
 RECIPE_FACTS = {"name": _("recipe"), "batch": _("batch"), "lr": _("peak learning rate")}
 RUN_FACTS = {"seed": _("seed"), "device": _("device"), "precision": _("precision"), "threads": _("threads")}
 KINDS = {"folder": _("folder"), "memory": _("memory")}
+STAGED = ("probe", "auto")
+"""Recipes whose epochs are stages."""
 MOST_CLASSES, MOST_MATRIX, MOST_PAIRS, MOST_SKIPPED = 120, 20, 12, 50
 
 
@@ -57,6 +60,7 @@ def read_report(run: str | Path) -> RunReport:
         x_label=_("epoch") if last is not None else _("step"),
         losses=[(line["step"] / by, line["loss"]) for line in steps if _number(line.get("loss"))],
         rates=[(line["step"] / by, line["lr"]) for line in steps if _number(line.get("lr"))],
+        stages=list(_stages(lines, found.path)),
         classes=_worst(_classes(metrics)) if many else _classes(metrics),
         classes_note=_most_classes(len(names)) if many else None,
         pairs=confused_pairs(matrix, names, MOST_PAIRS) if matrix else [],
@@ -90,6 +94,9 @@ def _lines(row: RunRow, metrics: Json) -> Iterator[Message]:
     data = Path(row.data_path).name if row.data_path is not None else in_memory
     if row.n_train is not None:
         yield _("{data}, {n:,} training images", data=data, n=row.n_train)
+    if row.recipe is not None and row.recipe.get("name") in STAGED:
+        yield from _staged_lines(row, metrics)
+        return
     epochs = {"done": row.epochs_done, "epochs": row.epochs}
     note = row.note if isinstance(row.note, Message) else Message(row.note)
     yield {
@@ -104,6 +111,21 @@ def _lines(row: RunRow, metrics: Json) -> Iterator[Message]:
             "The figures below are of the weights in the bundle (epoch {epoch}) on the validation images.",
             epoch=metrics["epoch"],
         )
+
+
+def _staged_lines(row: RunRow, metrics: Json) -> Iterator[Message]:
+    """The same of a run in stages."""
+    note = row.note if isinstance(row.note, Message) else Message(row.note)
+    stages = {"done": row.epochs_done, "stages": row.epochs}
+    yield {
+        "done": _("done: {done} of {stages} stages", **stages),
+        "running": _("running: {done} of {stages} stages so far", **stages),
+        "interrupted": _("interrupted: {done} of {stages} stages", **stages),
+        "failed": _("failed: {note}", note=note),
+        "damaged": _("damaged: {note}", note=note),
+    }[row.state]
+    if isinstance(metrics.get("stage"), str):
+        yield _("The figures below are of stage {stage}, on the validation images.", stage=metrics["stage"])
 
 
 def _tiles(metrics: Json) -> Iterator[tuple[Message, str, Message]]:
@@ -129,6 +151,19 @@ def _epochs(lines: Iterable[Json]) -> Iterator[Epoch]:
             low, high = wilson(round(line["top1"] * line["n"]), line["n"]) or (0.0, 1.0)
             losses = line["train_loss"], line["train_top1"], line["nll"]
             yield Epoch(line["epoch"], *losses, line["top1"], low, high)
+
+
+def _stages(lines: Iterable[Json], run: Path) -> Iterator[StageLine]:
+    """Each stage once: its last line."""
+    last = {line["name"]: line for line in lines if line.get("event") == "stage" and isinstance(line.get("name"), str)}
+    for name, line in last.items():
+        n, images, top1, nll, seconds = (line.get(key) for key in ("n", "images", "top1", "nll", "seconds"))
+        if not (_whole(n) and _whole(images) and _number(top1) and _number(nll) and _number(seconds)):
+            continue
+        low, high = wilson(round(top1 * n), n) or (0.0, 1.0)
+        kept, why = line.get("best") is True, str(line.get("why", ""))
+        own_report = re.fullmatch(r"[a-z0-9]+", name) is not None and (run / name / REPORT).is_file()
+        yield StageLine(name, n, top1, low, high, nll, images, duration(seconds), kept, why, own_report)
 
 
 def _is_evaluation(line: Json) -> bool:
@@ -214,7 +249,8 @@ def _data_facts(run: RunRecord, row: RunRow) -> Iterator[tuple[str, str]]:
 
 def _training_facts(run: RunRecord, row: RunRow) -> Iterator[tuple[str, str]]:
     yield from ((name, _text(run.recipe[key])) for key, name in RECIPE_FACTS.items() if key in run.recipe)
-    yield _("steps"), f"{row.step:,}" if row.step is not None else ""
+    if run.recipe.get("name") not in STAGED:
+        yield _("steps"), f"{row.step:,}" if row.step is not None else ""
     yield from ((name, _text(value)) for key, name in RUN_FACTS.items() if (value := getattr(run, key)) is not None)
     yield _("began"), row.began.strftime("%Y-%m-%d %H:%M UTC") if row.began is not None else ""
     yield _("time"), duration(row.seconds)

@@ -41,6 +41,24 @@ class ClassLine:
 
 
 @dataclass(frozen=True)
+class StageLine:
+    """A stage of a run in stages: `n` held-out images, 0 where it was not begun, and `why` then."""
+
+    name: str
+    n: int
+    top1: float
+    low: float
+    high: float
+    nll: float
+    images: int
+    time: Message
+    kept: bool
+    why: str
+    has_report: bool
+    """Whether the stage has a report of its own, in the directory of its name."""
+
+
+@dataclass(frozen=True)
 class RunReport:
     """The contents of the page. Messages are translated, other texts are data and stay as they are."""
 
@@ -56,6 +74,8 @@ class RunReport:
     losses: Sequence[tuple[float, float]]
     rates: Sequence[tuple[float, float]]
     """x, value of single steps; x counts epochs, or steps where no epoch has ended (`x_label` says which)."""
+    stages: Sequence[StageLine]
+    """Of a run in stages; such a run has no epochs."""
     classes: Sequence[ClassLine]
     classes_note: Message | None
     pairs: Sequence[tuple[str, str, int, float]]
@@ -83,6 +103,7 @@ def report_page(report: RunReport, translate: Translate, lang: str = "en") -> st
         *(f"<p>{escape(say(line))}</p>" for line in report.lines),
         "</header>",
         *_tiles(report, say),
+        *_stages(report, say),
         *_charts(report, say),
         *_classes(report, say),
         *_confusions(report, say),
@@ -190,6 +211,27 @@ def _without_spikes(values: Sequence[float]) -> list[float]:
 def _figure(title: Message, legend: Sequence[tuple[str, Message]], drawn: str, say: Translate, look: str = "") -> str:
     keys = "".join(f'<span class="key {role}">{escape(say(text))}</span>' for role, text in legend)
     return f"<figure class='{look}'><figcaption><b>{escape(say(title))}</b>{keys}</figcaption>\n{drawn}</figure>"
+
+
+def _stages(report: RunReport, say: Translate) -> Iterator[str]:
+    if not report.stages:
+        return
+    yield f"<section>{_heading(_('Stages'), say)}"
+    heads = (_("stage"), _("learnt from"), _("Top-1"), _("95 %"), _("NLL"), _("time"), _("outcome"))
+    yield _head("stages", heads, say)
+    for line in report.stages:
+        name = f"<td>{escape(line.name)}</td>"
+        if line.n and line.has_report:
+            name = f'<td><a href="{escape(line.name)}/report.html">{escape(line.name)}</a></td>'
+        if line.n:
+            outcome = _("kept") if line.kept else _("not better than what was kept")
+            images = _("{n:,} images", n=line.images)
+            figures = (f"{line.top1:.2%}", f"{line.low:.1%} – {line.high:.1%}", f"{line.nll:.3f}", say(line.time))
+            yield f"<tr>{name}{''.join(_numbers(say(images), *figures))}<td>{escape(say(outcome))}</td></tr>"
+        else:
+            outcome = _("not begun: {why}", why=line.why)
+            yield f"<tr>{name}{''.join(_numbers(*['–'] * 5))}<td>{escape(say(outcome))}</td></tr>"
+    yield "</tbody></table></div></section>"
 
 
 def _classes(report: RunReport, say: Translate) -> Iterator[str]:

@@ -159,7 +159,9 @@ class StagedRun:
         base, first = self.base, self.base.setup.first
         if first is None:
             raise ValueError("a run in stages starts from weights")
-        start_run(base.path, {**base.record(), "minutes": self.minutes})
+        recipe = base.setup.recipe.to_dict()
+        read = {key: recipe[key] for key in ("name", "epochs", *KEYS[recipe["name"]])}
+        start_run(base.path, {**base.record(), "recipe": read, "minutes": self.minutes})
         weights = dict(first.weights())
         save_bundle(
             base.path / FIRST, first.spec, first.classes, first.preprocessing, weights, provenance=first.provenance
