@@ -84,7 +84,7 @@ def test_digits_pixels_are_classified_as_scikit_learn_does():
 
 
 def test_weights_of_raw_vectors_give_the_same_logits():
-    x, labels = vectors(50, 120, 3)
+    x, _labels = vectors(50, 120, 3)
     standard = Standardisation.of(x)
     span = Span.of(standard.apply(x))
     assert span.inner.shape == (50, 50)

@@ -222,7 +222,7 @@ def test_networks_without_vectors_are_refused(network, cache):
     from plusx.weights.file_bundles import plain_pixels
 
     for pre in (plain_pixels(3), Preprocessing("L", 40, 32, mean=(0.5,), std=(0.5,))):
-        with pytest.raises(DataError, match="preprocessing of .* is unknown.*--preprocessing"):
+        with pytest.raises(DataError, match=r"preprocessing of .* is unknown.*--preprocessing"):
             VectorMaker(replace(network, preprocessing=pre), FP32)
 
 
