@@ -16,7 +16,7 @@ from plusx.probing.logistic import Classifier, Floats, Span, Standardisation, co
 CS = tuple(float(f"{10.0**half:.3g}") for half in np.arange(-6, 2.25, 0.5))
 """C of `sklearn.linear_model.LogisticRegression`, over eight decades: the best differs by five between data sets."""
 CLASS_WEIGHTS = ("none", "balanced")
-_FOLD_FIT = {"tolerance": 1e-4, "steps": 150}
+FOLD_FIT = {"tolerance": 1e-4, "steps": 150}
 _FINAL_FIT = {"tolerance": 1e-6, "steps": 1000}
 _SINGLE_ABOVE = 1 << 23
 """Numbers in the training rows from which the folds are computed in float32."""
@@ -178,7 +178,7 @@ def _best_of_path(
 ) -> CrossValidation | None:
     """From the strongest regulariser to the weakest, each fold's fit begins at its last solution."""
     tested, path = places != ALWAYS_TRAINED, []
-    models = [Classifier(classes, **_FOLD_FIT) for _fold in range(int(places.max()) + 1)]
+    models = [Classifier(classes, **FOLD_FIT) for _fold in range(int(places.max()) + 1)]
     best: CrossValidation | None = None
     for c in cs:
         logits = np.full((len(labels), classes), np.nan, dtype=np.float32)
