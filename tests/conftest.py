@@ -20,6 +20,7 @@ HEAVY = (
     "onnx",
     "onnxruntime",
     "nncf",
+    "sklearn",
     "plusx.nn",
     "plusx.training",
     "plusx.deploy",

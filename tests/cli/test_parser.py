@@ -155,7 +155,7 @@ def test_extras_are_those_of_the_package():
     """Each extra brings, by pyproject.toml, the packages of the modules that are said to need it."""
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     offered = tomllib.loads(text)["project"]["optional-dependencies"]
-    packages = {"vl_convert": "vl-convert-python"}
+    packages = {"vl_convert": "vl-convert-python", "sklearn": "scikit-learn"}
     for extra, modules in EXTRAS.items():
         brought = {re.split(r"[<>=\[~]", need)[0] for need in offered[extra]}
         assert {packages.get(module, module) for module in modules} <= brought, extra

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from plusx.data.dataset import Data, with_mode
+from plusx.data.dataset import Data, Splits, with_mode
 from plusx.data.indexing import ProgressCallback, map_threaded
 from plusx.data.opening import open_data
 from plusx.errors import DataError
@@ -54,7 +54,7 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What `check` found; `counts` has every kind, 0 included."""
+    """What `check` found; `counts` has every kind of `kinds`, 0 included."""
 
     kind: str
     n_train: int
@@ -63,9 +63,11 @@ class DataReport:
     classes: tuple[ClassCounts, ...]
     tiny_px: float
     notes: tuple[Message, ...] = ()
+    kinds: Mapping[str, Message] = field(default_factory=lambda: KINDS)
+    """What was looked for."""
 
     def counts(self) -> dict[str, int]:
-        return {kind: sum(finding.kind == kind for finding in self.findings) for kind in KINDS}
+        return {kind: sum(finding.kind == kind for finding in self.findings) for kind in self.kinds}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `plusx data check --format json` prints them."""
@@ -107,6 +109,11 @@ def check(
     splits = open_data(
         where, val_split=val_split, seed=seed, cache=cache, progress=progress, path_column=path_column, label_column=label_column
     )  # fmt: skip
+    return check_splits(splits, tiny_px=tiny_px, progress=progress)
+
+
+def check_splits(splits: Splits, *, tiny_px: int | None = None, progress: ProgressCallback | None = None) -> DataReport:
+    """`check` for data that are open."""
     images: list[_CheckedImage] = []
     findings = [Finding("unreadable", (row.path,), row.reason) for row in splits.skipped]
     sides: tuple[tuple[Side, Data], ...] = (("train", splits.train), ("val", splits.val))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import missing
+from plusx.runtime import processor
 
 Floats = NDArray[np.floating]
+_SHARED = 1 << 22
+"""Numbers in x from which several threads compute: with fewer they wait for each other, on a busy machine for seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +67,17 @@ class Span:
     def outer(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
         """A weight (k, r) of these coordinates as one (k, d) of the vectors."""
         return weight if self.basis is None else weight @ self.basis.T
+
+
+@contextmanager
+def computing_threads(numbers: int) -> Iterator[None]:
+    """Inside, numpy and scikit-learn compute on all threads that plusx may use where x has many numbers, else on one."""
+    try:
+        from threadpoolctl import threadpool_limits  # scikit-learn needs it
+    except ModuleNotFoundError as error:
+        raise missing("sklearn") from error
+    with threadpool_limits(processor.threads() if numbers >= _SHARED else 1):
+        yield
 
 
 class Classifier:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from plusx.errors import DataError, SpecError, unknown
 from plusx.i18n import _
 from plusx.probing.folds import ALWAYS_TRAINED, FOLDS, stratified_folds
-from plusx.probing.logistic import Classifier, Floats, Span, Standardisation, mean_nll, temperature
+from plusx.probing.logistic import Classifier, Floats, Span, Standardisation, computing_threads, mean_nll, temperature
 
 CS = tuple(float(f"{10.0**half:.3g}") for half in np.arange(-6, 2.25, 0.5))
 """C of `sklearn.linear_model.LogisticRegression`, over eight decades: the best differs by five between data sets."""
 CLASS_WEIGHTS = ("none", "balanced")
-_FOLD_FIT = {"tolerance": 1e-4, "steps": 150}
+FOLD_FIT = {"tolerance": 1e-4, "steps": 150}
 _FINAL_FIT = {"tolerance": 1e-6, "steps": 1000}
 _SINGLE_ABOVE = 1 << 23
 """Numbers in the training rows from which the folds are computed in float32."""
@@ -129,9 +129,10 @@ def refit(
 ) -> LinearProbe:
     """The probe of all images with the C and the temperature of a cross-validation of the same images."""
     standard = Standardisation.of(vectors)
-    rows, span = _rows(vectors, labels, views, standard)
-    model = Classifier(len(classes), **_FINAL_FIT)
-    model.fit(rows.x, rows.labels, validation.c, _weighted(rows, class_weights))
+    with computing_threads(vectors.size * (1 + len(views))):
+        rows, span = _rows(vectors, labels, views, standard)
+        model = Classifier(len(classes), **_FINAL_FIT)
+        model.fit(rows.x, rows.labels, validation.c, _weighted(rows, class_weights))
     weight, bias = standard.undo(span.outer(model.weight), model.bias)
     scale = 1 / validation.temperature
     return LinearProbe((weight * scale).astype(np.float32), (bias * scale).astype(np.float32), validation)
@@ -146,25 +147,41 @@ def cross_validate(
     seed: int = 0,
     views: Sequence[NDArray[np.float32]] = (),
     folds: int = FOLDS,
+    near: float | None = None,
     stopped: Stopped = never,
 ) -> CrossValidation | None:
     """Each of CS on the same folds; the best has the least calibrated nll of held-out images, the stronger of equals.
 
-    Features are standardised over all images, which tells nothing of their labels. As `fit_probe` otherwise.
+    With `near` only the values of CS within a decade of it are tried. Features are standardised over all images, which
+    tells nothing of their labels. As `fit_probe` otherwise.
     """
     if class_weights not in CLASS_WEIGHTS:
         raise SpecError(unknown(_("class_weights"), class_weights, CLASS_WEIGHTS))
     _require(labels, classes)
-    rows, _span = _rows(vectors, labels, views, Standardisation.of(vectors))
-    if rows.x.size > _SINGLE_ABOVE:
-        rows = _Rows(rows.x.astype(np.float32), rows.images, rows.labels, rows.weights)
-    places = stratified_folds(labels, seed, folds)
-    tested = places != ALWAYS_TRAINED
-    models = [Classifier(len(classes), **_FOLD_FIT) for _fold in range(int(places.max()) + 1)]
-    path: list[PathPoint] = []
-    best: tuple[float, float, float, NDArray[np.float32]] | None = None
-    for c in CS:
-        logits = np.full((len(labels), len(classes)), np.nan, dtype=np.float32)
+    with computing_threads(vectors.size * (1 + len(views))):
+        rows, _span = _rows(vectors, labels, views, Standardisation.of(vectors))
+        if rows.x.size > _SINGLE_ABOVE:
+            rows = _Rows(rows.x.astype(np.float32), rows.images, rows.labels, rows.weights)
+        cs = [c for c in CS if near is None or near / 11 < c < near * 11]
+        places = stratified_folds(labels, seed, folds)
+        return _best_of_path(rows, labels, places, len(classes), class_weights, cs, stopped)
+
+
+def _best_of_path(
+    rows: _Rows,
+    labels: NDArray[np.int64],
+    places: NDArray[np.int64],
+    classes: int,
+    class_weights: str,
+    cs: Sequence[float],
+    stopped: Stopped,
+) -> CrossValidation | None:
+    """From the strongest regulariser to the weakest, each fold's fit begins at its last solution."""
+    tested, path = places != ALWAYS_TRAINED, []
+    models = [Classifier(classes, **FOLD_FIT) for _fold in range(int(places.max()) + 1)]
+    best: CrossValidation | None = None
+    for c in cs:
+        logits = np.full((len(labels), classes), np.nan, dtype=np.float32)
         for fold, model in enumerate(models):
             if stopped():
                 return None
@@ -174,12 +191,11 @@ def cross_validate(
             logits[held] = model.logits(rows.x[held])
         heat = temperature(logits[tested], labels[tested])
         logits /= np.float32(heat)
-        nll = mean_nll(logits[tested], labels[tested])
-        path.append(PathPoint(c, nll, _accuracy(logits[tested], labels[tested])))
-        if best is None or nll < best[0]:
-            best = nll, c, heat, logits
-    nll, c, heat, logits = best or (np.nan, CS[0], 1.0, np.empty((0, 0), np.float32))
-    return CrossValidation(c, heat, logits, tested, places, tuple(path), _accuracy(logits[tested], labels[tested]), nll)
+        nll, accuracy = mean_nll(logits[tested], labels[tested]), _accuracy(logits[tested], labels[tested])
+        path.append(PathPoint(c, nll, accuracy))
+        if best is None or nll < best.nll:
+            best = CrossValidation(c, heat, logits, tested, places, (), accuracy, nll)
+    return None if best is None else replace(best, path=tuple(path))
 
 
 def _rows(

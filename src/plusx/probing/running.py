@@ -184,7 +184,7 @@ def _with_views(
             break
         tried = cross_validate(
             train.values, train.labels, data.classes, class_weights=class_weights, seed=seed,
-            views=[vectors.values for vectors in (*seen, *more)], stopped=stopped,
+            views=[vectors.values for vectors in (*seen, *more)], near=plain.c, stopped=stopped,
         )  # fmt: skip
         if tried is not None and tried.nll < best.nll and tried.accuracy >= best.accuracy:
             best, views, seen = tried, (*views, *group), [*seen, *more]
