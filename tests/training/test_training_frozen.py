@@ -78,7 +78,7 @@ def test_kept_maps_train_as_the_same_views_computed_anew(
     for batch in run._loader().batches(0, run.schedule.steps):
         plain.train_step(batch.images, batch.labels, batch.names)
     cached = run._trainer(run.setup.network(0))
-    loader = run._map_loader(cached)
+    loader = run.map_loader(cached.network)
     for _done in loader.fill(lambda: False):
         pass
     for batch in loader.batches(0, run.schedule.steps):

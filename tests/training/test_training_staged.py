@@ -173,3 +173,57 @@ def test_layer4_by_itself_begins_at_the_probe(splits: Splits, weights: Path, tmp
     assert read_run(tmp_path / "run").recipe["head"] == "probe"
     state = json.loads((tmp_path / "run" / "run.json").read_text())
     assert state["recipe"]["freeze"] == "layer2"
+
+
+@pytest.fixture(scope="module")
+def few(splits: Splits) -> Splits:
+    return Splits(splits.train, splits.val.subset(np.arange(40)), size_px=8)
+
+
+def test_with_few_held_out_images_folds_judge(
+    few: Splits, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = staged.preset
+    short = {"epochs": 3, "views": 2}
+    monkeypatch.setattr(
+        staged, "preset", lambda name: whole(name).replace(**short) if name == "layer4" else whole(name)
+    )
+    asked: list[tuple[Any, Any]] = []
+
+    def verdict(pays: bool) -> Any:
+        def is_better_than(one: Any, other: Any) -> bool:
+            asked.append((one, other))
+            return pays
+
+        return is_better_than
+
+    monkeypatch.setattr(staged.Evidence, "is_better_than", verdict(True))
+    stages = ended(run(few, weights, tmp_path / "yes", "auto flip=no", minutes=60))
+    assert stages["layer4"].n == 40 and stages["layer4"].best
+    assert "too few" in stages["finetune"].why
+    assert open_bundle(tmp_path / "yes").metrics["stage"] == "layer4"
+    assert read_run(tmp_path / "yes" / "layer4").recipe["keep"] == "last"
+    monkeypatch.setattr(staged.Evidence, "is_better_than", verdict(False))
+    stages = ended(run(few, weights, tmp_path / "no", "auto flip=no", minutes=60))
+    assert stages["layer4"].n == 0 and "in folds" in stages["layer4"].why
+    assert "layer4" in stages["finetune"].why
+    assert open_bundle(tmp_path / "no").metrics["stage"] == "probe"
+    trained, probed = asked[0]
+    assert trained.n == probed.n == len(few.train)
+    assert 0.3 * trained.n < trained.right < trained.n
+
+
+def test_no_fold_is_judged_by_a_network_that_saw_it(few: Splits, weights: Path, tmp_path: Path) -> None:
+    """Labels without a meaning: what has not seen an image is right as often as chance, whatever was learnt by heart."""
+    labels = np.random.default_rng(0).integers(0, 10, len(few.train))
+    senseless = Splits(replace(few.train, labels=labels), few.val, size_px=8)
+    found: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        whole = staged.preset
+        long = {"epochs": 30, "views": 1, "label_smoothing": 0.0, "lr": 0.1}
+        patch.setattr(staged, "preset", lambda name: whole(name).replace(**long) if name == "layer4" else whole(name))
+        patch.setattr(staged.Evidence, "is_better_than", lambda one, other: found.append(one) or True)
+        run(senseless, weights, tmp_path / "run", "auto flip=no", minutes=60)
+    assert found[0].right < 0.25 * found[0].n
+    learnt = plusx.evaluate(tmp_path / "run", senseless.train)
+    assert learnt.correct > 0.6 * learnt.n, "the control: it does learn them by heart"

@@ -291,11 +291,15 @@ class MapLoader:
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches `start` to `stop` - 1; images that could not be read are missing."""
-        data, known, order = self.images.data, -1, np.empty(0, np.int64)
+        return self.batches_of(np.arange(self.schedule.n), self.schedule, start, stop)
+
+    def batches_of(self, images: NDArray[np.int64], schedule: Schedule, start: int, stop: int) -> Iterator[Batch]:
+        """The same of some images alone, int64 (schedule.n,)."""
+        data, known, order = self.images.data, -1, images
         for step in range(start, stop):
-            epoch, low, high = self.schedule.span(step)
+            epoch, low, high = schedule.span(step)
             if epoch != known:
-                known, order = epoch, permutation(self.schedule.n, self.images.seed, epoch)
+                known, order = epoch, images[permutation(schedule.n, self.images.seed, epoch)]
             view, indices = epoch % self.store.shape.views, order[low:high]
             indices = indices[self.store.readable[view, indices]]
             names = [data.path(int(i)) for i in indices]

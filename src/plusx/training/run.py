@@ -67,6 +67,8 @@ class TrainingRun:
     network: ResNet
     resumes: bool = False
     """Whether `events` continues from the newest checkpoint of `path`."""
+    speed: TrainingSpeed | None = None
+    """How fast it trains, where `planned` has decided how many views and epochs there are."""
 
     @classmethod
     def create(
@@ -145,13 +147,10 @@ class TrainingRun:
         recipe = self.setup.recipe
         return Schedule(len(self.splits.train), recipe.batch, recipe.epochs, smallest_batch(self.network))
 
-    def events(self, speed: TrainingSpeed | None = None) -> Iterator[Event]:
-        """Trains, one step each time the next event is asked for. Raises RunError, BundleError.
-
-        `speed`: what `measured` gave, where a caller has asked before.
-        """
+    def events(self) -> Iterator[Event]:
+        """Trains, one step each time the next event is asked for. Raises RunError, BundleError."""
         with using_threads(self.compute.threads), deterministic(self.compute.device):
-            yield from self._resume() if self.resumes else self._start(speed)
+            yield from self._resume() if self.resumes else self._start()
 
     def sinks(self) -> list[Sink]:
         """The run's own files, on rank 0. The report reads the others, so it comes last."""
@@ -164,17 +163,17 @@ class TrainingRun:
             ReportFile(self.path, self.options.lang),
         ]
 
-    def _start(self, speed: TrainingSpeed | None) -> Iterator[Event]:
+    def _start(self) -> Iterator[Event]:
         self.compute.group.run_on_rank0(partial(require_disk_space, self.path, self._disk_bytes()))
         if not self._with_head():
             yield Finished(0, 0, self.options.stop.name, 0.0, self.path, None, None)
             return
         self.compute.group.broadcast_tensors(list(self.network.state_dict().values()))
-        speed = speed or self.measured()
+        speed = self.speed or self.measured()
         if speed is None:
             yield Finished(0, 0, self.options.stop.name, 0.0, self.path, None, None)
             return
-        run = self._shortened(speed)
+        run = self if self.speed is not None else self.planned(speed)
         trainer = run._trainer(run.network)
         self.compute.group.run_on_rank0(partial(run._write_start, trainer))
         yield run._started(
@@ -220,7 +219,7 @@ class TrainingRun:
         if not self.setup.recipe.views:
             yield from self._loop(trainer, self._loader(), self._evaluator(self.splits.val)).events()
             return
-        loader = self._map_loader(trainer)
+        loader = self.map_loader(trainer.network)
         step = trainer.progress.step
         for done, total, skipped in loader.fill(self.options.stop):
             yield from (ImageSkipped(step + 1, row.path, row.reason) for row in skipped)
@@ -249,7 +248,7 @@ class TrainingRun:
         yield self._started(trainer, notes, seconds)
         yield from self._train(trainer)
 
-    def _shortened(self, speed: TrainingSpeed) -> TrainingRun:
+    def planned(self, speed: TrainingSpeed) -> TrainingRun:
         """The run with as many views and epochs as fit onto the disk and into `options.minutes`: then everything is decided."""
         recipe, notes = self.setup.recipe, list(self.setup.notes)
         seconds = None if self.options.minutes is None else self.options.minutes * 60
@@ -277,7 +276,7 @@ class TrainingRun:
                 values = {"epochs": epochs, "all": recipe.epochs, "minutes": self.options.minutes}
                 notes.append(_("{epochs} of {all} epochs fit into {minutes:g} minutes", **values))
                 recipe = recipe.replace(epochs=epochs)
-        return replace(self, setup=replace(self.setup, recipe=recipe, notes=tuple(notes)))
+        return replace(self, setup=replace(self.setup, recipe=recipe, notes=tuple(notes)), speed=speed)
 
     def _trainer(self, network: ResNet) -> Trainer:
         recipe = self.setup.recipe
@@ -325,11 +324,12 @@ class TrainingRun:
             settings.cache_dir() / "maps" / hashlib.sha256(bytes(self.path.absolute())).hexdigest()[:16],
         ]
 
-    def _map_loader(self, trainer: Trainer) -> MapLoader:
-        if not isinstance(trainer.network, ResNet):
-            raise TypeError(type(trainer.network))
-        images, frozen = self._loader(), self._frozen(trainer.network)
-        shape = MapShape.of(trainer.network, self.setup.recipe, len(self.splits.train), len(self.splits.val))
+    def map_loader(self, network: nn.Module) -> MapLoader:
+        """Batches of maps behind the frozen part of `network`; they are computed by its `fill`."""
+        if not isinstance(network, ResNet):
+            raise TypeError(type(network))
+        images, frozen = self._loader(), self._frozen(network)
+        shape = MapShape.of(network, self.setup.recipe, len(self.splits.train), len(self.splits.val))
         places = self._map_places()
         place = next((place for place in places if (place / DESCRIPTION).is_file()), None)
         store = MapStore(place or place_for(shape, places)[0], shape, key_of(frozen, images, self.splits.val))

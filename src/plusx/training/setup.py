@@ -35,6 +35,8 @@ PROBED = ("probe", "auto")
 """Recipes whose classifier is a probe on the frozen network."""
 EVAL_CROP = 0.875
 """224 of 256 pixels: torchvision's references/classification."""
+FEW_FOR_RANDOM = 5000
+"""Files of images below which a training from random weights is told of pretrained ones."""
 SHARED_MACS = 500_000_000
 """Multiply-adds of one batch, forward, from which on several threads compute it."""
 
@@ -123,6 +125,16 @@ def prepare(
                 "images of {size} pixels lose most of their detail in stem={stem}; stem=3x3 fits better",
                 size=size,
                 stem=spec.stem,
+            )
+        )
+    if first is None and splits.train.images is None and len(splits.train) < FEW_FOR_RANDOM:
+        notes.append(
+            _n(
+                "{n} image is little for a training from random weights. Pretrained ones give far more of such a folder, in "
+                "less time: plusx train resnet50 --weights imagenet --data …",
+                "{n} images are few for a training from random weights. Pretrained ones give far more of such a folder, in "
+                "less time: plusx train resnet50 --weights imagenet --data …",
+                len(splits.train),
             )
         )
     notes += splits.notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -24,8 +25,11 @@ from plusx.data import Splits
 from plusx.errors import BundleError, DataError, SpecError
 from plusx.graph import Graph
 from plusx.i18n import Message, _, _n, duration
+from plusx.probing.running import ProbeOutcome
 from plusx.specs import ResNetSpec
-from plusx.training.events import Event, Finished, StageEnded, StagesStarted
+from plusx.training.events import Event, Finished, Prepared, StageEnded, StagesStarted
+from plusx.training.folds import FEW, FOLDS, Evidence, FoldTraining
+from plusx.training.machine import using_threads
 from plusx.training.options import RunOptions
 from plusx.training.probing import probe_of
 from plusx.training.recipe import Recipe, parse_recipe, preset
@@ -60,7 +64,7 @@ class Progress:
     stages: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class StagedRun:
     """A run of the recipe `probe` or `auto`. Its directory holds the best bundle, and a directory for each stage."""
 
@@ -69,6 +73,8 @@ class StagedRun:
     stages: tuple[str, ...]
     minutes: float | None
     progress: Progress
+    outcome: ProbeOutcome | None = None
+    """The probe, where this process made it."""
 
     @classmethod
     def create(
@@ -172,17 +178,20 @@ class StagedRun:
         done, best = self.progress.stages, self.progress.best
         if not done or best is None:
             return None
-        if best["top1"] == 1:
-            return _n("the {n} held-out image is right already", "all {n} held-out images are right already", best["n"])
+        n = best["n"]
         if len(done) > 1 and not done[-1]["best"]:
-            return _("{stage} was not better than {before}", stage=done[-1]["name"], before=best["stage"])
+            return _("{stage} did not pay", stage=done[-1]["name"])
+        if name == "finetune" and n < FEW:
+            return _n(
+                "{n} held-out image is too few to tell whether it pays",
+                "{n} held-out images are too few to tell whether it pays", n,
+            )  # fmt: skip
+        if best["top1"] == 1 and n >= FEW:
+            return _("all {n} held-out images are right already", n=n)
         return None
 
     def _probe(self, number: int) -> StageEnded | None:
-        base = self.base
-        outcome = probe_of(
-            open_bundle(base.path / FIRST), base.splits, base.setup.recipe, base.seed, base.options, base.path / "probe"
-        )
+        outcome = self._probed(self.base.path / "probe")
         if outcome is None:
             return None
         found = outcome.evaluation
@@ -193,30 +202,41 @@ class StagedRun:
             seconds=outcome.seconds, why="",
         )  # fmt: skip
 
+    def _probed(self, out: Path) -> ProbeOutcome | None:
+        base = self.base
+        self.outcome = probe_of(
+            open_bundle(base.path / FIRST), base.splits, base.setup.recipe, base.seed, base.options, out
+        )
+        return self.outcome
+
     def _training(self, number: int, name: str, left: float) -> Generator[Event, None, StageEnded | None]:
         """The training of a stage, in a directory of its own; None when it was stopped."""
         base, path, begun = self.base, self.base.path / name, time.monotonic()
+        few = len(base.splits.val) < FEW
         options = replace(
             base.options, weights=None, preprocessing=None, minutes=None, maps=base.path / "maps", command=()
         )
         if (path / RUN_FILE).is_file():
-            events = (run := TrainingRun.load(path, options, base.splits)).events()
+            run = TrainingRun.load(path, options, base.splits)
         else:
-            probe = open_bundle(base.path / "probe")
-            options = replace(options, seed=base.seed, weights=probe, minutes=max(left, 1.0) / 60)
-            run = TrainingRun.create(base.setup.spec, base.splits, self._recipe(name), path, options)
+            minutes = max(left, 1.0) / 60 / (FOLDS if few else 1)  # FOLDS - 1 trainings in folds, and one on all images
+            options = replace(options, seed=base.seed, weights=open_bundle(base.path / "probe"), minutes=minutes)
+            run = TrainingRun.create(base.setup.spec, base.splits, self._recipe(name, few), path, options)
             speed = run.measured()
             if speed is None:
                 return None
-            need = run.least_seconds(speed, LEAST_EPOCHS)
+            need = run.least_seconds(speed, LEAST_EPOCHS * (FOLDS if few else 1))
             if need > left:
                 needed, rest = duration(need), duration(max(left, 0.0))
-                return _not_begun(
-                    number, name, _("it needs {need} at least, and {left} are left", need=needed, left=rest)
-                )
-            events = run.events(speed)
+                reason = _("it needs {need} at least, and {left} are left", need=needed, left=rest)
+                return _not_begun(number, name, reason)
+            run = run.planned(speed)
+            if few:
+                judged = yield from self._judged_by_folds(run)
+                if judged is None or isinstance(judged, Message):
+                    return None if judged is None else _not_begun(number, name, judged)
         finished: Finished | None = None
-        for event in tee(events, run.sinks()):
+        for event in tee(run.events(), run.sinks()):
             if isinstance(event, Finished):
                 finished = event
             else:
@@ -226,21 +246,51 @@ class StagedRun:
             return None
         ended = StageEnded(
             step=number, name=name, n=kept["n"], top1=kept["top1"], nll=kept["nll"],
-            best=self._is_better(kept["top1"], kept["nll"]), images=len(base.splits.train),
+            best=few or self._is_better(kept["top1"], kept["nll"]), images=len(base.splits.train),
             seconds=time.monotonic() - begun, why="",
         )  # fmt: skip
         if finished.reason in ("done", "early stop"):
             return ended
-        if ended.best:
+        if ended.best and not few:
             self._keep(ended)
         return None
 
-    def _recipe(self, name: str) -> Recipe:
-        """The stage's recipe with what `auto` was changed in. The part that layer4 freezes is all stages but the last."""
+    def _judged_by_folds(self, run: TrainingRun) -> Generator[Event, None, bool | Message | None]:
+        """True where folds of the training images say that the stage pays, else the reason; None when stopped."""
+        base, stopped = self.base, self.base.options.stop
+        with tempfile.TemporaryDirectory(prefix="plusx-probe-") as scratch:
+            outcome = self.outcome or self._probed(Path(scratch) / "bundle")
+        if outcome is None:
+            return None
+        loader = run.map_loader(run.network)
+        for done, total, _skipped in loader.fill(stopped):
+            yield Prepared(0, done, total)
+        probe, setup = outcome.probe.validation, run.setup
+        training = FoldTraining(
+            run.network, setup.recipe, loader, outcome.train, probe, base.seed, run.compute.precision
+        )
+        with using_threads(run.compute.threads):
+            found = training.evidence(stopped) if loader.store.complete else None
+        if found is None:
+            return None
+        before = Evidence.of(probe.logits[probe.tested], outcome.train.labels[probe.tested])
+        if found.is_better_than(before):
+            return True
+        return _(
+            "in folds it had {right} of {n} training images right, and the probe {before}",
+            right=found.right, n=found.n, before=before.right,
+        )  # fmt: skip
+
+    def _recipe(self, name: str, few: bool) -> Recipe:
+        """The stage's recipe with what `auto` was changed in. The part that layer4 freezes is all stages but the last.
+
+        With few held-out images the last epoch is kept: the best of many on a few images is luck.
+        """
         recipe, asked = preset(name), self.base.setup.recipe
         before_last = len(self.base.setup.spec.depths) - 1
         frozen = {} if recipe.freeze is None else {"freeze": f"layer{before_last}" if before_last else "stem"}
-        return recipe.replace(head="keep", **{key: getattr(asked, key) for key in KEYS["auto"]}, **frozen)
+        keep = "last" if few else recipe.keep
+        return recipe.replace(head="keep", keep=keep, **{key: getattr(asked, key) for key in KEYS["auto"]}, **frozen)
 
     def _is_better(self, top1: float, nll: float) -> bool:
         best = self.progress.best
