@@ -64,7 +64,7 @@ class DataRecord:
             n=_get(values, "n", int),
             train=None if train is None else PartRecord.from_dict(train),
             val=None if val is None else PartRecord.from_dict(val),
-            val_split=_share(values, "val_split"),
+            val_split=_number(values, "val_split"),
             path_column=_get(values, "path_column", str),
             label_column=_get(values, "label_column", str),
         )
@@ -129,6 +129,9 @@ class RunRecord:
     world_size: int | None = None
     """Number of processes."""
     began: datetime | None = None
+    stages: tuple[str, ...] = ()
+    """Of a run in stages, which has them in place of epochs; `minutes` is the time that they may take together."""
+    minutes: float | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -164,6 +167,8 @@ class RunRecord:
             threads=_get(values, "threads", int),
             world_size=_get(values, "world_size", int),
             began=None if began is None else datetime.fromisoformat(began),
+            stages=_texts(values, "stages"),
+            minutes=_number(values, "minutes"),
         )
 
 
@@ -197,7 +202,7 @@ def _texts(values: Mapping[str, Any], key: str, *, needed: bool = False) -> tupl
     return tuple(found or ())
 
 
-def _share(values: Mapping[str, Any], key: str) -> float | None:
+def _number(values: Mapping[str, Any], key: str) -> float | None:
     value = values.get(key)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise TypeError(key)

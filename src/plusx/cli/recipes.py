@@ -30,21 +30,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.training.recipe import preset
-    from plusx.training.recipe_keys import KEYS
+    from plusx.training.recipe_keys import KEYS, READ
     from plusx.training.recipes import NAMES
 
-    names = NAMES if args.name is None else (args.name,)
+    names = NAMES if args.name is None else (preset(args.name).name,)
     recipes = {name: preset(name).to_dict() for name in names}
     if args.format == "json":
         print(json.dumps(list(recipes.values()), indent=2))
     elif args.name is None:
         print(_table(recipes))
     else:
-        print("\n".join([*contract(args.name, screen_width()), ""]))
+        print("\n".join([*contract(names[0], screen_width()), ""]))
         rows = [
             [key, _shown(value), localized(KEYS[key].meaning)]
-            for key, value in recipes[args.name].items()
-            if key != "name"
+            for key, value in recipes[names[0]].items()
+            if key != "name" and key in READ.get(names[0], KEYS)
         ]
         heads = [localized(head) for head in (_("key"), _("value"), _("meaning"))]
         print("\n".join(fitted(heads, rows, [False] * 3, screen_width(), wrap=(2,)).lines))
@@ -68,10 +68,17 @@ def _summary(name: str, width: int | None) -> list[str]:
 
 
 def _table(recipes: dict[str, dict[str, Any]]) -> str:
-    from plusx.training.recipe_keys import KEYS
+    from plusx.training.recipe_keys import KEYS, READ
 
     keys = [key for key in next(iter(recipes.values())) if key != "name"]
-    rows = [[key, *(_shown(values[key]) for values in recipes.values()), localized(KEYS[key].meaning)] for key in keys]
+    rows = [
+        [
+            key,
+            *(_shown(values[key]) if key in READ.get(name, KEYS) else "" for name, values in recipes.items()),
+            localized(KEYS[key].meaning),
+        ]
+        for key in keys
+    ]
     heads, width = [localized(_("key")), *recipes, localized(_("meaning"))], screen_width()
     lines = fitted(heads, rows, [False] * len(heads), width, wrap=(len(heads) - 1,)).lines
     summaries = [line for name in recipes for line in _summary(name, width)]

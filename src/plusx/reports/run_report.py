@@ -26,8 +26,6 @@ REPORT = "report.html"
 RECIPE_FACTS = {"name": _("recipe"), "batch": _("batch"), "lr": _("peak learning rate")}
 RUN_FACTS = {"seed": _("seed"), "device": _("device"), "precision": _("precision"), "threads": _("threads")}
 KINDS = {"folder": _("folder"), "memory": _("memory")}
-STAGED = ("probe", "auto")
-"""Recipes whose epochs are stages."""
 MOST_CLASSES, MOST_MATRIX, MOST_PAIRS, MOST_SKIPPED = 120, 20, 12, 50
 
 
@@ -53,7 +51,7 @@ def read_report(run: str | Path) -> RunReport:
     many = len(names) > MOST_CLASSES
     return RunReport(
         title=row.network or _("unknown network"),
-        lines=list(_lines(row, metrics)),
+        lines=list(_lines(found, row, metrics)),
         tiles=list(_tiles(metrics)),
         epochs=epochs,
         kept_epoch=metrics["epoch"] if _whole(metrics.get("epoch")) else None,
@@ -88,13 +86,13 @@ def _metrics(run: RunRecord) -> Json:
     return metrics if isinstance(metrics, dict) else {}
 
 
-def _lines(row: RunRow, metrics: Json) -> Iterator[Message]:
+def _lines(run: RunRecord, row: RunRow, metrics: Json) -> Iterator[Message]:
     """Below the title: the data, the progress, and the weights that the figures belong to."""
     in_memory = _("{kind} in memory", kind=str(row.data_kind))
     data = Path(row.data_path).name if row.data_path is not None else in_memory
     if row.n_train is not None:
         yield _("{data}, {n:,} training images", data=data, n=row.n_train)
-    if row.recipe is not None and row.recipe.get("name") in STAGED:
+    if run.stages:
         yield from _staged_lines(row, metrics)
         return
     epochs = {"done": row.epochs_done, "epochs": row.epochs}
@@ -249,7 +247,7 @@ def _data_facts(run: RunRecord, row: RunRow) -> Iterator[tuple[str, str]]:
 
 def _training_facts(run: RunRecord, row: RunRow) -> Iterator[tuple[str, str]]:
     yield from ((name, _text(run.recipe[key])) for key, name in RECIPE_FACTS.items() if key in run.recipe)
-    if run.recipe.get("name") not in STAGED:
+    if not run.stages:
         yield _("steps"), f"{row.step:,}" if row.step is not None else ""
     yield from ((name, _text(value)) for key, name in RUN_FACTS.items() if (value := getattr(run, key)) is not None)
     yield _("began"), row.began.strftime("%Y-%m-%d %H:%M UTC") if row.began is not None else ""

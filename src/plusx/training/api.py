@@ -60,7 +60,7 @@ def resume(
     more; it says what differs.
     """
     options = options or RunOptions()
-    kind = StagedRun if read_run(run).recipe.get("name") in STAGES else TrainingRun
+    kind = StagedRun if read_run(run).stages else TrainingRun
     return _stream(kind.load(run, options, data), sinks)
 
 

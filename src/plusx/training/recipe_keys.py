@@ -21,6 +21,10 @@ from plusx.specs.language import (
 
 NAMES: tuple[str, ...] = ("default", "digits", "probe", "layer4", "finetune", "auto")
 """The shipped recipes; each is a function in its own module of `recipes`."""
+_EVALUATION = ("size", "eval_crop", "interpolation", "class_weights", "precision")
+_AUGMENTATION = ("crop", "area", "shift", "flip", "policy", "erase")
+READ: dict[str, tuple[str, ...]] = {"probe": _EVALUATION, "auto": (*_EVALUATION, *_AUGMENTATION)}
+"""Recipes of stages, and the keys that they read; every other recipe reads all keys."""
 OTHER_NAMES: dict[str, str] = {"full": "finetune", "fine-tune": "finetune", "linear": "probe"}
 """What people also call a recipe."""
 

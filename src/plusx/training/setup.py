@@ -22,6 +22,7 @@ from plusx.nn import ResNet, build
 from plusx.specs import ResNetSpec, parse
 from plusx.training.policies import require_policy
 from plusx.training.recipe import Recipe
+from plusx.training.recipe_keys import READ
 from plusx.training.seeds import INITIALISATION, seeded
 from plusx.weights.file_bundles import NAMED, knows_preprocessing
 from plusx.weights.opening import open_first_weights
@@ -31,8 +32,6 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's pixels, as in torchvision's weights."""
 GREY = (0.449,), (0.226,)
 """The means of the two triples above."""
-PROBED = ("probe", "auto")
-"""Recipes whose classifier is a probe on the frozen network."""
 EVAL_CROP = 0.875
 """224 of 256 pixels: torchvision's references/classification."""
 FEW_FOR_RANDOM = 5000
@@ -153,7 +152,7 @@ def prepare(
 
 def is_frozen(recipe: Recipe) -> bool:
     """Whether a part of the network, or all of it, stays as its weights are: such a training needs weights."""
-    return recipe.freeze is not None or recipe.name in PROBED
+    return recipe.freeze is not None or recipe.name in READ
 
 
 def _spec_of(network: str | ResNetSpec | Graph | None) -> ResNetSpec | None:
@@ -311,7 +310,7 @@ def _first_weights(
     if recipe.head == "keep" or (recipe.head == "auto" and same):
         return dict(first.weights()), []
     notes: list[str] = []
-    if recipe.head == "auto" and recipe.name not in PROBED:
+    if recipe.head == "auto" and recipe.name not in READ:
         notes.append(
             _(
                 "the classifier starts from random weights: {weights} has {had}, the data has {has}",

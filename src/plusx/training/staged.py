@@ -19,8 +19,8 @@ from plusx.bundles import (
     start_run,
     write_checkpoint_dir,
 )
-from plusx.bundles.atomic import read_json, remove_dir
-from plusx.bundles.run import CHECKPOINTS, RUN_FILE, RUN_SCHEMA
+from plusx.bundles.atomic import remove_dir
+from plusx.bundles.run import CHECKPOINTS, RUN_FILE, read_run
 from plusx.data import Splits
 from plusx.errors import BundleError, DataError, SpecError
 from plusx.graph import Graph
@@ -33,6 +33,7 @@ from plusx.training.machine import using_threads
 from plusx.training.options import RunOptions
 from plusx.training.probing import probe_of
 from plusx.training.recipe import Recipe, parse_recipe, preset
+from plusx.training.recipe_keys import READ
 from plusx.training.report_sink import ReportFile
 from plusx.training.run import TrainingRun
 from plusx.training.sinks import Sink, SkippedFile, StagesFile, tee
@@ -41,10 +42,6 @@ STAGES = {"probe": ("probe",), "auto": ("probe", "layer4", "finetune")}
 """The stages of each recipe that has stages; the later ones are recipes themselves."""
 MINUTES = 10.0
 """The time that the stages of `auto` may take where nothing says otherwise."""
-_EVALUATION = ("size", "eval_crop", "interpolation", "class_weights", "precision")
-_AUGMENTATION = ("crop", "area", "shift", "flip", "policy", "erase")
-KEYS = {"probe": _EVALUATION, "auto": (*_EVALUATION, *_AUGMENTATION)}
-"""The keys that each recipe reads. The trainings within `auto` take over all of its."""
 LEAST_EPOCHS = 3
 """A stage that has no time for so many epochs is not begun."""
 FIRST = "first"
@@ -103,7 +100,7 @@ class StagedRun:
                 progress = Progress(**state["progress"])
             except (KeyError, TypeError, ValueError) as error:
                 raise BundleError(_("{path} is damaged. Start a new run.", path=newest)) from error
-        return cls._of(base, read_json(base.path / RUN_FILE, RUN_SCHEMA).get("minutes"), progress)
+        return cls._of(base, read_run(base.path).minutes, progress)
 
     @classmethod
     def _of(cls, base: TrainingRun, minutes: float | None, progress: Progress) -> StagedRun:
@@ -166,8 +163,8 @@ class StagedRun:
         if first is None:
             raise ValueError("a run in stages starts from weights")
         recipe = base.setup.recipe.to_dict()
-        read = {key: recipe[key] for key in ("name", "epochs", *KEYS[recipe["name"]])}
-        start_run(base.path, {**base.record(), "recipe": read, "minutes": self.minutes})
+        read = {key: recipe[key] for key in ("name", "epochs", *READ[recipe["name"]])}
+        start_run(base.path, {**base.record(), "recipe": read, "stages": list(self.stages), "minutes": self.minutes})
         weights = dict(first.weights())
         save_bundle(
             base.path / FIRST, first.spec, first.classes, first.preprocessing, weights, provenance=first.provenance
@@ -290,7 +287,7 @@ class StagedRun:
         before_last = len(self.base.setup.spec.depths) - 1
         frozen = {} if recipe.freeze is None else {"freeze": f"layer{before_last}" if before_last else "stem"}
         keep = "last" if few else recipe.keep
-        return recipe.replace(head="keep", keep=keep, **{key: getattr(asked, key) for key in KEYS["auto"]}, **frozen)
+        return recipe.replace(head="keep", keep=keep, **{key: getattr(asked, key) for key in READ["auto"]}, **frozen)
 
     def _is_better(self, top1: float, nll: float) -> bool:
         best = self.progress.best
@@ -321,7 +318,7 @@ class StagedRun:
 
 def _require_read(recipe: Recipe) -> None:
     """Raises SpecError for a changed key that stages do not read."""
-    plain, read = preset(recipe.name).to_dict(), KEYS[recipe.name]
+    plain, read = preset(recipe.name).to_dict(), READ[recipe.name]
     for key, value in recipe.to_dict().items():
         if value != plain[key] and key not in read:
             others = " or ".join(stage for stage in STAGES["auto"][1:])
