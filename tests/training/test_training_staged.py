@@ -15,7 +15,7 @@ from plusx.bundles import open_bundle, read_run
 from plusx.bundles.runs import read_run_row
 from plusx.data import Splits, open_data
 from plusx.errors import SpecError, WeightsError
-from plusx.training import staged
+from plusx.training import folds, staged
 from plusx.training.api import resume
 from plusx.training.events import Finished, StageEnded, StagesStarted
 from plusx.training.options import RunOptions
@@ -213,17 +213,31 @@ def test_with_few_held_out_images_folds_judge(
     assert 0.3 * trained.n < trained.right < trained.n
 
 
-def test_no_fold_is_judged_by_a_network_that_saw_it(few: Splits, weights: Path, tmp_path: Path) -> None:
-    """Labels without a meaning: what has not seen an image is right as often as chance, whatever was learnt by heart."""
-    labels = np.random.default_rng(0).integers(0, 10, len(few.train))
-    senseless = Splits(replace(few.train, labels=labels), few.val, size_px=8)
-    found: list[Any] = []
-    with pytest.MonkeyPatch.context() as patch:
-        whole = staged.preset
-        long = {"epochs": 30, "views": 1, "label_smoothing": 0.0, "lr": 0.1}
-        patch.setattr(staged, "preset", lambda name: whole(name).replace(**long) if name == "layer4" else whole(name))
-        patch.setattr(staged.Evidence, "is_better_than", lambda one, other: found.append(one) or True)
-        run(senseless, weights, tmp_path / "run", "auto flip=no", minutes=60)
-    assert found[0].right < 0.25 * found[0].n
-    learnt = plusx.evaluate(tmp_path / "run", senseless.train)
-    assert learnt.correct > 0.6 * learnt.n, "the control: it does learn them by heart"
+def test_no_fold_is_judged_by_a_network_that_saw_it(
+    few: Splits, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the classifier that a fold's training starts with nor its batches have seen an image that is tested."""
+    whole, fitted, learnt, tested = staged.preset, [], [], []
+    monkeypatch.setattr(
+        staged, "preset", lambda name: whole(name).replace(epochs=1, views=1) if name == "layer4" else whole(name)
+    )
+    refit, batches_of, of = folds.refit, folds.MapLoader.batches_of, staged.Evidence.of
+
+    def refit_spy(probe: Any, vectors: Any, *arguments: Any, **more: Any) -> Any:
+        fitted.append({row.tobytes() for row in vectors})
+        return refit(probe, vectors, *arguments, **more)
+
+    def batches_spy(self: Any, images: Any, *arguments: Any) -> Any:
+        learnt.append(set(images.tolist()))
+        return batches_of(self, images, *arguments)
+
+    monkeypatch.setattr(folds, "refit", refit_spy)
+    monkeypatch.setattr(folds.MapLoader, "batches_of", batches_spy)
+    monkeypatch.setattr(staged.Evidence, "of", lambda logits, labels: tested.append(labels) or of(logits, labels))
+    run(few, weights, tmp_path / "run", "auto flip=no", minutes=60)
+    everything = set(range(len(few.train)))
+    held = [everything - images for images in learnt[: folds.FOLDS]]
+    assert sorted(image for fold in held for image in fold) == sorted(everything)
+    labels = few.train.labels
+    assert all(sorted(labels[sorted(fold)]) == sorted(found) for fold, found in zip(held, tested, strict=False))
+    assert [len(vectors) for vectors in fitted] == [len(images) for images in learnt[: folds.FOLDS]]
