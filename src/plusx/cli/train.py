@@ -147,6 +147,7 @@ def run(args: argparse.Namespace) -> int:
     asked = {name: getattr(args, name) for name in _RUN_OPTIONS if getattr(args, name) is not None}
     if args.weights is not None:
         asked["weights"] = _first_weights(args, network, group.is_rank0)
+        asked.pop("preprocessing", None)  # the weights are opened with it
     options = replace(options, command=sys.argv, **asked)
     events = fit(network, args.data, recipe_text(args), args.out, options, sinks=(screen,))
     return _work(events, stop, screen, group.is_rank0)

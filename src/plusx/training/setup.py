@@ -114,6 +114,15 @@ def prepare(
         )
     if recipe.freeze is not None:
         check_feature_name(lower(spec), recipe.freeze)
+        last = len(spec.depths)
+        if recipe.views and recipe.freeze in (f"layer{last}", f"layer{last}.{spec.depths[-1] - 1}"):
+            raise SpecError(
+                _(
+                    "freeze={part} leaves only the classifier of {network} to learn, which recipe probe does better. Write "
+                    "freeze={before} to train the last stage too.",
+                    part=recipe.freeze, network=spec, before=f"layer{last - 1}" if last > 1 else "stem",
+                )
+            )  # fmt: skip
     require_policy(recipe.policy)
     recipe, size_notes = resolve_auto(recipe, splits, own)
     notes += size_notes

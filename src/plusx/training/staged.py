@@ -25,7 +25,8 @@ from plusx.data import Splits
 from plusx.errors import BundleError, DataError, SpecError
 from plusx.graph import Graph
 from plusx.i18n import Message, _, _n, duration
-from plusx.probing.running import ProbeOutcome
+from plusx.probing.running import EXTRA_IMAGES, ProbeOutcome
+from plusx.probing.views import MIRRORED
 from plusx.specs import ResNetSpec
 from plusx.training.events import Event, Finished, Prepared, StageEnded, StagesStarted
 from plusx.training.folds import FEW, FOLDS, Evidence, FoldTraining
@@ -58,6 +59,8 @@ class Progress:
     seconds: float = 0.0
     best: dict[str, Any] | None = None
     kept: dict[str, Any] | None = None
+    flip: bool | None = None
+    """Whether mirrored images helped the probe in its folds; None where that was not tried."""
     stages: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -192,6 +195,8 @@ class StagedRun:
         if outcome is None:
             return None
         found = outcome.evaluation
+        if len(outcome.train) <= EXTRA_IMAGES:
+            self.progress.flip = MIRRORED in outcome.views
         if found.top1 is None or found.nll is None:
             raise DataError(_("The validation part has no image. Use a larger --val-split."))
         return StageEnded(
@@ -281,13 +286,18 @@ class StagedRun:
     def _recipe(self, name: str, few: bool) -> Recipe:
         """The stage's recipe with what `auto` was changed in. The part that layer4 freezes is all stages but the last.
 
-        With few held-out images the last epoch is kept: the best of many on a few images is luck.
+        Images are not mirrored where that did not help the probe. With few held-out images the last epoch is kept: the best
+        of many on a few images is luck.
         """
         recipe, asked = preset(name), self.base.setup.recipe
         before_last = len(self.base.setup.spec.depths) - 1
-        frozen = {} if recipe.freeze is None else {"freeze": f"layer{before_last}" if before_last else "stem"}
+        frozen: dict[str, Any] = (
+            {} if recipe.freeze is None else {"freeze": f"layer{before_last}" if before_last else "stem"}
+        )
         keep = "last" if few else recipe.keep
-        return recipe.replace(head="keep", keep=keep, **{key: getattr(asked, key) for key in READ["auto"]}, **frozen)
+        if self.progress.flip is False:
+            frozen["flip"] = False
+        return recipe.replace(head="keep", keep=keep, **({key: getattr(asked, key) for key in READ["auto"]} | frozen))
 
     def _is_better(self, top1: float, nll: float) -> bool:
         best = self.progress.best
