@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def _logging_on() -> None:
     log = logging.getLogger("plusx")
     log.disabled, log.propagate = False, True
     log.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Commands set torch's threads for the whole process, and threads that wait for a core of a busy machine spin."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
