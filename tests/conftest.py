@@ -55,6 +55,11 @@ def _one_thread() -> None:
         torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_at_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["PLUSX_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--torch-free", action="store_true", help="leave out every test file that needs torch or an engine"

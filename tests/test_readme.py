@@ -189,6 +189,7 @@ def run(step: str, folder: Path, script: bool = False) -> Done:
         patch.setenv("XDG_CACHE_HOME", str(folder / "home/cache"))
         patch.setenv("PLUSX_OFFLINE", "1")
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("TMPDIR", str(folder))  # where torchrun leaves an empty folder
         if script:
             return in_process(lambda: exec(compile(step, "README", "exec"), {"__name__": "__main__"}))
         if step.startswith("plusx ") and not set(step) & set("|&;<>*?$`(){}~\\"):
