@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +47,18 @@ def _logging_on() -> None:
     log = logging.getLogger("plusx")
     log.disabled, log.propagate = False, True
     log.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Commands set torch's threads for the whole process, and threads that wait for a core of a busy machine spin."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_at_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["PLUSX_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,9 +3,11 @@ twins have the same ones in the same order.
 
 The convention, all that a README's author must know: every fenced block names its language.
   ```sh, ```python   are run, top to bottom, in one folder that holds TOY_FILES, so a later block may use what an
-                     earlier one made. A line that begins with something in NOT_RUN is read over.
+                     earlier one made. A line that begins with something in NOT_RUN is read over; one in SLOW waits for
+                     make test-slow.
   ```text, ```json   are for reading: what comes out.
-A command is run as it stands there but for `shrunk`: training is cut to an epoch of a few images.
+A command is run as it stands there but for `shrunk`: training is cut to an epoch of a few images. Python and plain plusx
+commands run in this process, because a new one would import torch each time; whatever needs a shell gets one.
 A ```text block right behind a ```sh block is what its last command prints: every line of it must come out as it stands.
 A figure in a comment (15.5 pixels, 3x3) is one that the command prints, or the script of the comment's line: its digits
 are looked for in what really comes out. Signs, and figures in names (ResNet-50, layer4), do not count.
@@ -14,11 +16,15 @@ are looked for in what really comes out. Signs, and figures in names (ResNet-50,
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +32,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plusx.cli.main import main
 from waiting import HANG
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +49,11 @@ NOT_RUN = {
     "plusx explore": "a server, does not end (make test-browser)",
     "plusx train --resume": "needs an interrupted run (tests/training)",
 }
+SLOW = {
+    "torchrun --nproc-per-node 2 --max-restarts 3": "training with two processes, as the line before",
+    "torchrun --nproc-per-node 2 -m plusx evaluate": "tests/training/test_training_distributed.py counts with two processes",
+}
+"""Each torchrun imports torch three times."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +113,11 @@ def blocks(markdown: str) -> Iterator[Block]:
         yield Block(language, re.sub(f"^{found[1]}", "", found[3], flags=re.MULTILINE), line)
 
 
-def commands(block: Block) -> list[str]:
+def commands(block: Block, slow: bool = True) -> list[str]:
     """The lines of a shell block that are run; a line that ends in \\ goes on."""
     lines = block.code.replace("\\\n", " ").splitlines()
-    return [line for line in lines if not line.lstrip().startswith(tuple(NOT_RUN))]
+    read_over = (*NOT_RUN, *(() if slow else SLOW))
+    return [line for line in lines if not line.lstrip().startswith(read_over)]
 
 
 def toy_recipe(option: re.Match[str]) -> str:
@@ -157,21 +170,51 @@ def idx(path: Path, array: np.ndarray) -> None:
     path.write_bytes(gzip.compress(head + array.tobytes()))
 
 
-def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("PLUSX_", "PYTEST_"))}
-    env |= {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(folder / "home"),
-        "XDG_CACHE_HOME": str(folder / "home/cache"),
-        "PLUSX_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    return subprocess.run(
-        words, cwd=folder, env=env, capture_output=True, text=True, timeout=HANG, stdin=subprocess.DEVNULL
-    )
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    told: str
 
 
-def failures(markdown: str, folder: Path, twin: str | None = None) -> list[str]:
+def run(step: str, folder: Path, script: bool = False) -> Done:
+    """What a command, or a script in Python, does in a folder that is its home too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in os.environ:
+            if name.startswith(("PLUSX_", "PYTEST_")):
+                patch.delenv(name)
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+        patch.setenv("HOME", str(folder / "home"))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "home/cache"))
+        patch.setenv("PLUSX_OFFLINE", "1")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("TMPDIR", str(folder))  # where torchrun leaves an empty folder
+        if script:
+            return in_process(lambda: exec(compile(step, "README", "exec"), {"__name__": "__main__"}))
+        if step.startswith("plusx ") and not set(step) & set("|&;<>*?$`(){}~\\"):
+            return in_process(lambda: main(shlex.split(step)[1:]))
+        words = ["bash", "-euo", "pipefail", "-c", step]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=HANG, stdin=subprocess.DEVNULL)
+        return Done(done.returncode, done.stdout, done.stdout + done.stderr)
+
+
+def in_process(work: Callable[[], int | None]) -> Done:
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = work() or 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        except Exception:
+            traceback.print_exc()
+            code = 1
+    out.flush()
+    printed = out.buffer.getvalue().decode()
+    return Done(code, printed, printed + err.getvalue())
+
+
+def failures(markdown: str, folder: Path, twin: str | None = None, slow: bool = True) -> list[str]:
     """Run everything that is to be run; one entry for each command or script that did not end well, or that does not
     print a figure of its comment, here or in the `twin` of the other language."""
     found: list[str] = []
@@ -181,36 +224,44 @@ def failures(markdown: str, folder: Path, twin: str | None = None) -> list[str]:
             lines = block.text.splitlines()
             found.extend(f"line {block.line}: {line}\n  is not printed" for line in lines if line not in printed)
         if block.language == "python":
-            steps = {block.code: [sys.executable, "-c", block.text]}
+            steps = {block.code: block.text}
         elif block.language == "sh":
-            steps = {line: ["bash", "-euo", "pipefail", "-c", shrunk(line)] for line in commands(block)}
+            steps = {line: shrunk(line) for line in commands(block, slow)}
         else:
             continue
-        for step, words in steps.items():
-            done = run(words, folder)
-            if done.returncode:
-                told = (done.stdout + done.stderr)[-1500:]
-                found.append(f"line {block.line}: {step}\n  run as: {words[-1]}\n  exit {done.returncode}\n{told}")
+        for step, runs in steps.items():
+            done = run(runs, folder, script=block.language == "python")
+            if done.code:
+                found.append(f"line {block.line}: {step}\n  run as: {runs}\n  exit {done.code}\n{done.told[-1500:]}")
             elif shrunk(step) == step:  # a training at toy size has other results
-                came_out = figures(done.stdout)
+                came_out = figures(done.out)
                 said = dict.fromkeys(figures(block.comment(step)) + figures(other.comment(step)))
                 lacking = [figure for figure in said if not shown(figure, came_out)]
                 if lacking:
                     found.append(f"line {block.line}: {step}\n  its comment says {', '.join(lacking)}, it prints none")
                 if block.language == "sh":
-                    printed, end = done.stdout.splitlines(), block.line + block.text.count("\n") + 1
+                    printed, end = done.out.splitlines(), block.line + block.text.count("\n") + 1
     return found
 
 
 # ---- the tests ----
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page_runs(page, tmp_path):
+@pytest.mark.parametrize(
+    ("page", "slow"), [*((page, False) for page in PAGES), pytest.param("docs/train.md", True, marks=pytest.mark.slow)]
+)
+def test_page_runs(page, slow, tmp_path):
     write_toys(tmp_path)
     english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in (page, PAGES[page]))
-    found = failures(english, tmp_path, chinese)
+    found = failures(english, tmp_path, chinese, slow)
     assert not found, "\n\n".join(found)
+
+
+def test_only_the_page_that_is_run_slowly_too_has_slow_lines():
+    lines = {page: [*blocks((ROOT / page).read_text(encoding="utf-8"))] for page in PAGES}
+    assert [page for page in PAGES if any(commands(b) != commands(b, slow=False) for b in lines[page])] == [
+        "docs/train.md"
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES)

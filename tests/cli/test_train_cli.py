@@ -193,7 +193,9 @@ def test_resume_takes_nothing_that_makes_the_run(capsys: pytest.CaptureFixture[s
     assert "no run at run" in one_line(capsys)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_says_how_to_go_on(number: int, code: int, capfd: pytest.CaptureFixture[str]) -> None:
     command = [
         sys.executable,

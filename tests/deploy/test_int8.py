@@ -85,7 +85,7 @@ def test_the_gate_refuses_and_says_by_how_much(
     assert proof["agreement"] < 0.99
 
 
-@pytest.mark.parametrize("to", ["openvino", "onnx"])
+@pytest.mark.parametrize("to", ["openvino", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_layers_are_left_in_float_before_giving_up(to: str, bundle: Path, tmp_path: Path) -> None:
     """With labels, NNCF's accuracy control finds the layers that cannot be quantised."""
     bad, said = lopsided(bundle, tmp_path / "bad", 3000), []

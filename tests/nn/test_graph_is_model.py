@@ -94,7 +94,12 @@ def same_attributes(op, module):
         assert module.rate == op.rate
 
 
-@pytest.mark.parametrize("name", [n for n in PRESETS if n not in ("resnet1202", "preresnet1001")])
+def preset(name):
+    """Above 40 blocks it is more of the same."""
+    return pytest.param(name, marks=[pytest.mark.slow] * (sum(lower(name).spec.depths) > 40))
+
+
+@pytest.mark.parametrize("name", [preset(n) for n in PRESETS if n not in ("resnet1202", "preresnet1001")])
 def test_presets(name):
     small = {32: 32, 224: 65, 255: 127}[PRESETS[name].size_px]
     check(name, small)

@@ -29,8 +29,19 @@ def combinations():
         yield f"block={block} order={order} join={join} gate={gate} stem={stem} shortcut={shortcut}"
 
 
+def covering():
+    """Combinations that hold each value of each key, and few more."""
+    for i in range(max(map(len, (JOINS, GATES, STEMS, SHORTCUTS)))):
+        values = [(*options,)[i % len(options)] for options in (JOINS, GATES, STEMS, SHORTCUTS)]
+        join, gate, stem, shortcut = values
+        if shortcut == "none":
+            join, gate = "add", "none"
+        block, order = (("basic", "pre"), ("bottleneck", "post"), ("basic", "post"), ("bottleneck", "pre"))[i % 4]
+        yield f"block={block} order={order} join={join} gate={gate} stem={stem} shortcut={shortcut}"
+
+
 ALL = list(combinations())
-FEW = ALL[::97]
+FEW = list(covering())
 
 
 def graph_works(words):
@@ -52,6 +63,11 @@ def test_compile_and_export(words):
     graph_works(words)
 
 
+def test_each_value_is_among_the_few():
+    assert set(FEW) <= set(ALL)
+    assert {word for words in FEW for word in words.split()} == {word for words in ALL for word in words.split()}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("words", ALL)
 def test_compile_and_export_of_every_combination(words):
@@ -71,10 +87,12 @@ def test_inductor(name):
 SMALL = [name for name in PRESETS if name not in ("resnet1202", "preresnet1001")]
 
 
+@pytest.mark.parametrize("deepest", [2, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SMALL)
-def test_copies_dtypes_formats_and_meta(name):
-    """Every preset at its own depths, thin, so that it costs little."""
+def test_copies_dtypes_formats_and_meta(name, deepest):
+    """Every preset, thin and with two blocks a stage, or at its own depths, so that it costs little."""
     thin = plusx.spec(name)
+    thin = thin.replace(depths=tuple(min(depth, deepest) for depth in thin.depths))
     try:
         thin = thin.replace(
             widths=tuple(8 * 2**i for i in range(len(thin.depths))),

@@ -29,7 +29,14 @@ def outputs(net, x):
         return net.eval()(x)
 
 
-@pytest.mark.parametrize("name", [*CLASSICAL, *OTHERS])
+DEEP = ("101", "152")
+"""More of the same blocks; tests/analysis and tests/text hold their numbers and their print."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * any(deep in n for deep in DEEP)) for n in (*CLASSICAL, *OTHERS)],
+)
 def test_keys_print_and_outputs_are_torchvisions(name):
     theirs, x, out = reference(name)
     ours = plusx.build(name, theirs.state_dict())

@@ -1,13 +1,18 @@
-"""What one of several processes does in tests/training/test_training_distributed.py; rank 0 prints one JSON line.
+"""What one of several processes does in tests/training/test_training_distributed.py; rank 0 writes answers.json.
 
-torchrun --nproc-per-node N distributed_worker.py CHECK FOLDER
+python distributed_worker.py FOLDER N …
+
+For each N, N processes meet as torchrun's would, with a store that this one keeps. They are forks, because N interpreters
+would import torch N times. Each group works in FOLDER/N.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
+import traceback
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +21,6 @@ import numpy as np
 import torch
 from torch import distributed as dist
 
-import plusx
 from plusx.data import Splits, open_data
 from plusx.errors import DataError, PlusxError
 from plusx.evaluation import counting
@@ -217,8 +221,7 @@ def watched() -> list[list[str]]:
     return seen
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
+def work(folder: Path) -> None:
     group = process_group("cpu")
     checks = {
         "sums": sums,
@@ -231,7 +234,40 @@ if __name__ == "__main__":
     answers = {
         name: check(group) for name, check in checks.items() if group.world_size > 1 or name not in ("sums", "failures")
     }
-    answers["left"] = left(group, Path(sys.argv[1]))
-    answers["training"] = training(group, Path(sys.argv[1]))
+    answers["left"] = left(group, folder)
+    answers["training"] = training(group, folder)
     if group.is_rank0:
-        print(json.dumps({"plusx": plusx.__version__, **answers}), flush=True)
+        (folder / "answers.json").write_text(json.dumps(answers))
+
+
+def child(rank: int, size: int, port: int, folder: Path) -> int:
+    """The process number of a fork that works as one of `size` and ends with 1 where it fails."""
+    if pid := os.fork():
+        return pid
+    code = 1
+    try:
+        if size > 1:
+            os.environ |= {
+                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size),
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True",
+            }  # fmt: skip
+        work(folder)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])  # the first one imports much that all forks need
+    for size in map(int, sys.argv[2:]):
+        folder = Path(sys.argv[1]) / str(size)
+        folder.mkdir()
+        store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        children = [child(rank, size, store.port, folder) for rank in range(size)]
+        ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+        if any(ends):
+            sys.exit(f"{size} processes ended with {ends}")

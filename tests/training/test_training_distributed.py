@@ -31,18 +31,12 @@ def torchrun(processes: int, *words: object, env: dict[str, str] | None = None) 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Answers, Path]]:
     """ProcessGroup size → what the worker answered, and where its runs lie."""
-    out: dict[int, tuple[Answers, Path]] = {}
-    for size in (1, 2, 3):
-        folder = tmp_path_factory.mktemp(f"world{size}")
-        words = [HERE / "distributed_worker.py", folder]
-        command = torchrun(size, *words) if size > 1 else [sys.executable, *map(str, words)]
-        path = os.pathsep.join([str(HERE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=HANG, env={**os.environ, "PYTHONPATH": path}
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        out[size] = json.loads(done.stdout.splitlines()[-1]), folder
-    return out
+    folder = tmp_path_factory.mktemp("worlds")
+    command = [sys.executable, str(HERE / "distributed_worker.py"), str(folder), "1", "2", "3"]
+    path = os.pathsep.join([str(HERE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {size: (json.loads((folder / f"{size}/answers.json").read_text()), folder / str(size)) for size in (1, 2, 3)}
 
 
 @pytest.mark.parametrize("size", [2, 3])

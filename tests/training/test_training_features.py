@@ -208,7 +208,7 @@ def test_digits_train_with_everything_on(tmp_path: Path) -> None:
         "class_weights=balanced early_stop=3 precision=fp32"
     )
     *_, last = fit(
-        "resnet20 drop_path=0.1 head_dropout=0.1",
+        "resnet20 depths=1,1,1 drop_path=0.1 head_dropout=0.1",
         open_data("digits"),
         recipe,
         tmp_path / "run",

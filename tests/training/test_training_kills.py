@@ -168,7 +168,7 @@ COMBINATIONS = {
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=QUIET, derandomize=True)
+@settings(max_examples=6, deadline=None, suppress_health_check=QUIET, derandomize=True)
 @given(**COMBINATIONS)
 def test_resume_is_exact_for_random_features(tmp_path: Path, **case: object) -> None:
     _resumed_is_undisturbed(tmp_path, splits(), **case)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from storing import Path
@@ -72,9 +74,15 @@ def expressible(words, ecosystem):
 
 
 CASES = [(words, eco) for words in [*PRESETS, *OTHERS] for eco in ECOSYSTEMS if expressible(words, eco)]
+FEW = {n for n, (words, _) in enumerate(CASES) if n % 3 == 0 or n == 0 or words != CASES[n - 1][0]}
+"""Every third, and the first of each network."""
 
 
-@pytest.mark.parametrize("number", range(len(CASES)), ids=lambda n: f"{CASES[n][0]} as {CASES[n][1]}")
+@pytest.mark.parametrize(
+    "number",
+    [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in range(len(CASES))],
+    ids=lambda n: f"{CASES[n][0]} as {CASES[n][1]}",
+)
 def test_every_preset_in_every_family(number):
     words, ecosystem = CASES[number]
     prefix = PREFIXES[number % len(PREFIXES)]
@@ -92,11 +100,18 @@ def test_every_preset_in_every_family(number):
     assert wrong <= HIDDEN
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
+MISSING = [("fc.",), ("num_batches",), ("fc.", "num_batches"), ("layer4.", "fc."), ("layer3.", "layer4.", "fc.")]
+PARTIAL = [*itertools.product(("resnet18", "resnet50", "resnet50d", "seresnet50"), MISSING)]
+
+
 @pytest.mark.parametrize(
-    "without", [("fc.",), ("num_batches",), ("fc.", "num_batches"), ("layer4.", "fc."), ("layer3.", "layer4.", "fc.")]
+    ("words", "without", "prefix"),
+    [
+        pytest.param(*case, prefix, marks=[] if i % len(PREFIXES) == j else pytest.mark.slow)
+        for i, case in enumerate(PARTIAL)
+        for j, prefix in enumerate(PREFIXES)
+    ],
 )
-@pytest.mark.parametrize("words", ["resnet18", "resnet50", "resnet50d", "seresnet50"])
 def test_partial_files(words, without, prefix):
     found = identify(file_of(words, "timm", prefix, without))
     truth = plusx.spec(words)

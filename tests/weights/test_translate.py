@@ -100,7 +100,7 @@ def test_caffe_divides_statistics_by_their_factor():
     assert str(found.spec) == "resnet50_caffe classes=11"
 
 
-@pytest.mark.parametrize("name", ["resnet50", "resnet101"])
+@pytest.mark.parametrize("name", ["resnet50", pytest.param("resnet101", marks=pytest.mark.slow)])
 def test_msra_and_its_zero_bias(name):
     theirs = caffe_like(bias="stem", name=name)
     with torch.no_grad():
