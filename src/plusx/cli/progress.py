@@ -160,8 +160,17 @@ class IndexingProgress:
         now = time.monotonic()
         if self.stream.isatty() and now - self.shown > 1:
             self.shown = now
-            text = localized(_("indexing images: {done:,} of {total:,}", done=done, total=total))
-            print(f"\r{text}", end="\r", file=self.stream, flush=True)
+            print(f"\r{localized(self.line(done, total))}", end="\r", file=self.stream, flush=True)
+
+    def line(self, done: int, total: int) -> Message:
+        return _("indexing images: {done:,} of {total:,}", done=done, total=total)
+
+
+class FeatureProgress(IndexingProgress):
+    """The same for the features of images, which take longer."""
+
+    def line(self, done: int, total: int) -> Message:
+        return _("computing features: {done:,} of {total:,} images", done=done, total=total)
 
 
 def start_lines(event: Started) -> list[Message]:

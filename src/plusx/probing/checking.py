@@ -134,9 +134,11 @@ def check_vectors(
     values = np.concatenate([train.values, val.values])
     labels = np.concatenate([train.labels, val.labels])
     refs = [*_refs("train", splits.train, train), *_refs("val", splits.val, val)]
-    found = cross_validate(values, labels, classes, seed=seed)
-    curve = None if found is None else accuracy_curve(found, values, labels, len(classes), seed=seed)
-    if found is None or curve is None:
+    found = cross_validate(values, labels, classes, seed=seed, threads=options.threads)
+    if found is None:
+        raise RuntimeError("a check without a stop request was stopped")
+    curve = accuracy_curve(found, values, labels, len(classes), seed=seed, threads=options.threads)
+    if curve is None:
         raise RuntimeError("a check without a stop request was stopped")
     together = {frozenset(finding.paths) for finding in equal}
     pairs = near_duplicates(train.values, val.values, train.labels, val.labels)
