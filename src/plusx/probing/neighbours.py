@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 LEAST = 0.9
 """Cosine of centred vectors. Of 60 photographs and the thin ResNet-50 of open_nsfw, 90 % of copies that were compressed
 again, made smaller, brighter, mirrored or cropped to 90 % reach it; images of different classes reach 0.66 at most."""
-NEAR = 0.25
+NEAR = 1 / 6
 """A pair is nearer than this share of the distance at which different classes meet, whatever the network."""
 _FEW = 0.25
 """A quarter, so that a few wrong labels or leaks do not move the bar."""

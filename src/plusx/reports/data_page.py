@@ -108,12 +108,12 @@ def data_page(page: DataPage, translate: Translate, lang: str = "en") -> str:
 
 
 STYLE = (
-    ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:16px 14px}"
+    ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(162px,1fr));gap:16px 14px}"
     ".card{min-width:0}.frame{display:flex;align-items:center;justify-content:center;height:136px;background:var(--soft);border-radius:8px;overflow:hidden}"
     ".frame img{max-width:100%;max-height:100%;display:block}.frame img.small{width:112px;height:112px;object-fit:contain;image-rendering:pixelated}"
     ".card p,.pair p{margin:6px 0 0;font-size:13px;line-height:1.35;color:var(--ink);overflow-wrap:anywhere}"
     ".card small,.pair small{display:block;color:var(--muted);font-size:11.5px;line-height:1.35;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}"
-    ".odds{display:grid;grid-template-columns:minmax(0,84px) 1fr 34px;gap:1px 6px;align-items:center;margin-top:6px;font-size:12.5px;line-height:1.35}"
+    ".odds{display:grid;grid-template-columns:minmax(0,3fr) 2fr 36px;gap:1px 6px;align-items:center;margin-top:6px;font-size:12px;line-height:1.4}"
     ".odds b,.odds span{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.odds span{color:var(--muted)}"
     ".odds i{height:6px;background:var(--soft);border-radius:3px;overflow:hidden}.odds i::before{content:'';display:block;height:100%;width:var(--p);background:var(--c);border-radius:3px}"
     ".odds em{font-style:normal;font-variant-numeric:tabular-nums;text-align:right;color:var(--muted)}"
