@@ -19,7 +19,7 @@ from plusx.errors import DataError, SpecError
 from plusx.images import Preprocessing, decode, resize_crop
 from plusx.probing.running import run_probe
 from plusx.probing.vectors import ImageVectors, VectorMaker
-from plusx.probing.views import CROPS, MIRRORED, PLAIN, View
+from plusx.probing.views import CROPS, MIRRORED, PLAIN, ImageView
 from plusx.runtime.engines import EngineOptions
 from plusx.specs import parse
 from shipping import photo_bundle
@@ -60,7 +60,7 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def vectors(network: Bundle, photos: Path, view: View = PLAIN, **keys) -> ImageVectors:
+def vectors(network: Bundle, photos: Path, view: ImageView = PLAIN, **keys) -> ImageVectors:
     found = VectorMaker(network, FP32).vectors(open_data(photos, cache=False, **keys).train, view)
     assert found is not None
     return found

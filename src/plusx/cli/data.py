@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plusx.cli.languages import language
+from plusx.cli.networks import add_key
 from plusx.cli.output import add_output, choose, choose_format, emit, screen_width
 from plusx.cli.printing import localized, note
 from plusx.errors import SpecError, unknown
@@ -13,14 +16,19 @@ from plusx.i18n import _
 from plusx.text.alignment import aligned, paragraph
 
 if TYPE_CHECKING:
+    from plusx.bundles import Bundle
+    from plusx.data import Splits
     from plusx.data.check import DataReport
+    from plusx.probing.checking import VectorReport
 
 
 WAYS = ("check",)
-FORMATS = ("table", "json")
+FORMATS = ("table", "json", "html")
 MOST_SHOWN = 5
 """Findings of one kind in the table; --all and json have every one."""
 MOST_CLASSES = 20
+OF_WEIGHTS = ("network", "preprocessing", "key", "engine", "precision", "threads")
+"""Options that mean nothing without --weights."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +56,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="any|KIND,…",
         help=_("exit 1 if one of these is found; KIND is a word of the first column"),
     )
+    add(
+        "--weights",
+        metavar="SOURCE",
+        help=_("look for wrong labels and near-duplicates too, with the features of a bundle, a run or a weights file"),
+    )
+    add(
+        "--network",
+        metavar="WORDS",
+        help=_("for a weights file: what its tensors do not show, like norm=group8, or its whole network"),
+    )
+    add(
+        "--preprocessing",
+        metavar="NAME|FILE",
+        help=_(
+            "for a weights file: imagenet, bicubic, cifar, detectron, keras or a JSON file (default: that of its family)"
+        ),
+    )
+    add_key(parser)
+    add("--engine", metavar="openvino|torch", help=_("what computes the features (default: auto)"))
+    add(
+        "--precision",
+        metavar="fp32|bf16",
+        help=_("of the features (default: bf16 where the processor multiplies it, else fp32)"),
+    )
+    add("--threads", type=int, metavar="N", help=_("cores for decoding and computing together (default: all)"))
     add("--all", action="store_true", help=_("show every finding, not {most} of a kind", most=MOST_SHOWN))
     add("--format", choices=FORMATS, help=_("default: by the ending of FILE, else table"))
     add_output(parser)
@@ -73,38 +106,95 @@ def run(args: argparse.Namespace) -> int:
         raise SpecError(unknown(_("way of {command}", command="plusx data"), args.way, WAYS))
     form = choose_format(args.format, args.output, FORMATS)
     from plusx.cli.progress import IndexingProgress
-    from plusx.data.check import KINDS, check
+    from plusx.data.check import check_splits
+    from plusx.data.opening import open_data
     from plusx.data.parts import one_line
 
-    fatal = [choose(_("kind of finding"), word, ("any", *KINDS)) for word in args.fail_on.split(",") if word]
-    report = check(
-        args.where, val_split=args.val_split, seed=args.seed, tiny_px=args.tiny_px, progress=IndexingProgress(),
-        path_column=args.path_column, label_column=args.label_column,
+    fatal = _fatal(args)
+    bundle = _bundle(args)
+    splits = open_data(
+        args.where, val_split=args.val_split, seed=args.seed, progress=IndexingProgress(), path_column=args.path_column,
+        label_column=args.label_column,
     )  # fmt: skip
+    report = check_splits(splits, tiny_px=args.tiny_px, progress=IndexingProgress())
+    vectors = None
+    if bundle is not None:
+        report, vectors = _with_vectors(args, bundle, splits, report)
     for text in report.notes:
         note(one_line(localized(text)))
     if form == "json":
-        emit(json.dumps({"data": args.where, **report.to_dict()}) + "\n", args.output)
+        whole = {"data": args.where, **report.to_dict()} | ({} if vectors is None else {"features": vectors.to_dict()})
+        emit(json.dumps(whole) + "\n", args.output)
+    elif form == "html":
+        from plusx.probing.page import check_page
+
+        emit(check_page(str(args.where), splits, report, vectors, language(args.lang)), args.output)
     else:
         # names of files need be no text at all, and a terminal would obey what stands in them
         width, lines = screen_width(args.output), table(report, None if args.all else MOST_SHOWN)
         wrapped = [part for line in lines for part in paragraph(one_line(line), width, "    ", "")]
+        if vectors is not None:
+            wrapped += ["", *growth(vectors, width)]
         emit("\n".join(wrapped) + "\n", args.output)
     found = {kind for kind, count in report.counts().items() if count}
     return 1 if found and ("any" in fatal or found & set(fatal)) else 0
 
 
+def _fatal(args: argparse.Namespace) -> list[str]:
+    """The kinds of findings that --fail-on names. Raises SpecError."""
+    if not args.fail_on:
+        return []
+    from plusx.probing.checking import FOUND_BY_VECTORS, all_kinds
+
+    words = [choose(_("kind of finding"), word, ("any", *all_kinds())) for word in args.fail_on.split(",") if word]
+    needing = [word for word in words if word in FOUND_BY_VECTORS]
+    if needing and args.weights is None:
+        raise SpecError(
+            _(
+                "--fail-on {kind} needs features to look for them. Give a network with --weights SOURCE.",
+                kind=needing[0],
+            )
+        )
+    return words
+
+
+def _bundle(args: argparse.Namespace) -> Bundle | None:
+    """The network of --weights, or None. Raises SpecError for its options without it, BundleError, WeightsError, DataError."""
+    if args.weights is None:
+        given = [name for name in OF_WEIGHTS if getattr(args, name) is not None]
+        if given:
+            raise SpecError(
+                _("--{name} is for a network that computes features. Give one with --weights SOURCE.", name=given[0])
+            )
+        return None
+    from plusx.cli.networks import open_source
+
+    return open_source(argparse.Namespace(**{**vars(args), "source": args.weights, "labels": None}))
+
+
+def _with_vectors(
+    args: argparse.Namespace, bundle: Bundle, splits: Splits, report: DataReport
+) -> tuple[DataReport, VectorReport]:
+    """The report with what the features of the network tell."""
+    from plusx.cli.progress import FeatureProgress
+    from plusx.probing.checking import check_vectors, with_vectors
+    from plusx.runtime.engines import EngineOptions
+
+    options = EngineOptions(args.engine or "auto", args.precision or "auto", threads=args.threads)
+    equal = [finding for finding in report.findings if finding.kind == "leaks"]
+    found = check_vectors(splits, bundle, equal, seed=args.seed, options=options, progress=FeatureProgress(), say=note)
+    return with_vectors(report, found), found
+
+
 def table(report: DataReport, most: int | None) -> list[str]:
     """The lines of the human form: a line a kind with its first findings, then the classes."""
-    from plusx.data.check import KINDS
-
     head = _(
         "{kind}: {n_train:,} training images, {n_val:,} validation images",
         kind=report.kind, n_train=report.n_train, n_val=report.n_val,
     )  # fmt: skip
     lines = [localized(head), ""]
     for kind, count in report.counts().items():
-        lines.append(f"{kind:<11}{count:>7,}   {localized(KINDS[kind])}")
+        lines.append(f"{kind:<11}{count:>7,}   {localized(report.kinds[kind])}")
         found = [finding for finding in report.findings if finding.kind == kind]
         for finding in found[:most]:
             paths = "  =  ".join(finding.paths[:4]) + ("  = …" if len(finding.paths) > 4 else "")
@@ -129,3 +219,21 @@ def _balance(report: DataReport, most: int | None) -> list[str]:
         )  # fmt: skip
         lines.append(localized(more))
     return lines
+
+
+def growth(found: VectorReport, width: int | None) -> list[str]:
+    """Accuracy against the share of images, and what it means."""
+    probe = _(
+        "accuracy of a classifier on held-out images, fitted to features of {weights}", weights=Path(found.weights).name
+    )
+    heads = [_("share"), _("images"), _("accuracy"), _("95 %")]
+    rows = [
+        [f"{p.share:.0%}", f"{p.images:,}", f"{p.accuracy:.1%}", "{:.1%} – {:.1%}".format(*p.interval)]
+        for p in found.curve.points
+    ]
+    lines = aligned([*map(localized, heads)], rows, [True] * 4)
+    return [
+        *paragraph(localized(probe), width, "", ""),
+        *lines,
+        *paragraph(localized(found.curve.verdict()), width, "", ""),
+    ]

@@ -208,11 +208,11 @@ class IndexingProgress:
         return _("indexing images: {done:,} of {total:,}", done=done, total=total)
 
 
-class VectorsProgress(IndexingProgress):
-    """The same for the vectors of a probe."""
+class FeatureProgress(IndexingProgress):
+    """The same for the features of images, which take longer."""
 
     def line(self, done: int, total: int) -> Message:
-        return _("computing vectors: {done:,} of {total:,}", done=done, total=total)
+        return _("computing features: {done:,} of {total:,} images", done=done, total=total)
 
 
 def stages_lines(event: StagesStarted) -> list[Message]:

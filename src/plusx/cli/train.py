@@ -114,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from plusx.cli.progress import IndexingProgress, VectorsProgress, training_log
+    from plusx.cli.progress import FeatureProgress, IndexingProgress, training_log
     from plusx.training.api import fit, resume
     from plusx.training.distributed import process_group, restarted
     from plusx.training.options import RunOptions
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         checkpoint_seconds=args.checkpoint_seconds,
         lang=args.lang,
         on_index=IndexingProgress(),
-        on_vectors=VectorsProgress(),
+        on_vectors=FeatureProgress(),
     )
     group = process_group(args.device)
     screen = training_log()

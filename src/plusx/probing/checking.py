@@ -134,12 +134,17 @@ def check_vectors(
     values = np.concatenate([train.values, val.values])
     labels = np.concatenate([train.labels, val.labels])
     refs = [*_refs("train", splits.train, train), *_refs("val", splits.val, val)]
-    found = cross_validate(values, labels, classes, seed=seed)
-    curve = None if found is None else accuracy_curve(found, values, labels, len(classes), seed=seed)
-    if found is None or curve is None:
+    found = cross_validate(values, labels, classes, seed=seed, threads=options.threads)
+    if found is None:
+        raise RuntimeError("a check without a stop request was stopped")
+    curve = accuracy_curve(found, values, labels, len(classes), seed=seed, threads=options.threads)
+    if curve is None:
         raise RuntimeError("a check without a stop request was stopped")
     together = {frozenset(finding.paths) for finding in equal}
-    pairs = near_duplicates(train.values, val.values, train.labels, val.labels)
+    suspects = suspected_labels(found, labels)
+    likely = labels.copy()
+    likely[[row.row for row in suspects]] = [row.looks_like for row in suspects]
+    pairs = near_duplicates(train.values, val.values, likely[: len(train)], likely[len(train) :])
     near = [NearLeak(refs[len(train) + pair.val], refs[pair.train], pair.similarity) for pair in pairs]
     return VectorReport(
         weights=str(bundle.path),
@@ -153,8 +158,7 @@ def check_vectors(
         c=found.c,
         folds=found.n_folds,
         suspicions=tuple(
-            LabelSuspicion(refs[row.row], classes[row.looks_like], row.p_label, row.p_looks_like)
-            for row in suspected_labels(found, labels)
+            LabelSuspicion(refs[row.row], classes[row.looks_like], row.p_label, row.p_looks_like) for row in suspects
         ),
         near_leaks=tuple(
             leak for leak in near if not any({leak.val.path, leak.train.path} <= group for group in together)

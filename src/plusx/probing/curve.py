@@ -75,6 +75,7 @@ def accuracy_curve(
     classes: int,
     *,
     seed: int = 0,
+    threads: int | None = None,
     stopped: Callable[[], bool] = never,
 ) -> AccuracyCurve | None:
     """The curve on the folds of a cross-validation, with its C; None if `stopped` returned true.
@@ -85,7 +86,7 @@ def accuracy_curve(
     rank = random.permutation(len(labels))
     points: list[CurvePoint] = []
     right: dict[float, NDArray[np.bool_]] = {}
-    with computing_threads(vectors.size):
+    with computing_threads(vectors.size, threads):
         x = Span.of(Standardisation.of(vectors).apply(vectors)).inner
         for share in SHARES:
             hits, used = np.zeros(len(labels), dtype=bool), []

@@ -70,13 +70,13 @@ class Span:
 
 
 @contextmanager
-def computing_threads(numbers: int) -> Iterator[None]:
-    """Inside, numpy and scikit-learn compute on all threads that plusx may use where x has many numbers, else on one."""
+def computing_threads(numbers: int, threads: int | None = None) -> Iterator[None]:
+    """Inside, numpy and scikit-learn compute on `threads` (None: all that plusx may use) where x has many numbers, else on one."""
     try:
         from threadpoolctl import threadpool_limits  # scikit-learn needs it
     except ModuleNotFoundError as error:
         raise missing("sklearn") from error
-    with threadpool_limits(processor.threads() if numbers >= _SHARED else 1):
+    with threadpool_limits(processor.threads(threads) if numbers >= _SHARED else 1):
         yield
 
 

@@ -102,6 +102,7 @@ def fit_probe(
     seed: int = 0,
     views: Sequence[NDArray[np.float32]] = (),
     folds: int = FOLDS,
+    threads: int | None = None,
     stopped: Stopped = never,
 ) -> LinearProbe | None:
     """The probe of (n, d) vectors and their labels; None if `stopped` returned true.
@@ -111,11 +112,12 @@ def fit_probe(
     DataError for labels that no classifier can be fitted to, MissingExtra without scikit-learn.
     """
     validation = cross_validate(
-        vectors, labels, classes, class_weights=class_weights, seed=seed, views=views, folds=folds, stopped=stopped
-    )
+        vectors, labels, classes, class_weights=class_weights, seed=seed, views=views, folds=folds, threads=threads,
+        stopped=stopped,
+    )  # fmt: skip
     if validation is None:
         return None
-    return refit(validation, vectors, labels, classes, class_weights=class_weights, views=views)
+    return refit(validation, vectors, labels, classes, class_weights=class_weights, views=views, threads=threads)
 
 
 def refit(
@@ -126,10 +128,11 @@ def refit(
     *,
     class_weights: str = "none",
     views: Sequence[NDArray[np.float32]] = (),
+    threads: int | None = None,
 ) -> LinearProbe:
     """The probe of all images with the C and the temperature of a cross-validation of the same images."""
     standard = Standardisation.of(vectors)
-    with computing_threads(vectors.size * (1 + len(views))):
+    with computing_threads(vectors.size * (1 + len(views)), threads):
         rows, span = _rows(vectors, labels, views, standard)
         model = Classifier(len(classes), **_FINAL_FIT)
         model.fit(rows.x, rows.labels, validation.c, _weighted(rows, class_weights))
@@ -148,6 +151,7 @@ def cross_validate(
     views: Sequence[NDArray[np.float32]] = (),
     folds: int = FOLDS,
     near: float | None = None,
+    threads: int | None = None,
     stopped: Stopped = never,
 ) -> CrossValidation | None:
     """Each of CS on the same folds; the best has the least calibrated nll of held-out images, the stronger of equals.
@@ -158,7 +162,7 @@ def cross_validate(
     if class_weights not in CLASS_WEIGHTS:
         raise SpecError(unknown(_("class_weights"), class_weights, CLASS_WEIGHTS))
     _require(labels, classes)
-    with computing_threads(vectors.size * (1 + len(views))):
+    with computing_threads(vectors.size * (1 + len(views)), threads):
         rows, _span = _rows(vectors, labels, views, Standardisation.of(vectors))
         if rows.x.size > _SINGLE_ABOVE:
             rows = _Rows(rows.x.astype(np.float32), rows.images, rows.labels, rows.weights)

@@ -16,7 +16,7 @@ from plusx.i18n import Message, _n
 from plusx.metrics import Counters, Evaluation
 from plusx.probing.probe import CrossValidation, LinearProbe, cross_validate, refit
 from plusx.probing.vectors import ImageVectors, Progress, Say, VectorMaker, never, silent
-from plusx.probing.views import CROPS, MIRRORED, View
+from plusx.probing.views import CROPS, MIRRORED, ImageView
 from plusx.runtime.engines import AUTO, EngineOptions
 from plusx.version import __version__
 
@@ -34,7 +34,7 @@ class ProbeOutcome:
     train: ImageVectors
     val: ImageVectors
     evaluation: Evaluation
-    views: tuple[View, ...]
+    views: tuple[ImageView, ...]
     """Views besides the plain one, which made held-out images more likely."""
     precision: str
     seconds: float
@@ -74,7 +74,9 @@ def run_probe(
         return None
     if (line := contradiction([(splits.train, train), (splits.val, val)])) is not None:
         say(line)
-    plain = cross_validate(train.values, train.labels, classes, class_weights=class_weights, seed=seed, stopped=stopped)
+    plain = cross_validate(
+        train.values, train.labels, classes, class_weights=class_weights, seed=seed, threads=options.threads, stopped=stopped
+    )  # fmt: skip
     if plain is None:
         return None
     validation, views, seen = _with_views(
@@ -83,7 +85,9 @@ def run_probe(
     if stopped():
         return None
     others = [vectors.values for vectors in seen]
-    probe = refit(validation, train.values, train.labels, classes, class_weights=class_weights, views=others)
+    probe = refit(
+        validation, train.values, train.labels, classes, class_weights=class_weights, views=others, threads=options.threads
+    )  # fmt: skip
     evaluation = evaluate_vectors(probe, val, classes)
     about = provenance(first, splits, probe, views, seed, class_weights, maker.plan.precision, data or DataRecord())
     path = probe_bundle(first, probe, classes, out, evaluation, about)
@@ -118,7 +122,7 @@ def provenance(
     first: Bundle,
     splits: Splits,
     probe: LinearProbe,
-    views: Sequence[View],
+    views: Sequence[ImageView],
     seed: int,
     class_weights: str,
     precision: str,
@@ -171,7 +175,7 @@ def _with_views(
     extra_images: int,
     stopped: Callable[[], bool],
     progress: Progress | None,
-) -> tuple[CrossValidation, tuple[View, ...], list[ImageVectors]]:
+) -> tuple[CrossValidation, tuple[ImageView, ...], list[ImageVectors]]:
     """The cross-validation with those further views that make held-out images more likely and as often right."""
     best, views, seen, left = plain, (), [], extra_images
     for group in ((MIRRORED,), CROPS):
@@ -184,7 +188,8 @@ def _with_views(
             break
         tried = cross_validate(
             train.values, train.labels, data.classes, class_weights=class_weights, seed=seed,
-            views=[vectors.values for vectors in (*seen, *more)], near=plain.c, stopped=stopped,
+            views=[vectors.values for vectors in (*seen, *more)], near=plain.c, threads=maker.options.threads,
+            stopped=stopped,
         )  # fmt: skip
         if tried is not None and tried.nll < best.nll and tried.accuracy >= best.accuracy:
             best, views, seen = tried, (*views, *group), [*seen, *more]

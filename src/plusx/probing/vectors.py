@@ -20,7 +20,7 @@ from plusx.data.indexing import index_version
 from plusx.errors import DataError, SpecError
 from plusx.i18n import Message, _
 from plusx.probing.vector_cache import KnownVectors, VectorCache, content_key
-from plusx.probing.views import PLAIN, View
+from plusx.probing.views import PLAIN, ImageView
 from plusx.runtime import processor
 from plusx.runtime.embedding import Embedder, cut_graph, embedder, pooled
 from plusx.runtime.engine import ExecutionPlan
@@ -90,7 +90,7 @@ class VectorMaker:
     def vectors(
         self,
         data: Data,
-        view: View = PLAIN,
+        view: ImageView = PLAIN,
         *,
         stopped: Callable[[], bool] = never,
         progress: Progress | None = None,
@@ -115,7 +115,7 @@ class VectorMaker:
         return None if work.was_stopped else work.result(self.width)
 
     def _outputs(
-        self, misses: Iterator[Item], data: Data, view: View
+        self, misses: Iterator[Item], data: Data, view: ImageView
     ) -> Iterator[tuple[str, str | None, NDArray[np.float32] | None]]:
         first = next(misses, None)
         if first is None:
@@ -138,7 +138,7 @@ class VectorMaker:
                 )
             )  # fmt: skip
 
-    def _cache_name(self, data: Data, view: View) -> str:
+    def _cache_name(self, data: Data, view: ImageView) -> str:
         """Everything besides the image that a vector depends on, as a folder name."""
         about = {
             "network": self.graph.spec.to_dict(), "weights": self.bundle.files[WEIGHTS]["sha256"], "view": repr(view),

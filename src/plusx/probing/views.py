@@ -14,7 +14,7 @@ CROP_SHARE = 0.75
 
 
 @dataclass(frozen=True)
-class View:
+class ImageView:
     """The whole image (`corner` None) or a crop of CROP_SHARE of both sides at a corner (0 or 1 for x and for y), mirrored or not."""
 
     name: str
@@ -32,7 +32,7 @@ class View:
         return image[:, ::-1] if self.mirrored else image
 
 
-PLAIN = View("plain")
-MIRRORED = View("mirrored", mirrored=True)
-CROPS = (View("crop-top-left", corner=(0, 0)), View("crop-bottom-right", mirrored=True, corner=(1, 1)))
+PLAIN = ImageView("plain")
+MIRRORED = ImageView("mirrored", mirrored=True)
+CROPS = (ImageView("crop-top-left", corner=(0, 0)), ImageView("crop-bottom-right", mirrored=True, corner=(1, 1)))
 """Two crops that cover the image together."""
