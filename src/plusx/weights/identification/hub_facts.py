@@ -1,0 +1,52 @@
+"""What the table of hub weights knows of a file: by the name under which it was fetched, or by its published hash."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from plusx.errors import WeightsError
+from plusx.i18n import _
+from plusx.weights.hub.entries import entry_of_sha256
+from plusx.weights.hub.entry import Entry
+from plusx.weights.hub.fetching import FetchedWeights
+from plusx.weights.identification.nearest_preset import differences
+from plusx.weights.identification.result import Identification
+from plusx.weights.identification.verdicts import Verdict
+from plusx.weights.labelling import read_labels
+
+
+def with_hub_facts(found: Identification, fetched: FetchedWeights | None) -> Identification:
+    """The identification with the network, preprocessing and classes of the table, and where the file came from.
+
+    Raises WeightsError where a file that was fetched holds another network than its name says.
+    """
+    entry = entry_of_sha256(found.sha256 or "") if fetched is None else fetched.entry
+    if fetched is not None:
+        found = replace(found, notes=(*found.notes, *fetched.said))
+    spec = None if entry is None else entry.spec
+    if entry is None or spec is None or found.refuses is not None:
+        return found
+    differs = differences(found.plan.shapes, spec)
+    if not differs:
+        return _known(found, entry)
+    if fetched is None:
+        return found
+    raise WeightsError(
+        _("{name} should hold {spec}, but {path} does not: {differs}. Delete the file to fetch it again.",
+          name=entry.name, spec=spec, path=found.path, differs=differs)
+    )  # fmt: skip
+
+
+def _known(found: Identification, entry: Entry) -> Identification:
+    spec, why = entry.spec, _("it is {name}", name=entry.name)
+    assert spec is not None
+    fields = {
+        name: verdict if verdict.how == "known" else Verdict(getattr(spec, name), "known", why)
+        for name, verdict in found.fields.items()
+    }
+    is_listed = found.classes is None and entry.labels and spec.classes
+    return replace(
+        found, spec=spec, fields=fields, needs={}, colour=Verdict(entry.colour, "known", why),
+        classes=read_labels(entry.labels, spec.classes) if is_listed else found.classes,
+        preprocessing=entry.preprocessing, preprocessing_source=entry.name, preprocessing_is_known=True,
+    )  # fmt: skip
