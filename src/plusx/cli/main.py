@@ -45,9 +45,7 @@ COMMANDS: dict[str, Message] = {
 }
 """Each command with its summary, which stands here alone."""
 EVERYWHERE = _("Every command takes --lang en|zh (default: PLUSX_LANG) and --debug, which shows tracebacks.")
-NETWORK = _(
-    "NETWORK is a preset and key=value words, a .toml or .json file, a bundle, a run, a weights file or a hub's name of one."
-)
+NETWORK = _("NETWORK is a preset and key=value words, a .toml or .json file, a bundle, a run or a weights file.")
 
 
 def main(argv: list[str] | None = None) -> int:

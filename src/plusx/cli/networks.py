@@ -31,9 +31,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         "network",
         nargs="+",
         metavar="NETWORK",
-        help=_(
-            "a preset and key=value words, a .toml or .json file, a bundle, a run, a weights file or a hub's name of one"
-        ),
+        help=_("a preset and key=value words, a .toml or .json file, a bundle, a run or a weights file"),
     )
     add_key(parser)
 

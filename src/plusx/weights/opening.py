@@ -14,6 +14,7 @@ from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec, parse
 from plusx.weights.file_bundles import FileBundle, bundle_of
 from plusx.weights.hub.recognising import is_name
+from plusx.weights.hub.recommending import poor_features
 from plusx.weights.identification.identify import identify, read
 from plusx.weights.loading import require_file
 from plusx.weights.stored import StoredFile
@@ -75,6 +76,10 @@ def open_first_weights(
     if network is not None:
         found = identify(stored, key).spec
         spec = None if found is None else network.replace(classes=found.classes, in_channels=found.in_channels)
+    entry = None if stored.fetched is None else stored.fetched.entry
+    poor = None if entry is None else poor_features(entry)
+    if poor is not None:
+        say(poor)
     return _told(bundle_of(stored, spec=spec, key=key, for_training=True), say)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from plusx.cli.output import add_output, choose_format, emit, screen_width
 from plusx.cli.printing import localized
 from plusx.i18n import _
-from plusx.text.alignment import fitted, paragraph
+from plusx.text.alignment import fitted, hidden_note, paragraph
 from plusx.weights.hub.entries import ENTRIES
 from plusx.weights.hub.entry import Entry
 
@@ -30,30 +30,32 @@ def run(args: argparse.Namespace) -> int:
 
 def table(width: int | None) -> str:
     """Name, network, accuracy, size, licence and frozen features of each, and how a name is used."""
-    heads = [_("name"), _("network"), _("top-1 %"), _("MiB"), _("licence"), _("frozen features")]
     rows = [[localized(cell) for cell in cells(entry)] for entry in ENTRIES.values()]
-    lines = fitted(
-        [localized(head) for head in heads], rows, [False, False, True, True, False, False], width, wrap=(5,)
-    ).lines
+    heads = [localized(head) for head in HEADS]
+    made = fitted(heads, rows, RIGHT, width, drop=(6, 1), wrap=(6,))
     use = _(
         "Use a name wherever a weights file goes: plusx predict torchvision/resnet50 photos/, or plusx train resnet50 --weights imagenet "
-        "--data photos/. Frozen features: whether a linear classifier on them works well on other images."
+        "--data photos/. Frozen: whether a linear classifier on the features of the frozen network works well on other images."
     )
-    return "\n".join([*lines, "", *paragraph(localized(use), width)]) + "\n"
+    texts = [*hidden_note(heads, made.hidden), use]
+    return "\n".join([*made.lines, "", *(line for text in texts for line in paragraph(localized(text), width))]) + "\n"
 
 
 def cells(entry: Entry) -> tuple[str, ...]:
-    """The cells of a row; what is not known is a dash."""
+    """The cells below HEADS; what is not known is a dash."""
     return (
         entry.name,
         entry.words or "-",
         "-" if entry.top1 is None else f"{entry.top1:.2f}",
         "-" if entry.mib is None else f"{entry.mib:.0f}",
         entry.licence,
-        _("{verdict}: {why}", verdict=localized(VERDICTS[entry.frozen.verdict]), why=localized(entry.frozen.why)),
+        VERDICTS[entry.frozen.verdict],
+        entry.frozen.why,
     )
 
 
+HEADS = (_("name"), _("network"), _("top-1 %"), _("MiB"), _("licence"), _("frozen"), _("why"))
+RIGHT = (False, False, True, True, False, False, False)
 VERDICTS = {"good": _("good"), "poor": _("poor"), "unknown": _("unknown")}
 
 

@@ -10,6 +10,9 @@ environment     HF_ENDPOINT, HF_TOKEN, TORCH_HOME and the others that other libr
 other_caches    files that torch, huggingface_hub, ModelScope and Keras have downloaded already
 requesting      one request: proxies, redirects, and where a token may go
 downloading     resumed, bounded, verified, atomic
+partial_file    what has arrived of a file
+refusals        texts for wrong answers
+locking         one download of a file at a time
 records         the hash of each file when it was first seen
 fetching        fetch(): all of that
 watching        who is told of the progress

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from plusx.errors import RunError, WeightsError
 from plusx.i18n import Message, _, duration
-from plusx.weights.hub import environment
+from plusx.weights.hub.partial_file import PartialFile
+from plusx.weights.hub.refusals import changed, other_hash, page, refusal, too_large
 from plusx.weights.hub.remote import Digest, RemoteFile, hash_of
 from plusx.weights.hub.requesting import Reply, Unreachable, address_of, request
 from plusx.weights.hub.watching import Watch
@@ -58,15 +57,17 @@ class _Broken(Exception):
         self.message = message
 
 
-def download(file: RemoteFile, to: Path, digest: Digest | None, most: int, watch: Watch) -> Downloaded:
-    """The file at its place, verified against `digest` and the hub's hash.
+def download(
+    file: RemoteFile, to: Path, digest: Digest | None, most: int, watch: Watch, *, record: Path | None = None
+) -> Downloaded:
+    """The file at its place, verified against `digest` and the hub's hash; `record` holds the digest where nobody publishes one.
 
     What arrived before a cut is kept beside it and resumed, now or by another call. Raises NotThere, WeightsError for an answer
     that is not the file, RunError for a connection or a disk that fails.
     """
     from plusx.bundles.atomic import disk_error
 
-    part, passes = _Part(to), 0
+    part, passes = PartialFile(to), 0
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         while True:
@@ -74,7 +75,7 @@ def download(file: RemoteFile, to: Path, digest: Digest | None, most: int, watch
             part.was_resumed = False
             try:
                 reply = _fill(part, file, most, watch)
-                return _placed(part, to, file, digest, reply)
+                return _placed(part, file, digest, reply, record)
             except _Broken as error:
                 part.remove()
                 if passes == MOST_PASSES or not part.was_resumed:
@@ -85,44 +86,7 @@ def download(file: RemoteFile, to: Path, digest: Digest | None, most: int, watch
         watch.ended()
 
 
-@dataclass
-class _Part:
-    """What has arrived of a file, beside its place, with the ETag that it had."""
-
-    to: Path
-    was_resumed: bool = False
-
-    @property
-    def path(self) -> Path:
-        return self.to.with_name(f".{self.to.name}.part")
-
-    @property
-    def about(self) -> Path:
-        return self.to.with_name(f".{self.to.name}.part.json")
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.is_file() else 0
-
-    @property
-    def etag(self) -> str:
-        """The strong ETag of the file that the part belongs to, or empty: then nothing can be resumed."""
-        try:
-            found = json.loads(self.about.read_bytes()[:4096])["etag"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
-        return found if isinstance(found, str) and re.fullmatch(r'"[!#-~]*"', found) else ""
-
-    def begin(self, etag: str) -> None:
-        self.path.write_bytes(b"")
-        self.about.write_text(json.dumps({"etag": etag}), encoding="utf-8")
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self.about.unlink(missing_ok=True)
-
-
-def _fill(part: _Part, file: RemoteFile, most: int, watch: Watch) -> Reply:
+def _fill(part: PartialFile, file: RemoteFile, most: int, watch: Watch) -> Reply:
     """Requests until the part is whole; the last reply, closed."""
     idle = 0
     for _attempt in range(MOST_ATTEMPTS):
@@ -150,7 +114,7 @@ def _fill(part: _Part, file: RemoteFile, most: int, watch: Watch) -> Reply:
     raise Unreachable(_("the connection was lost {n} times", n=MOST_ATTEMPTS))
 
 
-def _headers(part: _Part) -> dict[str, str]:
+def _headers(part: PartialFile) -> dict[str, str]:
     """What asks for the rest alone, if the file is still the same one."""
     if part.size and part.etag:
         return {"Range": f"bytes={part.size}-", "If-Range": part.etag}
@@ -174,12 +138,12 @@ def _asked_wait(reply: Reply, file: RemoteFile) -> float:
     return seconds
 
 
-def _copied(part: _Part, reply: Reply, file: RemoteFile, most: int, watch: Watch) -> bool:
+def _copied(part: PartialFile, reply: Reply, file: RemoteFile, most: int, watch: Watch) -> bool:
     """Appends the reply's bytes to the part; whether the file is whole. Raises NotThere, WeightsError, _Broken."""
     done, whole = _start(part, reply, file)
     if whole is not None and whole > most:
         part.remove()
-        raise WeightsError(_too_large(file, whole, most))
+        raise WeightsError(too_large(file, whole, most))
     _require_space(part.path, (whole or done) - done)
     watch.started(file.basename, done, whole)
     framed = reply.headers["Content-Length"] is not None  # else the end of the connection is the end of the file
@@ -188,10 +152,10 @@ def _copied(part: _Part, reply: Reply, file: RemoteFile, most: int, watch: Watch
             chunk := _next(reply, CHUNK if whole is None else max(1, whole - done))
         ):
             if done == 0 and chunk[:40].lstrip().lower().startswith(PAGES):
-                raise _Broken(_page(file))
+                raise _Broken(page(file))
             done += len(chunk)
             if done > (most if whole is None else whole):
-                raise _Broken(_too_large(file, done, most if whole is None else whole))
+                raise _Broken(too_large(file, done, most if whole is None else whole))
             out.write(chunk)
             watch.moved(done)
         out.flush()
@@ -209,7 +173,7 @@ def _next(reply: Reply, most: int) -> bytes:
         return b""
 
 
-def _start(part: _Part, reply: Reply, file: RemoteFile) -> tuple[int, int | None]:
+def _start(part: PartialFile, reply: Reply, file: RemoteFile) -> tuple[int, int | None]:
     """Bytes that are there and bytes of the whole file, after the part was made ready for this reply."""
     have, linked = part.size, _number(reply.hub.get("x-linked-size"))
     if reply.status == 206:
@@ -224,9 +188,9 @@ def _start(part: _Part, reply: Reply, file: RemoteFile) -> tuple[int, int | None
     if reply.status in (404, 410):
         raise NotThere
     if reply.status != 200:
-        raise WeightsError(_refusal(reply, file))
+        raise WeightsError(refusal(reply, file))
     if (reply.headers["Content-Type"] or "").lower().startswith("text/html"):
-        raise WeightsError(_page(file))
+        raise WeightsError(page(file))
     if (reply.headers["Content-Encoding"] or "identity").lower() != "identity":
         raise WeightsError(
             _("{url} sends the file compressed, which was not asked for. Use another address.", url=address_of(file))
@@ -256,63 +220,16 @@ def _require_space(path: Path, n: int) -> None:
         )  # fmt: skip
 
 
-def _placed(part: _Part, to: Path, file: RemoteFile, digest: Digest | None, reply: Reply) -> Downloaded:
+def _placed(
+    part: PartialFile, file: RemoteFile, digest: Digest | None, reply: Reply, record: Path | None
+) -> Downloaded:
     """The whole part, verified and renamed. Raises _Broken where its hash is another."""
     sha256 = hash_of(part.path)
     linked = _SHA256.fullmatch(reply.hub.get("x-linked-etag", ""))
-    wanted = [each for each in (digest, Digest("sha256", linked[1]) if linked else None) if each is not None]
-    for each in wanted:
-        if not each.fits(part.path):
-            raise _Broken(
-                _("{url} sent a file with another hash (sha256 {found}…) than the published one ({hash}). Nothing of it is kept; "
-                  "use another mirror or network, or try again later.",
-                  url=address_of(file), found=sha256[:16], hash=str(each))
-            )  # fmt: skip
-    part.path.replace(to)
+    if linked and linked[1] != sha256:
+        raise _Broken(other_hash(file, sha256, Digest("sha256", linked[1])))
+    if digest is not None and not digest.fits(part.path):
+        raise _Broken(other_hash(file, sha256, digest) if record is None else changed(file, sha256, digest, record))
+    part.path.replace(part.to)
     part.about.unlink(missing_ok=True)
-    return Downloaded(sha256, reply.hub.get("x-repo-commit", "")[:64], bool(wanted))
-
-
-def _too_large(file: RemoteFile, n: int, most: int) -> Message:
-    return _("{url} sends {n:,} bytes or more, and at most {most:,} were expected. Check the address.", url=address_of(file), n=n, most=most)  # fmt: skip
-
-
-def _page(file: RemoteFile) -> Message:
-    return _(
-        "{url} answers with a web page or a placeholder, not with the file. Check the address, or whether this network asks for a login.",
-        url=address_of(file),
-    )  # fmt: skip
-
-
-def _refusal(reply: Reply, file: RemoteFile) -> Message:
-    url, status = address_of(file), reply.status
-    if file.repo and status in (401, 403):
-        if environment.mirror() is not None:
-            return _("{url} refuses the file (HTTP {status}). plusx sends no token to a mirror; unset HF_ENDPOINT for a private or gated "
-                     "repository.", url=url, status=status)  # fmt: skip
-        if environment.token() is None:
-            return _("{url} refuses the file (HTTP {status}). Check the name, or set HF_TOKEN if the repository is private or gated.",
-                     url=url, status=status)  # fmt: skip
-        return _("{url} refuses the file (HTTP {status}). Check that the token's account may read the repository.",
-                 url=url, status=status)  # fmt: skip
-    return _("{url} refuses the file (HTTP {status}). Check the address.", url=url, status=status)
-
-
-@contextmanager
-def locked(to: Path, watch: Watch) -> Iterator[None]:
-    """Inside, no other process on this machine downloads the same file; where the disk has no locks, nothing is locked."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with to.with_name(f".{to.name}.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            watch.waits(_("another process downloads {name}; waiting for it", name=to.name))
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            pass
-        yield
+    return Downloaded(sha256, reply.hub.get("x-repo-commit", "")[:64], linked is not None or digest is not None)

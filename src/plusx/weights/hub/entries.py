@@ -115,7 +115,7 @@ def _timm(name: str, row: TimmRow) -> Entry:
 
 MICROSOFT = {
     "resnet-18": "resnet18",
-    "resnet-26": "resnet50 depths=2,2,2,2",
+    "resnet-26": "resnet18 block=bottleneck",
     "resnet-34": "resnet34",
     "resnet-50": "resnet50",
     "resnet-101": "resnet101",

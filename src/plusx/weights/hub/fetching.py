@@ -9,8 +9,9 @@ from plusx.errors import RunError, WeightsError
 from plusx.i18n import Message, _
 from plusx.specs import ResNetSpec
 from plusx.weights.hub import environment
-from plusx.weights.hub.downloading import MOST_BYTES, Downloaded, NotThere, download, locked
+from plusx.weights.hub.downloading import MOST_BYTES, Downloaded, NotThere, download
 from plusx.weights.hub.entry import Entry
+from plusx.weights.hub.locking import locked
 from plusx.weights.hub.names import HUB_FILES, NamedWeights, read_name
 from plusx.weights.hub.other_caches import CachedFile, cached_files
 from plusx.weights.hub.recognising import is_name
@@ -49,19 +50,26 @@ def fetch(name: str | Path, *, network: ResNetSpec | None = None) -> FetchedWeig
     wanted = read_name(name, network)
     for file in wanted.files:
         check_scheme(address_of(file), file)
+    said = list(wanted.said)
     for file in wanted.files:
-        found = _cached(wanted, file)
+        found = _cached(wanted, file, said)
         if found is not None:
             return found
-    return _downloaded(wanted)
+    return _downloaded(wanted, said)
 
 
 # ---- what is on this machine ----
 
 
-def _cached(wanted: NamedWeights, file: RemoteFile) -> FetchedWeights | None:
-    """The file from plusx's cache or another library's. Raises WeightsError for one that changed after it was first seen."""
-    said: list[Message] = []
+def _found(wanted: NamedWeights, path: Path, sha256: str, said: list[Message]) -> FetchedWeights:
+    return FetchedWeights(path, wanted.name, wanted.entry, sha256, tuple(dict.fromkeys(said)))
+
+
+def _cached(wanted: NamedWeights, file: RemoteFile, said: list[Message]) -> FetchedWeights | None:
+    """The file from plusx's cache or another library's; lines about it, and about copies that are not used, go to `said`.
+
+    Raises WeightsError for a file that changed after it was first seen.
+    """
     if file.place.is_file():
         own = _own(wanted, file, said)
         if own is not None:
@@ -79,7 +87,7 @@ def _cached(wanted: NamedWeights, file: RemoteFile) -> FetchedWeights | None:
             if copy.digest is None:
                 said.append(_unverified(sha256))
             _record(file, sha256, copy.path.stat().st_size, copy.commit)
-        return FetchedWeights(copy.path, wanted.name, wanted.entry, sha256, (*wanted.said, *said))
+        return _found(wanted, copy.path, sha256, said)
     return None
 
 
@@ -114,7 +122,7 @@ def _own(wanted: NamedWeights, file: RemoteFile, said: list[Message]) -> Fetched
         if wanted.digest is None:
             said.append(_unverified(sha256))
         _record(file, sha256, place.stat().st_size, "")
-    return FetchedWeights(place, wanted.name, wanted.entry, sha256, (*wanted.said, *said))
+    return _found(wanted, place, sha256, said)
 
 
 def _unverified(sha256: str) -> Message:
@@ -131,7 +139,7 @@ def _record(file: RemoteFile, sha256: str, n: int, commit: str) -> None:
 # ---- what is not ----
 
 
-def _downloaded(wanted: NamedWeights) -> FetchedWeights:
+def _downloaded(wanted: NamedWeights, said: list[Message]) -> FetchedWeights:
     watch = current_watch()
     for file in wanted.files:
         forbids = environment.is_offline(file.repo)
@@ -142,8 +150,8 @@ def _downloaded(wanted: NamedWeights) -> FetchedWeights:
             )  # fmt: skip
         try:
             with locked(file.place, watch):
-                found = _cached(wanted, file)  # another process may have been quicker
-                return _fetched(wanted, file, watch) if found is None else found
+                found = _cached(wanted, file, said)  # another process may have been quicker
+                return _fetched(wanted, file, watch, said) if found is None else found
         except NotThere:
             continue
         except Unreachable as error:
@@ -153,22 +161,19 @@ def _downloaded(wanted: NamedWeights) -> FetchedWeights:
     raise WeightsError(_not_there(wanted))
 
 
-def _fetched(wanted: NamedWeights, file: RemoteFile, watch: Watch) -> FetchedWeights:
-    known = read_record(file.place)
-    digest = wanted.digest
+def _fetched(wanted: NamedWeights, file: RemoteFile, watch: Watch, said: list[Message]) -> FetchedWeights:
+    known, digest, record = read_record(file.place), wanted.digest, None
     if digest is None and known is not None:
-        digest = Digest("sha256", known.sha256)
+        digest, record = Digest("sha256", known.sha256), record_path(file.place)
     most = (
         MOST_BYTES if wanted.entry is None or wanted.entry.mib is None else int((wanted.entry.mib * 1.01 + 1) * 2**20)
     )
-    made = download(file, file.place, digest, most, watch)
+    made = download(file, file.place, digest, most, watch, record=record)
     if known is None:
         _record(file, made.sha256, file.place.stat().st_size, made.commit)
     if file.repo and wanted.entry is None and file.path in HUB_FILES:
         _fetch_config(file, watch)
-    return FetchedWeights(
-        file.place, wanted.name, wanted.entry, made.sha256, (*wanted.said, *_origin(wanted, file, made))
-    )
+    return _found(wanted, file.place, made.sha256, [*said, *_origin(wanted, file, made)])
 
 
 def _origin(wanted: NamedWeights, file: RemoteFile, made: Downloaded) -> list[Message]:

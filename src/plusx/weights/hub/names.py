@@ -20,6 +20,9 @@ _HUB = re.compile(r"hf:(?://)?([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/(.+))?")
 _URL = re.compile(r"https?://[!-~]+")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """The weights of a repository that names no file: what transformers and timm write, the better format first."""
+_ENUM = re.compile(r"(\w+)_weights\.(\w+)")
+"""torchvision's own names, in lower case: resnet50_weights.imagenet1k_v2."""
+_EXACT = {name.lower(): name for name in ENTRIES}
 LISTING = "plusx weights list"
 MOST_SHOWN = 3
 
@@ -116,14 +119,18 @@ def unknown_name(text: str) -> Message:
 
 
 def similar_name(text: str) -> str | None:
-    """The name of the table that a word without a meaning was probably to be, or None."""
-    short = {name.partition("/")[2]: name for name in reversed(ENTRIES) if "/" in name}
+    """The name of the table that a word without a meaning was probably to be, or None.
+
+    >>> similar_name("ResNet50_Weights.IMAGENET1K_V2"), similar_name("resnet50.a1_in1k"), similar_name("photo")
+    ('torchvision/resnet50:IMAGENET1K_V2', 'timm/resnet50.a1_in1k', None)
+    """
     word = text.lower()
-    exact = next(
-        (name for name in ENTRIES if name.lower().endswith(("/" + word, ":" + word)) or name.lower() == f"hf:{word}"),
-        None,
-    )
-    if exact is not None:
-        return exact
+    if found := _ENUM.fullmatch(word):
+        own = [name for name in ENTRIES if name.startswith(f"torchvision/{found[1]}:")]
+        return next((name for name in own if name.lower().endswith(f":{found[2]}")), own[0] if own else None)
+    for lower, name in _EXACT.items():
+        if word in (lower, lower.partition("/")[2], lower.partition(":")[2]):
+            return name
+    short = {name.partition("/")[2]: name for name in reversed(ENTRIES)}
     near = nearest(text, ENTRIES) if "/" in text else nearest(text, short)
     return short.get(near, near) if near else None

@@ -22,7 +22,7 @@ def best(entries: Iterable[Entry]) -> Entry | None:
 def recommended(network: ResNetSpec) -> Entry:
     """The best weights for a network; classes, channels, dilation, dropout and a cut do not matter. Raises WeightsError."""
     wanted = _trained(network)
-    found = best(entry for entry in ENTRIES.values() if entry.spec == wanted)
+    found = best(entry for entry in ENTRIES.values() if entry.spec is not None and _trained(entry.spec) == wanted)
     if found is None:
         known = dict.fromkeys(entry.words for entry in ENTRIES.values() if entry.words)
         raise WeightsError(
@@ -36,6 +36,21 @@ def why(entry: Entry) -> Message:
     if entry.frozen.verdict == "good":
         return _("{name} is taken: its frozen features are good ({why})", name=entry.name, why=entry.frozen.why)
     return _("{name} is taken: no weights with good frozen features are known for this network ({why})", name=entry.name, why=entry.frozen.why)  # fmt: skip
+
+
+def poor_features(entry: Entry) -> Message | None:
+    """A line on weights whose frozen features are known to be poor, with better ones where there are some."""
+    if entry.frozen.verdict != "poor" or entry.spec is None:
+        return None
+    better = recommended(entry.spec)
+    if better.frozen.verdict == "good":
+        return _(
+            "frozen features of {name} are poor ({why}); {better} suits a frozen network better",
+            name=entry.name,
+            why=entry.frozen.why,
+            better=better.name,
+        )
+    return _("frozen features of {name} are poor ({why})", name=entry.name, why=entry.frozen.why)
 
 
 _IRRELEVANT = (
