@@ -377,6 +377,16 @@ def test_a_file_of_torch_without_a_published_hash_is_not_used(
     assert fetch(server.on("/weights.pth", whole(FILE))).path.read_bytes() == FILE
 
 
+def test_a_cache_that_cannot_be_written_does_not_stop_the_use_of_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "theirs"))
+    monkeypatch.setenv("PLUSX_CACHE", "/proc/nowhere")
+    link = in_hf_cache(tmp_path / "theirs", FILE)
+    found = fetch("hf:org/net")
+    assert found.path == link and found.said[-1].startswith("its hash could not be remembered")
+
+
 # ---- names ----
 
 

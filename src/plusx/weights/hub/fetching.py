@@ -86,7 +86,7 @@ def _cached(wanted: NamedWeights, file: RemoteFile, said: list[Message]) -> Fetc
         if known is None and wanted.digest is None:
             if copy.digest is None:
                 said.append(_unverified(sha256))
-            _record(file, sha256, copy.path.stat().st_size, copy.commit)
+            _remember(file, sha256, copy, said)
         return _found(wanted, copy.path, sha256, said)
     return None
 
@@ -121,7 +121,7 @@ def _own(wanted: NamedWeights, file: RemoteFile, said: list[Message]) -> Fetched
         said.append(_("{name} was put at {path} by hand", name=wanted.name, path=place))
         if wanted.digest is None:
             said.append(_unverified(sha256))
-        _record(file, sha256, place.stat().st_size, "")
+        _remember(file, sha256, CachedFile(place, "plusx"), said)
     return _found(wanted, place, sha256, said)
 
 
@@ -130,6 +130,14 @@ def _unverified(sha256: str) -> Message:
         "its publisher states no hash; this one is remembered and a later change refused: sha256 {sha256}",
         sha256=sha256,
     )
+
+
+def _remember(file: RemoteFile, sha256: str, copy: CachedFile, said: list[Message]) -> None:
+    """Records a file that is here already. A cache that may only be read, as in a container, does not stop its use."""
+    try:
+        _record(file, sha256, copy.path.stat().st_size, copy.commit)
+    except RunError as error:
+        said.append(_("its hash could not be remembered ({reason})", reason=error.message))
 
 
 def _record(file: RemoteFile, sha256: str, n: int, commit: str) -> None:

@@ -62,7 +62,7 @@ def request(file: RemoteFile, headers: Mapping[str, str]) -> Reply:
     """The server's reply, of any status that is no redirect. Raises Unreachable, WeightsError."""
     url, hub = address_of(file), {}
     opener = urllib.request.build_opener(_NoRedirects)
-    token = environment.token() if file.repo else None
+    token = environment.token()
     for _hop in range(MOST_REDIRECTS + 1):
         check_scheme(url, file)
         asked = urllib.request.Request(url, headers=_usual_headers() | dict(headers))

@@ -1,12 +1,15 @@
-"""Who is told how far a download is. The command line draws a line on a terminal; a Python program hears nothing by default."""
+"""Who is told how far a download is. The command line draws a line on a terminal; a Python program reads plusx's log."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from plusx.i18n import Message
+from plusx.i18n import Message, _
+
+log = logging.getLogger("plusx")
 
 
 class Watch:
@@ -25,6 +28,19 @@ class Watch:
         """Nothing happens for a while, for a reason that a user should know."""
 
 
+class LoggingWatch(Watch):
+    """Writes to plusx's log what is downloaded, and as a warning why nothing happens."""
+
+    def started(self, name: str, done: int, whole: int | None) -> None:
+        if whole is None:
+            log.info("%s", _("downloading {name}", name=name))
+        else:
+            log.info("%s", _("downloading {name} ({whole:,.1f} MB)", name=name, whole=whole / 1e6))
+
+    def waits(self, why: Message) -> None:
+        log.warning("%s", why)
+
+
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
@@ -39,4 +55,4 @@ def watching(watch: Watch) -> Iterator[None]:
 
 
 def current_watch() -> Watch:
-    return _watch.get() or Watch()
+    return _watch.get() or LoggingWatch()
