@@ -129,6 +129,16 @@ def test_a_range_that_cannot_be_met_starts_again(server: Server) -> None:
     assert fetch(url).path.read_bytes() == FILE
 
 
+def test_a_part_that_was_whole_already_is_not_fetched_again(server: Server, published: None) -> None:
+    """As after a kill between the last byte and the renaming."""
+    url = server.on("/net.pth", cut(FILE, HALF), status(503))
+    refused(url, RunError)
+    next(names.web_file(url).place.parent.glob(".*.part")).write_bytes(FILE)
+    server.on("/net.pth", lambda handler: handler.answer(416, b"no", Content_Range=f"bytes */{len(FILE)}"))
+    assert fetch(url).path.read_bytes() == FILE
+    assert server.asked[-1][1]["Range"] == f"bytes={len(FILE)}-"
+
+
 # ---- lies ----
 
 

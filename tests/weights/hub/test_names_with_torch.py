@@ -59,6 +59,42 @@ def test_load_and_build_take_names(caplog: pytest.LogCaptureFixture) -> None:
     assert plusx.resnet18("imagenet", widths=(8, 16, 32, 64), stem_width=8, classes=5).spec == plusx.spec(TINY)
 
 
+def test_a_config_of_timm_tells_the_input_of_weights_that_the_table_does_not_have(
+    server: Server, tmp_path: Path
+) -> None:
+    """Written by timm itself, for weights whose input is not their family's convention."""
+    timm = pytest.importorskip("timm")
+    theirs = {"crop_pct": 0.9, "interpolation": "bilinear", "input_size": (3, 176, 176), "std": (0.5, 0.5, 0.5)}
+    with torch.device("meta"):
+        net = timm.create_model("resnet18", pretrained_cfg_overlay=theirs)
+    timm.models._hub.save_config_for_hf(net, str(tmp_path / "config.json"))
+    server.on("/timm/mine/resolve/main/model.safetensors", whole(tiny_weights()))
+    server.on("/timm/mine/resolve/main/config.json", whole((tmp_path / "config.json").read_bytes()))
+    known = plusx.load("hf:timm/mine").preprocessing
+    assert known is not None
+    assert (known.resize_px, known.crop_px, known.interpolation, known.std) == (195, 176, "bilinear", (0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "[" * 100_000,
+        '{"pretrained_cfg": 1}',
+        '{"pretrained_cfg": {"input_size": [3, 1e999]}}',
+        '{"pretrained_cfg": {"input_size": [3, 224], "crop_pct": 0, "mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bicubic"}}',
+        '{"pretrained_cfg": {"input_size": [3, 224], "crop_pct": 1, "mean": [0, 0, 0], "std": [1, 1, 0], "interpolation": "bicubic"}}',
+        '{"pretrained_cfg": {"input_size": [3, 224], "crop_pct": 1, "mean": [0], "std": [1], "interpolation": "bicubic"}}',
+    ],
+)
+def test_a_config_that_is_none_changes_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "model.safetensors").write_bytes(tiny_weights())
+    before = plusx.load(tmp_path / "model.safetensors").preprocessing
+    (tmp_path / "config.json").write_text(text)
+    assert plusx.load(tmp_path / "model.safetensors").preprocessing == before
+
+
 def test_a_network_of_other_tensors_is_refused() -> None:
     with pytest.raises(WeightsError, match="holds"):
         plusx.build("resnet18 classes=5", NAME)

@@ -146,7 +146,9 @@ def _copied(part: PartialFile, reply: Reply, file: RemoteFile, most: int, watch:
         raise WeightsError(too_large(file, whole, most))
     _require_space(part.path, (whole or done) - done)
     watch.started(file.basename, done, whole)
-    framed = reply.headers["Content-Length"] is not None  # else the end of the connection is the end of the file
+    framed = (
+        reply.status == 416 or reply.headers["Content-Length"] is not None
+    )  # else the end of the connection is the end of the file
     with part.path.open("ab") as out:
         while (done != whole or not framed) and (
             chunk := _next(reply, CHUNK if whole is None else max(1, whole - done))
@@ -184,6 +186,8 @@ def _start(part: PartialFile, reply: Reply, file: RemoteFile) -> tuple[int, int 
         return have, int(found[2])
     if reply.status == 416 and have:
         part.was_resumed = True
+        if reply.headers["Content-Range"] == f"bytes */{have}":  # nothing is left to send
+            return have, have
         raise _Broken(_("{url} changed while it was fetched. Try again.", url=address_of(file)))
     if reply.status in (404, 410):
         raise NotThere
@@ -228,7 +232,7 @@ def _placed(
     linked = _SHA256.fullmatch(reply.hub.get("x-linked-etag", ""))
     if linked and linked[1] != sha256:
         raise _Broken(other_hash(file, sha256, Digest("sha256", linked[1])))
-    if digest is not None and not digest.fits(part.path):
+    if digest is not None and not digest.fits(part.path, sha256):
         raise _Broken(other_hash(file, sha256, digest) if record is None else changed(file, sha256, digest, record))
     part.path.replace(part.to)
     part.about.unlink(missing_ok=True)

@@ -95,7 +95,7 @@ def _is_right(copy: CachedFile, sha256: str, published: Digest | None, known: Fe
     if copy.digest is not None and copy.digest.start != sha256:
         return False
     if published is not None:
-        return published.fits(copy.path)
+        return published.fits(copy.path, sha256)
     return known is None or known.sha256 == sha256
 
 
@@ -103,7 +103,7 @@ def _own(wanted: NamedWeights, file: RemoteFile, said: list[Message]) -> Fetched
     """The file in plusx's cache; None for one that is damaged and can be fetched again."""
     place, known = file.place, read_record(file.place)
     sha256 = hash_of(place)
-    if wanted.digest is not None and not wanted.digest.fits(place):
+    if wanted.digest is not None and not wanted.digest.fits(place, sha256):
         if environment.is_offline(file.repo):
             raise WeightsError(
                 _("{path} has another hash than the published one ({hash}). Replace it by the file at {url}.",

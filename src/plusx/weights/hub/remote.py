@@ -27,8 +27,9 @@ class Digest:
     kind: Literal["sha256", "md5"]
     start: str
 
-    def fits(self, path: Path) -> bool:
-        return hash_of(path, self.kind).startswith(self.start)
+    def fits(self, path: Path, sha256: str) -> bool:
+        """Whether a file has this hash; its sha256 is known already."""
+        return (sha256 if self.kind == "sha256" else hash_of(path, self.kind)).startswith(self.start)
 
     @property
     def whole(self) -> bool:

@@ -8,23 +8,29 @@ from plusx.errors import WeightsError
 from plusx.i18n import _
 from plusx.weights.hub.entries import entry_of_sha256
 from plusx.weights.hub.entry import Entry
-from plusx.weights.hub.fetching import FetchedWeights
 from plusx.weights.identification.nearest_preset import differences
-from plusx.weights.identification.result import Identification
+from plusx.weights.identification.neighbours import config_preprocessing
+from plusx.weights.identification.result import IN_FILE, Identification
 from plusx.weights.identification.verdicts import Verdict
 from plusx.weights.labelling import read_labels
+from plusx.weights.stored import StoredFile
 
 
-def with_hub_facts(found: Identification, fetched: FetchedWeights | None) -> Identification:
+def with_hub_facts(found: Identification, stored: StoredFile) -> Identification:
     """The identification with the network, preprocessing and classes of the table, and where the file came from.
+
+    A file that the table does not have may have timm's config.json beside it, which states its preprocessing.
 
     Raises WeightsError where a file that was fetched holds another network than its name says.
     """
+    fetched = stored.fetched
     entry = entry_of_sha256(found.sha256 or "") if fetched is None else fetched.entry
     if fetched is not None:
         found = replace(found, notes=(*found.notes, *fetched.said))
-    spec = None if entry is None else entry.spec
-    if entry is None or spec is None or found.refuses is not None:
+    if entry is None:
+        return _with_config(found, stored)
+    spec = entry.spec
+    if spec is None or found.refuses is not None:
         return found
     differs = differences(found.plan.shapes, spec)
     if not differs:
@@ -35,6 +41,16 @@ def with_hub_facts(found: Identification, fetched: FetchedWeights | None) -> Ide
         _("{name} should hold {spec}, but {path} does not: {differs}. Delete the file to fetch it again.",
           name=entry.name, spec=spec, path=found.path, differs=differs)
     )  # fmt: skip
+
+
+def _with_config(found: Identification, stored: StoredFile) -> Identification:
+    known = (
+        None if found.preprocessing_is_known or found.preprocessing_source == IN_FILE else config_preprocessing(stored)
+    )
+    if known is None or found.spec is None or found.spec.in_channels != known.channels:
+        return found
+    source = _("config.json beside the file")
+    return replace(found, preprocessing=known, preprocessing_source=source, preprocessing_is_known=True)
 
 
 def _known(found: Identification, entry: Entry) -> Identification:

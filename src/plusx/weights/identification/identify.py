@@ -40,7 +40,7 @@ def identify(source: str | Path | StoredFile, key: str | None = None) -> Identif
     with ThreadPoolExecutor(1) as other:  # the hash takes as long as all the rest, and holds no lock
         digest = other.submit(_sha256, stored.path)
         found = _identify(stored, key)
-        return with_hub_facts(with_known_file(replace(found, sha256=digest.result())), stored.fetched)
+        return with_hub_facts(with_known_file(replace(found, sha256=digest.result())), stored)
 
 
 def _identify(stored: StoredFile, key: str | None) -> Identification:
