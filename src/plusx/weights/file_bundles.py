@@ -94,7 +94,8 @@ def _classes(made: Translation, labels: str | Path | Sequence[str] | None, said:
         return read_labels(labels, count)
     own = made.identification.classes
     if own is not None:
-        said.append(_("classes are named by the file"))
+        if not made.identification.preprocessing_is_known:  # else a table knows both, and says so once
+            said.append(_("classes are named by the file"))
         return own
     if count:
         said.append(

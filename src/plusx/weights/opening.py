@@ -13,6 +13,7 @@ from plusx.i18n import Message, _
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec, parse
 from plusx.weights.file_bundles import FileBundle, bundle_of
+from plusx.weights.hub.names import similar_name
 from plusx.weights.hub.recognising import is_name
 from plusx.weights.hub.recommending import poor_features
 from plusx.weights.identification.identify import identify, read
@@ -85,7 +86,8 @@ def open_first_weights(
 
 def _stored(source: str | Path, network: ResNetSpec | None) -> StoredFile:
     """The file at a path or of a hub's name. Raises WeightsError, or BundleError for what looks like a missing bundle."""
-    if not is_name(source) and not Path(source).exists() and not Path(source).suffix:
+    missing = not is_name(source) and not Path(source).exists()
+    if missing and not Path(source).suffix and similar_name(str(source)) is None:
         open_bundle(source)  # which says that there is none
     require_file(source)
     return read(source, network)

@@ -41,7 +41,7 @@ def test_the_weights_of_a_repository(hub: Server) -> None:
     assert found.path.read_bytes() == FILE
     assert (found.path.parent / "config.json").read_bytes() == b'{"model_type": "resnet"}'
     assert f"revision {'a' * 40}" in found.said[0] and sha256(FILE) in found.said[1]
-    assert [path for path, _headers in hub.asked] == [MODEL, "/org/net/resolve/main/config.json"]
+    assert [path for path, _headers in hub.asked] == ["/org/net/resolve/main/config.json", MODEL]
 
 
 def test_older_repositories_have_another_file(hub: Server) -> None:

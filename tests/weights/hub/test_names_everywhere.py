@@ -179,7 +179,7 @@ def test_fetch_answers_what_is_no_name(words: list[str], says: str, capsys: pyte
     "words",
     [
         ["show", "torchvison/resnet50"],
-        ["predict", "torchvison/resnet50.x", "."],
+        ["predict", "torchvison/resnet50", "."],
         ["weights", "identify", "timm/resnet50.a1_in"],
     ],
 )
@@ -187,6 +187,15 @@ def test_a_misspelt_name_is_not_just_a_missing_file(words: list[str], capsys: py
     assert main(words) == 2
     error = capsys.readouterr().err
     assert "torchvision/resnet50:IMAGENET1K_V1" in error or "timm/resnet50.a1_in1k" in error
+
+
+@pytest.mark.parametrize(
+    "word", ["weights/resnet50.pth", "runs/resnet50-photos-001", "bundle", "my/resnet18.safetensors", "photos/net"]
+)
+def test_a_missing_path_is_not_taken_for_a_name(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", word, "."]) == 2
+    error = capsys.readouterr().err
+    assert word in error and "hub" not in error
 
 
 def test_a_broken_download_exits_with_3(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """Weights by name: from the hubs, through the caches that people have, into plusx's own cache.
 
-entries         the shipped table: 36 pretrained ResNets, with address, hash, licence, preprocessing and accuracy
+entries         the shipped table of pretrained ResNets, with address, hash, licence, preprocessing and accuracy
 entry           one row of it
 remote          an address, where its file lies in the cache, and hashes
 recognising     whether a word is such a name
@@ -17,7 +17,7 @@ records         the hash of each file when it was first seen
 fetching        fetch(): all of that
 watching        who is told of the progress
 
-The downloads use the standard library rather than huggingface_hub (read at 2.4.0). With HF_ENDPOINT set it still follows
-redirects of the data to other hosts, or fetches through Xet's own servers, whatever the mirror; a token goes to the mirror; a
-partial file is deleted rather than resumed; and other hubs would need a second downloader anyway.
+The downloads use the standard library rather than huggingface_hub. With HF_ENDPOINT set, its version 2.4.0 still follows
+redirects of the data to other hosts, or fetches it through Xet's servers, and it sends the token to the mirror. It deletes a
+partial file when a call ends, and other hubs would need a second downloader anyway.
 """

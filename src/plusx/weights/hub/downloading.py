@@ -107,9 +107,13 @@ def _fill(part: PartialFile, file: RemoteFile, most: int, watch: Watch) -> Reply
         idle = 0 if part.size > before else idle + 1
         if idle >= MOST_IDLE:
             raise Unreachable(reason)
-        watch.waits(
-            _("{url}: {reason}; another try in {seconds:.0f} s", url=address_of(file), reason=reason, seconds=wait)
-        )
+        if idle:
+            text = _(
+                "{url}: {reason}; another try in {seconds:.0f} s", url=address_of(file), reason=reason, seconds=wait
+            )
+        else:
+            text = _("{url}: {reason}; the rest is asked for", url=address_of(file), reason=reason)
+        watch.waits(text)
         time.sleep(wait if idle else 0)
     raise Unreachable(_("the connection was lost {n} times", n=MOST_ATTEMPTS))
 

@@ -176,11 +176,11 @@ def _fetched(wanted: NamedWeights, file: RemoteFile, watch: Watch, said: list[Me
     most = (
         MOST_BYTES if wanted.entry is None or wanted.entry.mib is None else int((wanted.entry.mib * 1.01 + 1) * 2**20)
     )
+    if file.repo and wanted.entry is None and file.path in HUB_FILES:
+        _fetch_config(file, watch)
     made = download(file, file.place, digest, most, watch, record=record)
     if known is None:
         _record(file, made.sha256, file.place.stat().st_size, made.commit)
-    if file.repo and wanted.entry is None and file.path in HUB_FILES:
-        _fetch_config(file, watch)
     return _found(wanted, file.place, made.sha256, [*said, *_origin(wanted, file, made)])
 
 
@@ -201,13 +201,18 @@ def _origin(wanted: NamedWeights, file: RemoteFile, made: Downloaded) -> list[Me
 
 
 def _fetch_config(file: RemoteFile, watch: Watch) -> None:
-    """The config.json beside weights of the hub, which names classes and says where blocks stride; not every repository has one."""
+    """The config.json beside weights of the hub, which names classes and says how images become input.
+
+    Not every repository has one. It comes first, since weights that are in their place are not asked for again.
+    """
     config = hub_file(file.repo, CONFIG, file.revision)
+    if config.place.is_file():
+        return
     try:
         made = download(config, config.place, None, MOST_CONFIG, watch)
         if read_record(config.place) is None:
             _record(config, made.sha256, config.place.stat().st_size, made.commit)
-    except (NotThere, Unreachable):
+    except (NotThere, WeightsError):
         return
 
 

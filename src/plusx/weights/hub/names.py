@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 
-from plusx.errors import SpecError, WeightsError, closest, nearest
+from plusx.errors import SpecError, WeightsError, closest
 from plusx.i18n import Message, _
 from plusx.specs import ResNetSpec
 from plusx.weights.hub.entries import ENTRIES
@@ -23,6 +24,24 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _ENUM = re.compile(r"(\w+)_weights\.(\w+)")
 """torchvision's own names, in lower case: resnet50_weights.imagenet1k_v2."""
 _EXACT = {name.lower(): name for name in ENTRIES}
+_SHORT = {re.split(r":(?=imagenet)", lower)[0]: name for lower, name in reversed(_EXACT.items())} | _EXACT
+"""Names in lower case, with and without what torchvision's have behind the network."""
+LEAST_SIMILAR = 0.75
+FILE_ENDINGS = (
+    ".pth",
+    ".pt",
+    ".ckpt",
+    ".bin",
+    ".safetensors",
+    ".tar",
+    ".h5",
+    ".keras",
+    ".onnx",
+    ".npz",
+    ".pkl",
+    ".pdparams",
+    ".caffemodel",
+)
 LISTING = "plusx weights list"
 MOST_SHOWN = 3
 
@@ -128,9 +147,10 @@ def similar_name(text: str) -> str | None:
     if found := _ENUM.fullmatch(word):
         own = [name for name in ENTRIES if name.startswith(f"torchvision/{found[1]}:")]
         return next((name for name in own if name.lower().endswith(f":{found[2]}")), own[0] if own else None)
+    if Path(text).suffix.lower() in FILE_ENDINGS:
+        return None
     for lower, name in _EXACT.items():
         if word in (lower, lower.partition("/")[2], lower.partition(":")[2]):
             return name
-    short = {name.partition("/")[2]: name for name in reversed(ENTRIES)}
-    near = nearest(text, ENTRIES) if "/" in text else nearest(text, short)
-    return short.get(near, near) if near else None
+    likely = closest(word, _SHORT, 1)[0]
+    return _SHORT[likely] if SequenceMatcher(None, likely, word).ratio() >= LEAST_SIMILAR else None

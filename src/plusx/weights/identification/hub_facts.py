@@ -26,7 +26,7 @@ def with_hub_facts(found: Identification, stored: StoredFile) -> Identification:
     fetched = stored.fetched
     entry = entry_of_sha256(found.sha256 or "") if fetched is None else fetched.entry
     if fetched is not None:
-        found = replace(found, notes=(*found.notes, *fetched.said))
+        found = replace(found, hub_name=fetched.name, notes=(*found.notes, *fetched.said))
     if entry is None:
         return _with_config(found, stored)
     spec = entry.spec

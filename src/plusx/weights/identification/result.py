@@ -55,6 +55,8 @@ class Identification:
     preprocessing_is_known: bool = False
     """Whether it is that of this very file, rather than its family's convention."""
     refuses: Message | None = None
+    hub_name: str = ""
+    """The name of a hub by which the file was asked for, or empty."""
     eps: Mapping[str, float] = field(default_factory=dict)
     """Eps of norms (plusx's path) that is not plusx's 1e-5; under "" that of all others."""
     plan: TensorPlan = field(default_factory=lambda: TensorPlan({}, {}))
