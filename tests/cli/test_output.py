@@ -52,6 +52,7 @@ WRITERS = {
     "weights guess": ["weights", "guess", "bundle/weights.safetensors", "--data", "new"],
     "weights convert": ["weights", "convert", "bundle/weights.safetensors", "--to", "plusx"],
     "weights bundle": ["weights", "bundle", "bundle/weights.safetensors"],
+    "weights list": ["weights", "list"],
     "data": ["data", "check", "new"],
 }
 """A sensible use of each command that has -o."""

@@ -109,11 +109,20 @@ def test_no_advice_leads_back_to_where_it_was_given(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2", "imagenet", "ResNet50_Weights.DEFAULT", "pretrained", "resnet50.a1_in1k"]
-)  # fmt: skip
-def test_names_of_other_libraries_weights_are_answered(name):
+    ("name", "near"),
+    [
+        ("DEFAULT", "torchvision/resnet50:IMAGENET1K_V1"),
+        ("IMAGENET1K_V2", "torchvision/resnet50:IMAGENET1K_V2"),
+        ("ResNet50_Weights.DEFAULT", "torchvision/resnet50:IMAGENET1K_V1"),
+        ("ResNet50_Weights.IMAGENET1K_V2", "torchvision/resnet50:IMAGENET1K_V2"),
+        ("Wide_ResNet50_2_Weights.IMAGENET1K_V1", "torchvision/wide_resnet50_2:IMAGENET1K_V1"),
+        ("pretrained", "torchvision/resnet50:IMAGENET1K_V1"),
+        ("resnet50.a1_in1k", "timm/resnet50.a1_in1k"),
+    ],
+)
+def test_names_of_other_libraries_weights_are_answered(name, near):
     for make in (plusx.resnet50, lambda weights: plusx.build("resnet18", weights)):
-        with pytest.raises(WeightsError, match=r"plusx ships no trained weights\. Give a file"):
+        with pytest.raises(WeightsError, match=rf"like '{near}'; plusx weights list shows all\.$"):
             make(weights=name)
 
 

@@ -38,7 +38,7 @@ COMMANDS: dict[str, Message] = {
     "tune": _("measure which engine, precision and batch size are fastest on this machine"),
     "bench": _("the speed of a trained network on this machine, beside other engines"),
     "cam": _("the region of an image that speaks for a class (Grad-CAM)"),
-    "weights": _("identify, convert, compare, cut and bundle weights files"),
+    "weights": _("list and fetch pretrained weights; identify, convert, compare, cut and bundle files"),
     "data": _("check images before training: unreadable, duplicate, leaking, odd, imbalanced"),
     "recipes": _("the training recipes and their settings"),
     "doctor": _("this machine: processor, threads, extras, disk"),
@@ -160,7 +160,11 @@ def _run(words: list[str]) -> int:
         from plusx.cli.output import check_output
 
         check_output(args.output, is_folder=getattr(module, "WRITES_FOLDER", False))
-    return module.run(args)
+    from plusx.cli.downloads import DownloadLine
+    from plusx.weights.hub.watching import watching
+
+    with watching(DownloadLine()):
+        return module.run(args)
 
 
 def _with_way(name: str, words: list[str]) -> tuple[str, list[str], list[str]]:

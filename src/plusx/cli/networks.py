@@ -15,13 +15,14 @@ from plusx.errors import BundleError, GeometryError, SpecError, WeightsError
 from plusx.i18n import Message, _
 from plusx.specs import ResNetSpec, parse, read_spec_file
 from plusx.specs.parsing import read_words
+from plusx.weights.hub.recognising import is_name
 
 if TYPE_CHECKING:
     from plusx.bundles import Bundle
     from plusx.weights import Identification
 
 MOST_BYTES = 1 << 20
-SOURCE = _("a bundle, a run or a weights file")
+SOURCE = _("a bundle, a run, a weights file or a name of plusx weights list")
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
@@ -87,9 +88,11 @@ def read_network(words: list[str], key: str | None = None, *, quiet: bool = Fals
     elif path.is_dir():
         spec = _with(_spec_of_directory(path), words[1:])
     elif path.is_file():
-        return _spec_of_weights(path, words[1:], key, _silent if quiet else note)
+        return _spec_of_weights(words[0], words[1:], key, _silent if quiet else note)
+    elif is_name(words[0]):
+        return _spec_of_name(words[0], words[1:], key, _silent if quiet else note)
     elif _is_path(words[0]):
-        raise WeightsError(_("There is no file {path}. Check the path.", path=path))
+        raise WeightsError(_no_file(words[0]))
     else:
         spec = parse(" ".join(words))
     if key is not None:
@@ -149,7 +152,7 @@ def bundle_on_disk(args: argparse.Namespace) -> Iterator[str]:
 
 def require_bundle(source: str, remedy: Message) -> None:
     """Refuse a weights file where a command writes into the bundle. Raises SpecError."""
-    if Path(source).is_file():
+    if Path(source).is_file() or is_name(source):
         raise SpecError(
             _("{source} is a weights file, and results cannot be stored in it. {remedy}", source=source, remedy=remedy)
         )
@@ -188,11 +191,35 @@ WEIGHTS_ENDINGS = (
 )  # fmt: skip
 
 
-def _spec_of_weights(path: Path, words: list[str], key: str | None, say: Callable[[str], None]) -> ResNetSpec:
+def _no_file(word: str) -> Message:
+    from plusx.weights.hub.names import similar_name
+
+    near = similar_name(word)
+    if near is None:
+        return _("There is no file {path}. Check the path.", path=word)
+    return _(
+        "There is no file {path}. Check the path, or write {near} if you meant weights of a hub.", path=word, near=near
+    )
+
+
+def _spec_of_name(name: str, words: list[str], key: str | None, say: Callable[[str], None]) -> ResNetSpec:
+    """The network of a hub's weights: from the shipped table, else from the file, which is fetched."""
+    from plusx.weights.hub.names import read_name
+
+    named = read_name(name)
+    spec = None if named.entry is None or key is not None else named.entry.spec
+    if spec is None:
+        return _spec_of_weights(name, words, key, say)
+    for line in named.said:
+        say(line)
+    return _with(spec, words)
+
+
+def _spec_of_weights(source: str, words: list[str], key: str | None, say: Callable[[str], None]) -> ResNetSpec:
     from plusx.weights import identify
     from plusx.weights.conversion.translate import settled_spec
 
-    found = identify(path, key)
+    found = identify(source, key)
     spec = settled_spec(found, **read_words(words))
     say_assumptions(found, spec, found.notes, say)
     return spec

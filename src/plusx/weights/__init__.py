@@ -7,6 +7,7 @@ identification/    identify(): family, spec, and what is known, a convention or 
 conversion/        load_file(): plusx's tensors; convert_file(): files for other systems
 labelling          names of classes
 file_bundles       bundle_of(): a checkpoint as a bundle
+hub/               fetch(): weights by name, from caches and hubs
 opening            open_source(), predictor(): a checkpoint wherever a bundle is taken
 loading            build() and load(): a network of torch with the weights of a file
 shorthands         resnet18() … resnet152()
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time a module is load
     from plusx.weights.conversion.translate import Translation, load_file
     from plusx.weights.file_bundles import FileBundle, bundle_of, named_preprocessing, write_bundle
     from plusx.weights.guessing import Guess, guess
+    from plusx.weights.hub.fetching import FetchedWeights, fetch
     from plusx.weights.identification.identify import identify
     from plusx.weights.identification.printing import lines, to_dict
     from plusx.weights.identification.result import Identification
@@ -36,6 +38,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time a module is load
 
 __all__ = [
     "TARGETS",
+    "FetchedWeights",
     "FileBundle",
     "Guess",
     "Identification",
@@ -44,6 +47,7 @@ __all__ = [
     "bundle_of",
     "convert_file",
     "expressible",
+    "fetch",
     "guess",
     "identify",
     "lines",
@@ -63,6 +67,7 @@ _MODULES = {
     "conversion.translate": ("Translation", "load_file"),
     "file_bundles": ("FileBundle", "bundle_of", "named_preprocessing", "write_bundle"),
     "guessing": ("Guess", "guess"),
+    "hub.fetching": ("FetchedWeights", "fetch"),
     "identification.identify": ("identify",),
     "identification.printing": ("lines", "to_dict"),
     "identification.result": ("Identification",),

@@ -24,7 +24,7 @@ def said_of(found: Identification, spec: ResNetSpec, notes: Sequence[Message] = 
         Assumption(
             _(
                 "{name} is {spec}, by {family} ({family_why})",
-                name=found.path.name,
+                name=found.hub_name or found.path.name,
                 spec=spec,
                 family=found.family,
                 family_why=found.family_why,

@@ -19,8 +19,10 @@ from plusx.specs import ResNetSpec
 from plusx.weights.assumptions import said_of
 from plusx.weights.conversion.translate import Translation, load_file
 from plusx.weights.families.family import BICUBIC, DETECTRON_MEAN, IMAGENET, KERAS_MEAN, SMALL
+from plusx.weights.identification.identify import read
 from plusx.weights.identification.result import IN_FILE
 from plusx.weights.labelling import read_labels
+from plusx.weights.stored import StoredFile
 
 NAMED: dict[str, Preprocessing] = {
     "imagenet": IMAGENET, "bicubic": BICUBIC, "cifar": SMALL, "detectron": DETECTRON_MEAN, "keras": KERAS_MEAN,
@@ -42,30 +44,31 @@ class FileBundle(Bundle):
 
 
 def bundle_of(
-    path: str | Path, labels: str | Path | Sequence[str] | None = None,
+    source: str | Path | StoredFile, labels: str | Path | Sequence[str] | None = None,
     preprocessing: Preprocessing | str | Path | None = None, spec: str | ResNetSpec | None = None, key: str | None = None,
     *, for_training: bool = False, **fields: Any,
 ) -> FileBundle:  # fmt: skip
-    """The checkpoint at `path` as a bundle in memory; what it does not show comes from arguments or the family's convention.
+    """The checkpoint at `source` as a bundle in memory; what it does not show comes from arguments or the family's convention.
 
     `labels` as in `read_labels`; without, the file's own names or class 0, class 1, …. `preprocessing` is a Preprocessing, a
     name (imagenet, bicubic, cifar, detectron, keras) or a JSON file with its fields. Networks for BGR images are turned to
     RGB. `for_training` takes plain pixels where the preprocessing is not known, since a training brings its own.
     Raises WeightsError, SpecError, DataError.
     """
-    made = load_file(path, spec=spec, key=key, colour="RGB", **fields)
+    stored = read(source)
+    made = load_file(stored, spec=spec, key=key, colour="RGB", **fields)
     said: list[Message] = [line.text for line in said_of(made.identification, made.spec, made.notes)]
     classes = _classes(made, labels, said)
     pre = _preprocessing(made, preprocessing, said, for_training)
     found = made.identification
     provenance = Provenance(network=str(made.spec), other={
-        "from": str(found.path), "sha256": found.sha256, "family": found.family, "key": found.key, "notes": list(made.notes),
+        "from": str(found.path), **_named(stored), "sha256": found.sha256, "family": found.family, "key": found.key, "notes": list(made.notes),
         "fields": {name: str(verdict) for name, verdict in found.fields.items() if verdict.how != "known"},
     })  # fmt: skip
     size = sum(array.nbytes for array in made.tensors.values())
     digest = hashlib.sha256(f"{found.sha256}/{found.key}/{made.spec}/{made.notes}".encode()).hexdigest()
     return FileBundle(
-        path=Path(path), spec=made.spec, classes=classes, preprocessing=pre, metrics={}, provenance=provenance,
+        path=stored.path, spec=made.spec, classes=classes, preprocessing=pre, metrics={}, provenance=provenance,
         files={WEIGHTS: {"bytes": size, "sha256": digest}}, tensors=made.tensors, said=tuple(said),
     )  # fmt: skip
 
@@ -78,6 +81,14 @@ def plain_pixels(channels: int) -> Preprocessing:
 def knows_preprocessing(bundle: Bundle) -> bool:
     """Whether a bundle says how images become its input; of a file opened for a training it may be unknown."""
     return bundle.preprocessing != plain_pixels(bundle.preprocessing.channels)
+
+
+def _named(stored: StoredFile) -> dict[str, str]:
+    """The name and the licence of weights that came from a hub, for the bundle's provenance."""
+    if stored.fetched is None:
+        return {}
+    entry = stored.fetched.entry
+    return {"name": stored.fetched.name} | ({} if entry is None else {"licence": entry.licence})
 
 
 def write_bundle(bundle: FileBundle, out: str | Path) -> Path:
@@ -93,7 +104,8 @@ def _classes(made: Translation, labels: str | Path | Sequence[str] | None, said:
         return read_labels(labels, count)
     own = made.identification.classes
     if own is not None:
-        said.append(_("classes are named by the file"))
+        if not made.identification.preprocessing_is_known:  # else a table knows both, and says so once
+            said.append(_("classes are named by the file"))
         return own
     if count:
         said.append(
@@ -124,7 +136,9 @@ def _preprocessing(
                 names=", ".join(NAMED),
             )
         )
-    if found.preprocessing_source != IN_FILE:
+    if found.preprocessing_is_known:
+        said.append(_("preprocessing as known of {source}", source=found.preprocessing_source))
+    elif found.preprocessing_source != IN_FILE:
         said.append(_("preprocessing by convention of {source}", source=found.preprocessing_source or found.family))
     return found.preprocessing
 

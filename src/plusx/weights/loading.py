@@ -17,6 +17,8 @@ from plusx.names.shapes import shortened
 from plusx.specs import ResNetSpec
 from plusx.weights.assumptions import said_of
 from plusx.weights.conversion.translate import Translation, translate
+from plusx.weights.hub.names import LISTING, similar_name
+from plusx.weights.hub.recognising import is_name
 from plusx.weights.identification.identify import identify, read
 
 if TYPE_CHECKING:
@@ -25,12 +27,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("plusx")
 
 State = Mapping[str, Any]
-_NAME_OF_WEIGHTS = re.compile(r"(?i)default|imagenet\w*|pretrained|true|[\w.]+_in(1|21|22)k\w*|\w+_weights\.\w+")
-"""Names that other libraries take: DEFAULT, IMAGENET1K_V2, ResNet50_Weights.DEFAULT, imagenet, a1_in1k."""
+_NAME_OF_WEIGHTS = re.compile(r"(?i)default|imagenet\w+|pretrained|true|[\w.]+_in(1|21|22)k\w*|\w+_weights\.\w+")
+"""Names that other libraries take: DEFAULT, IMAGENET1K_V2, ResNet50_Weights.DEFAULT, a1_in1k."""
+EXAMPLE = "torchvision/resnet50:IMAGENET1K_V1"
 
 
 def build(network: Network, weights: State | str | Path | None = None) -> ResNet:
-    """The network in training mode, freshly initialised or with `weights` (a state dict or a file of any family).
+    """The network in training mode, freshly initialised or with `weights`: a state dict, a file of any family or a hub's name.
 
     The weights need exactly the tensors of the network. Those behind the end of a network with `until` are skipped and logged.
     A file for BGR images is turned to RGB, which is logged. Raises SpecError, WeightsError.
@@ -45,11 +48,11 @@ def build(network: Network, weights: State | str | Path | None = None) -> ResNet
         return build_from_state(network, weights)
     if not isinstance(weights, str | Path):
         raise WeightsError(
-            _("weights={weights!r} is neither a state dict nor a file. Give one of them; plusx ships no trained weights.",
+            _("weights={weights!r} is neither a state dict nor a file. Give one of them, or a name like 'imagenet'.",
               weights=weights)
         )  # fmt: skip
     require_file(weights)
-    stored = read(weights)
+    stored = read(weights, spec_of(network))
     made = translate(stored, identify(stored), spec=spec_of(network), colour="RGB")
     _tell(made)
     return network_of(made)
@@ -65,7 +68,7 @@ def load(
     bands: Sequence[int] | None = None,
     key: str | None = None,
 ) -> ResNet:
-    """The network of `source` (bundle, training run or weights file of any family) in eval mode.
+    """The network of `source` (bundle, training run, weights file of any family or a hub's name) in eval mode.
 
     `spec` gives what the file does not show; `key` names one of several networks in it. `classes=N` replaces fc by a new,
     untrained one for N classes; `head="new"` may be written beside it. `input="adapt"` fits the stem to the in_channels of
@@ -86,7 +89,7 @@ def load(
             raise SpecError(_("{path} is a bundle or a training run and holds one network. Leave key out.", path=path))
         net = _from_bundle(path, wanted)
     else:
-        net = _from_file(path, wanted, key, new_head=classes is not None, adapt=input == "adapt")
+        net = _from_file(source, wanted, key, new_head=classes is not None, adapt=input == "adapt")
     return _bent(net, path, wanted if input == "adapt" else None, bands, classes).eval()
 
 
@@ -132,8 +135,8 @@ def _require_torch() -> None:
 
 
 def require_file(path: str | Path) -> None:
-    """Raises WeightsError where the path of weights is not a file: it is missing, a folder, or a name from another library."""
-    if Path(path).is_file():
+    """Raises WeightsError where weights are neither a file nor a hub's name: missing, a folder, or a name from another library."""
+    if Path(path).is_file() or is_name(path):
         return
     if Path(path).is_dir():
         raise WeightsError(
@@ -141,10 +144,15 @@ def require_file(path: str | Path) -> None:
         )
     if _NAME_OF_WEIGHTS.fullmatch(str(path)):
         raise WeightsError(
-            _("weights={name!r} is a name of torchvision or timm, and plusx ships no trained weights. "
-              "Give a file, like weights='resnet50.pth'.", name=str(path))
+            _("weights={name!r} is a name of torchvision or timm. Write it with its library and network, like {near!r}; "
+              "{listing} shows all.", name=str(path), near=similar_name(str(path)) or EXAMPLE, listing=LISTING)
         )  # fmt: skip
     if not Path(path).exists():
+        near = similar_name(str(path))
+        if near is not None:
+            raise WeightsError(
+                _("There is no weights file {path}. Check the path, or write {near!r} if you meant weights of a hub.", path=path, near=near)
+            )  # fmt: skip
         raise WeightsError(_("There is no weights file {path}. Check the path.", path=path))
 
 
@@ -167,10 +175,12 @@ def _from_bundle(path: Path, wanted: ResNetSpec | None) -> ResNet:
     return net
 
 
-def _from_file(path: Path, wanted: ResNetSpec | None, key: str | None, *, new_head: bool, adapt: bool) -> ResNet:
+def _from_file(
+    source: str | Path, wanted: ResNetSpec | None, key: str | None, *, new_head: bool, adapt: bool
+) -> ResNet:
     """The network as the file has it, with its own head and channels where those are replaced afterwards."""
-    require_file(path)
-    stored = read(path)
+    require_file(source)
+    stored = read(source, wanted)
     found = identify(stored, key)
     if wanted is not None and found.spec is not None:
         if adapt:

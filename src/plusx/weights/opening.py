@@ -11,10 +11,14 @@ from plusx.bundles import Bundle, open_bundle
 from plusx.errors import SpecError
 from plusx.i18n import Message, _
 from plusx.images import Preprocessing
-from plusx.specs import ResNetSpec
-from plusx.weights.file_bundles import bundle_of
-from plusx.weights.identification.identify import identify
+from plusx.specs import ResNetSpec, parse
+from plusx.weights.file_bundles import FileBundle, bundle_of
+from plusx.weights.hub.names import similar_name
+from plusx.weights.hub.recognising import is_name
+from plusx.weights.hub.recommending import poor_features
+from plusx.weights.identification.identify import identify, read
 from plusx.weights.loading import require_file
+from plusx.weights.stored import StoredFile
 
 if TYPE_CHECKING:
     from plusx.data import Data
@@ -41,7 +45,7 @@ def open_source(
     say: Say = _log,
     **fields: Any,
 ) -> Bundle:
-    """The bundle at `source`, that of a run, or a weights file as one; see `bundle_of` for what a file does not show.
+    """The bundle at `source`, that of a run, or a weights file or a hub's name as one; see `bundle_of` for what a file does not show.
 
     `say` gets a line for everything that was taken by convention or by default. Raises BundleError, WeightsError, SpecError,
     DataError.
@@ -55,13 +59,8 @@ def open_source(
                 _("{source} is a bundle or a training run and has its own {name}. Leave {name} out.", source=where, name=written[0])
             )  # fmt: skip
         return source if isinstance(source, Bundle) else open_bundle(source)
-    if not Path(source).exists() and not Path(source).suffix:
-        return open_bundle(source)  # which says that there is none
-    require_file(source)
-    bundle = bundle_of(source, labels, preprocessing, spec, key, **fields)
-    for line in bundle.said:
-        say(line)
-    return bundle
+    stored = _stored(source, parse(spec) if isinstance(spec, str) else spec)
+    return _told(bundle_of(stored, labels, preprocessing, spec, key, **fields), say)
 
 
 def open_first_weights(
@@ -72,21 +71,36 @@ def open_first_weights(
     key: str | None = None,
     say: Say = _log,
 ) -> Bundle:
-    """The weights that a training starts from, of a bundle, a run or a file.
+    """The weights that a training starts from, of a bundle, a run, a file or a hub's name.
 
     `network` gives what a file does not show, classes and channels aside. The preprocessing of a file need not be known:
-    `preprocessing` gives it, and without it `knows_preprocessing` is false of the bundle. Raises BundleError, WeightsError, SpecError.
+    `preprocessing` gives it, and without it `knows_preprocessing` is false of the bundle.
+    Raises BundleError, WeightsError, SpecError.
     """
     if isinstance(source, Bundle) or Path(source).is_dir():
         return open_source(source, preprocessing=preprocessing, key=key)
-    if not Path(source).exists() and not Path(source).suffix:
-        return open_bundle(source)
-    require_file(source)
-    spec = None
+    stored, spec = _stored(source, network), None
     if network is not None:
-        found = identify(source, key).spec
+        found = identify(stored, key).spec
         spec = None if found is None else network.replace(classes=found.classes, in_channels=found.in_channels)
-    bundle = bundle_of(source, preprocessing=preprocessing, spec=spec, key=key, for_training=True)
+    entry = None if stored.fetched is None else stored.fetched.entry
+    poor = None if entry is None else poor_features(entry)
+    if poor is not None:
+        say(poor)
+    bundle = bundle_of(stored, preprocessing=preprocessing, spec=spec, key=key, for_training=True)
+    return _told(bundle, say)
+
+
+def _stored(source: str | Path, network: ResNetSpec | None) -> StoredFile:
+    """The file at a path or of a hub's name. Raises WeightsError, or BundleError for what looks like a missing bundle."""
+    missing = not is_name(source) and not Path(source).exists()
+    if missing and not Path(source).suffix and similar_name(str(source)) is None:
+        open_bundle(source)  # which says that there is none
+    require_file(source)
+    return read(source, network)
+
+
+def _told(bundle: FileBundle, say: Say) -> FileBundle:
     for line in bundle.said:
         say(line)
     return bundle
@@ -141,6 +155,6 @@ def evaluate(
     """
     from plusx.evaluation import evaluate as evaluate_bundle
 
-    if isinstance(source, str | Path) and Path(source).is_file():
+    if isinstance(source, str | Path) and (Path(source).is_file() or is_name(source)):
         source = open_source(source, labels=labels, preprocessing=preprocessing, spec=spec, key=key)
     return evaluate_bundle(source, data, weights=weights, options=options, workers=workers, group=group)

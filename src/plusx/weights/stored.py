@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from plusx.weights.hub.fetching import FetchedWeights
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,3 +53,5 @@ class StoredFile:
     """Module path (as in the tensors' names) to what the file says of it; empty where the file holds tensors alone."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Text that the format stores beside the tensors (safetensors `__metadata__`, ONNX producer, Keras config, …)."""
+    fetched: FetchedWeights | None = None
+    """The name by which the file was asked for, and what is known of it; None for a file that was named by its path."""

@@ -8,6 +8,8 @@ from plusx.errors import SpecError
 from plusx.i18n import _, joined
 
 SUBCOMMANDS = {
+    "list": _("the pretrained weights that plusx knows by name"),
+    "fetch": _("download weights by name, once, and print their path"),
     "identify": _("identify the networks in weights files"),
     "convert": _("write a weights file for another system, exactly and with a proof"),
     "verify": _("check whether two weights files compute the same"),

@@ -18,6 +18,7 @@ from plusx.weights.families import FAMILIES, Family, Seen
 from plusx.weights.families.surroundings import SEGMENTATION_HEAD
 from plusx.weights.identification.candidates import Candidate, choose, find
 from plusx.weights.identification.flat_file import FlatFile, flatten
+from plusx.weights.identification.hub_facts import with_hub_facts
 from plusx.weights.identification.known_files import with_known_file
 from plusx.weights.identification.layer_facts import Layers, disagreement, eps_of, fields_of_layers, refusal
 from plusx.weights.identification.nearest_preset import differences, fitting_spec, nothing_found
@@ -33,13 +34,13 @@ from plusx.weights.stored import StoredFile
 def identify(source: str | Path | StoredFile, key: str | None = None) -> Identification:
     """What the file at `source` is; `key` names one of several networks in it, by its path or a part of that.
 
-    Raises WeightsError where no ResNet is found, or where several differ and none is named.
+    Raises WeightsError where no ResNet is found, or where several differ and none is named; and what `read` raises.
     """
     stored = read(source)
     with ThreadPoolExecutor(1) as other:  # the hash takes as long as all the rest, and holds no lock
         digest = other.submit(_sha256, stored.path)
         found = _identify(stored, key)
-        return with_known_file(replace(found, sha256=digest.result()))
+        return with_hub_facts(with_known_file(replace(found, sha256=digest.result())), stored)
 
 
 def _identify(stored: StoredFile, key: str | None) -> Identification:
@@ -57,12 +58,18 @@ def _identify(stored: StoredFile, key: str | None) -> Identification:
     return _identified(stored, flat, candidate, tuple(other.path for other in same))
 
 
-def read(source: str | Path | StoredFile) -> StoredFile:
+def read(source: str | Path | StoredFile, network: ResNetSpec | None = None) -> StoredFile:
+    """The file at a path or of a hub's name, which is fetched; `network` says which weights `imagenet` stands for.
+
+    Raises WeightsError, and for names what `fetch` raises.
+    """
     if isinstance(source, StoredFile):
         return source
     from plusx.weights.containers import read as read_file
+    from plusx.weights.hub.fetching import local_file
 
-    return read_file(Path(source))
+    found = local_file(source, network)
+    return read_file(found) if isinstance(found, Path) else replace(read_file(found.path), fetched=found)
 
 
 def _sha256(path: Path) -> str | None:

@@ -38,7 +38,7 @@ def with_known_file(found: Identification) -> Identification:
     if file is None:
         return found
     return replace(
-        found, classes=file.classes, preprocessing=file.preprocessing, preprocessing_source=file.source,
+        found, classes=file.classes, preprocessing=file.preprocessing, preprocessing_source=file.source, preprocessing_is_known=True,
         colour=Verdict(file.colour, "known", _("{name}, by its sha256", name=file.name)),
         notes=(*found.notes, _("the file is {name}, by its sha256", name=file.name)),
     )  # fmt: skip

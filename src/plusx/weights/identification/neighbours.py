@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from plusx.bundles import Bundle, is_bundle, open_bundle
 from plusx.bundles.bundle import WEIGHTS
 from plusx.errors import DataError
 from plusx.i18n import Message, _
+from plusx.images import Preprocessing
 from plusx.weights.families import Family
 from plusx.weights.labelling import names_of
 from plusx.weights.stored import StoredFile
@@ -61,6 +63,22 @@ def config_classes(stored: StoredFile, family: Family, classes: int) -> tuple[st
     except DataError:
         return None
     return names if len(names) == classes else None
+
+
+def config_preprocessing(stored: StoredFile) -> Preprocessing | None:
+    """What timm's config.json beside the file says of its input, where it is one."""
+    path = stored.path.parent / "config.json"
+    try:
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            return None
+        asked = json.loads(path.read_text(encoding="utf-8"))["pretrained_cfg"]
+        crop_px = int(asked["input_size"][1])
+        mean, std = (tuple(float(value) for value in asked[name]) for name in ("mean", "std"))
+        return Preprocessing(
+            "RGB", math.floor(crop_px / float(asked["crop_pct"])), crop_px, asked["interpolation"], mean=mean, std=std
+        )
+    except (OSError, ValueError, KeyError, TypeError, IndexError, ArithmeticError, RecursionError, DataError):
+        return None
 
 
 def bundle_around(stored: StoredFile) -> Bundle | None:

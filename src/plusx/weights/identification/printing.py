@@ -87,6 +87,12 @@ def _verdicts(found: Identification) -> Iterator[Message]:
         values = {"size": size, "interpolation": pre.interpolation, "mean": pre.mean, "std": pre.std}
         if source == IN_FILE:
             yield _("images       {size}, {interpolation}, mean {mean}, std {std}, as the file states", **values)
+        elif found.preprocessing_is_known:
+            yield _(
+                "images       {size}, {interpolation}, mean {mean}, std {std}, as known of {source}",
+                source=source,
+                **values,
+            )
         else:
             yield _(
                 "images       {size}, {interpolation}, mean {mean}, std {std}, by convention of {source}",

@@ -51,7 +51,12 @@ class Identification:
     preprocessing: Preprocessing | None
     """Of the family's convention, its means in RGB order whatever `colour` is."""
     preprocessing_source: str
+    """Where it stands: the file, the family's convention, or what is known of this very file."""
+    preprocessing_is_known: bool = False
+    """Whether it is that of this very file, rather than its family's convention."""
     refuses: Message | None = None
+    hub_name: str = ""
+    """The name of a hub by which the file was asked for, or empty."""
     eps: Mapping[str, float] = field(default_factory=dict)
     """Eps of norms (plusx's path) that is not plusx's 1e-5; under "" that of all others."""
     plan: TensorPlan = field(default_factory=lambda: TensorPlan({}, {}))
