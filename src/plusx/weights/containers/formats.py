@@ -1,4 +1,4 @@
-"""The reader for a file, by its first bytes."""
+"""The reader for a file, by its first bytes. A reader is imported when a file may be its own."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ from pathlib import Path
 
 from plusx.errors import WeightsError
 from plusx.i18n import _
-from plusx.weights.containers import (
-    caffe,
-    hdf5,
-    keras_zip,
-    npz,
-    onnx,
-    pickle_reader,
-    safetensors,
-    torch_export,
-    torch_legacy,
-    torch_zip,
-    torchscript,
-    zips,
-)
+from plusx.weights.containers import torch_zip, zips
 from plusx.weights.containers.mapped_file import map_file, shown
 from plusx.weights.stored import StoredFile
 
@@ -36,6 +23,8 @@ def read(path: str | Path) -> StoredFile:
     head = bytes(raw[:512])
     if head.startswith(zips.MAGIC):
         return _read_zip(path, raw)
+    from plusx.weights.containers import hdf5, npz, pickle_reader, safetensors, torch_legacy
+
     if hdf5.matches(head):
         return hdf5.read(path)
     if safetensors.is_safetensors(raw):
@@ -47,6 +36,8 @@ def read(path: str | Path) -> StoredFile:
     refuse_known(path, raw, head)
     if pickle_reader.may_be_pickle(head):
         return pickle_reader.read_pickle_file(path, raw)
+    from plusx.weights.containers import caffe, onnx
+
     if onnx.matches(head):
         return onnx.read(path)
     if caffe.matches(head):
@@ -59,13 +50,19 @@ def _read_zip(path: Path, raw: memoryview) -> StoredFile:
     names = archive.entries
     folder = torch_zip.folder_of(archive)
     if folder is not None and f"{folder}constants.pkl" in names:
+        from plusx.weights.containers import torchscript
+
         return torchscript.read_torchscript(path, archive, folder)
-    for mark in ("archive_format", torch_export.OLD_GRAPH):
+    for mark in (torch_zip.EXPORT_MARK, torch_zip.OLD_EXPORT):
         exported = torch_zip.folder_of(archive, mark)
         if exported is not None:
+            from plusx.weights.containers import torch_export
+
             return torch_export.read_torch_export(path, archive, exported)
     if folder is not None:
         return torch_zip.read_torch_zip(path, archive, folder)
+    from plusx.weights.containers import keras_zip, npz
+
     if keras_zip.matches_names(list(names)):
         return keras_zip.read(path)
     if names and all(name.endswith(".npy") for name in names):
