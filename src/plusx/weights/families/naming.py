@@ -158,6 +158,7 @@ def _numbers(groups: dict[str, str | None]) -> dict[str, int | str]:
     if "block" in has:
         letter, number = has["block"][0], has["block"][1:]
         numbers["i"] = int(number) if number else ord(letter) - ord("a")
+    numbers.setdefault("k", 1)  # a norm that is not numbered is the first of its block
     numbers["stage"] = f"layer{numbers.get('s')}"
     if "flat" in has:
         numbers |= {"stage": "flat", "i": int(has["flat"])}
