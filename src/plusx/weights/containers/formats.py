@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from plusx.errors import WeightsError
@@ -11,6 +12,9 @@ from plusx.weights.containers.mapped_file import map_file, shown
 from plusx.weights.stored import StoredFile
 
 FORMATS = "safetensors, torch.save (zip, legacy, whole models), TorchScript, torch.export, pickle, npz, HDF5, Keras, ONNX, Caffe and Paddle"
+
+TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+"""The end of LevelDB's tables, in which TensorFlow keeps the index of a checkpoint (tensorflow/core/lib/io/format.h)."""
 
 
 def read(path: str | Path) -> StoredFile:
@@ -100,6 +104,13 @@ def refuse_known(path: Path, raw: memoryview, head: bytes) -> None:
         raise WeightsError(_("{path} is compressed with gzip. Unpack it first.", path=path))
     if head.startswith((b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")):
         raise WeightsError(_("{path} is a compressed archive. Unpack it first.", path=path))
+    if bytes(raw[-8:]) == TABLE or re.search(r"\.data-\d{5}-of-\d{5}$", path.name):
+        raise WeightsError(
+            _(
+                "{path} is a part of a TensorFlow checkpoint, which is not read. Convert the model to ONNX or Keras's .h5 with TensorFlow.",
+                path=path,
+            )
+        )
     if head[257:262] == b"ustar":
         raise WeightsError(_("{path} is a tar archive. Unpack it and give the checkpoint in it.", path=path))
     if len(raw) < 16:

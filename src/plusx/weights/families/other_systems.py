@@ -1,4 +1,4 @@
-"""Systems with names of their own: detectron2, MSRA and Detectron1, Hugging Face, timm's v2 nets, Keras, KerasHub, Paddle, Caffe."""
+"""Systems with names of their own: detectron2, MSRA and Detectron1, Hugging Face, timm's v2 nets, Keras, KerasHub, pycls, Haiku, Paddle, Caffe."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from plusx.names.dialects import (
     PADDLE,
     TIMM_V2,
     TORCH,
+    TORCH_NORM,
     TORCHVISION,
     Dialect,
 )
@@ -67,6 +68,31 @@ PADDLE_HEAD = Dialect(
     "Paddle static", "post", {"fc": "fc_0"}, {"linear": {"weight": "{name}.w_0", "bias": "{name}.b_0"}}
 )
 PADDLE_VISION = Dialect("paddle.vision", "post", TORCHVISION.ops, PADDLE.tensors)
+# facebookresearch/pycls, models/resnet.py and anynet.py: ResBlock has proj, bn and f, whose layers are a, a_bn, b, b_bn, c, c_bn;
+# the first release numbers the stem as s1 (commit 1a1cf61), later ones call it stem. RegNet's blocks have the same names.
+PYCLS_HEAD = {"fc": "head.fc"}
+PYCLS = Dialect(
+    "pycls", "post",
+    PYCLS_HEAD | {
+        "stem.conv": "stem.conv", "stem.norm": "stem.bn", "conv": "s{s}.b{i1}.f.{abc}", "norm": "s{s}.b{i1}.f.{abc}_bn",
+        "shortcut.conv": "s{s}.b{i1}.proj", "shortcut.norm": "s{s}.b{i1}.bn",
+    },
+    {"conv": TORCH, "norm": TORCH_NORM, "linear": TORCH},
+)  # fmt: skip
+PYCLS_FIRST = Dialect(
+    "pycls", "post",
+    {
+        role: template.replace("stem.", "s1.").replace("s{s}", "s{s1}") for role, template in PYCLS.ops.items()
+    },
+    PYCLS.tensors,
+)  # fmt: skip
+# dm-haiku, nets/resnet.py; a module made in a constructor has `~` in its path. DeepMind's BYOL is made of its blocks.
+HAIKU_BLOCK = "block_group_{s0}/~/block_{i}/~/"
+HAIKU = Dialect(
+    "Haiku", "post",
+    {"stem.conv": "initial_conv", "conv": f"{HAIKU_BLOCK}conv_{{k0}}", "shortcut.conv": f"{HAIKU_BLOCK}shortcut_conv"},
+    {"conv": {"weight": "{name}/w"}},
+)  # fmt: skip
 HUB_STEM = {
     "stem.conv": "conv1_conv", "stem.norm": "conv1_bn", "deep.conv": "conv{n1}_conv", "deep.norm": "conv{n1}_bn",
     "conv": "stack{s0}_block{i}_{k}_conv", "shortcut.conv": "stack{s0}_block{i}_0_conv", "fc": "predictions",
@@ -83,6 +109,7 @@ HUB_V2 = Dialect(
 HUB_V2_FIRST = Dialect(
     "KerasHub v2", "pre", {"norm": "stack{s0}_block{i}_pre_activation_bn"}, {"norm": KERAS.tensors["norm"]}
 )
+PYCLS_INSIDE = re.compile(r"(s[1-7]|stem)\.")
 HUB_INSIDE = re.compile(r"(conv\d|stack\d|post)_")
 CAFFE_FACTOR = Dialect("Caffe", "post", CAFFE.ops, {"norm": {"factor": "{name}[2]"}})
 KERAS_HEADS = rules_of(
@@ -96,6 +123,9 @@ NAMINGS = (
     Naming("Keras", rules_of(KERAS) + KERAS_HEADS, re.compile(r"conv\d_"), clean=keras_name, kernel="HWIO", dense="IO"),
     Naming("KerasHub", rules_of(HUB), HUB_INSIDE, clean=keras_name, kernel="HWIO", dense="IO"),
     Naming("KerasHub v2", rules_of(HUB_V2, HUB_V2_FIRST), HUB_INSIDE, clean=keras_name, kernel="HWIO", dense="IO"),
+    Naming("pycls", rules_of(PYCLS), PYCLS_INSIDE),
+    Naming("pycls", rules_of(PYCLS_FIRST), PYCLS_INSIDE),
+    Naming("Haiku", rules_of(HAIKU), re.compile(r"(block_group_\d|initial_)"), kernel="HWIO", dense="IO"),
     Naming("Paddle", rules_of(PADDLE), re.compile(r"(blocks|stem)\."), dense="IO"),
     Naming("paddle.vision", rules_of(PADDLE_VISION), CLASSIC.inside, dense="IO"),
     Naming("Paddle static", rules_of(PADDLE_STATIC, PADDLE_HEAD), re.compile(r"(res\d|bn\d|conv1|bn_conv1)"), dense="IO"),
@@ -140,6 +170,18 @@ def _deep(seen: Seen) -> Message | None:
     return _("names of {naming} and a deep stem", naming=seen.naming) if "conv1.3.weight" in seen.shapes else None
 
 
+def _regnet(seen: Seen) -> Message | None:
+    small = seen.shapes.get("conv1.weight", (0,))[-1] == 3
+    return _("names of pycls, a 3x3 stem and bottlenecks") if small and seen.bottleneck else None
+
+
+def _pycls_1x1(seen: Seen) -> Message | None:
+    """AnyNet, which made the published ResNets, always strides in the 3x3; its config still holds ResNet's default."""
+    config = next((str(value) for key, value in seen.facts.items() if key.rpartition(".")[2] == "cfg"), "")
+    asked = re.search(r"TYPE: resnet\b", config) and re.search(r"STRIDE_1X1: true", config, re.IGNORECASE)
+    return _("names of pycls, and STRIDE_1X1 in the file's own config") if asked and seen.bottleneck else None
+
+
 POOLED = {"shortcut": ("D", _("its deep stems come with average-pooled shortcuts (vd, resnetv2_50d)"))}
 BESIDE_D = {"shortcut": ("B", _("its names are the same for a pooled shortcut, which comes with a deep stem"))}
 HUB_D = {"shortcut": ("D", _("its deep stems come with average-pooled shortcuts (vd)"))}
@@ -159,6 +201,10 @@ FAMILIES = (
     Family(Message("KerasHub"), "KerasHub", _deep, PLAIN | HUB_D, "RGB", HUB_IMAGES, HUB_SOURCE),
     Family(Message("KerasHub"), "KerasHub", _always, PLAIN, "RGB", HUB_IMAGES, HUB_SOURCE),
     Family(Message("KerasHub v2"), "KerasHub v2", _always, PLAIN, "RGB", HUB_IMAGES, HUB_SOURCE),
+    Family(_("RegNet of pycls"), "pycls", _regnet, refuses=_("RegNets stride in a stem of one 3x3 and in every stage, and pool nowhere")),
+    Family(Message("pycls"), "pycls", _pycls_1x1, PLAIN | CAFFE_STRIDE, "BGR", IMAGENET, "pycls datasets/imagenet.py"),
+    Family(Message("pycls"), "pycls", _always, PLAIN, "BGR", IMAGENET, "pycls datasets/imagenet.py"),
+    Family(Message("Haiku"), "Haiku", _always, refuses=_("Haiku pads unevenly where it strides (SAME, as TensorFlow does), and plusx pads evenly")),
     Family(Message("Paddle"), "Paddle", _deep, PLAIN | POOLED, "RGB", IMAGENET, "PaddleClas configs"),
     Family(Message("Paddle"), "Paddle", _always, PLAIN | BESIDE_D, "RGB", IMAGENET, "PaddleClas configs"),
     Family(Message("paddle.vision"), "paddle.vision", _always, PLAIN, "RGB", IMAGENET, "PaddleClas configs"),

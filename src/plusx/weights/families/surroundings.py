@@ -52,5 +52,5 @@ def kind_of(name: str) -> Message:
     for pattern, kind in KINDS:
         if re.search(pattern, lowered):
             return kind
-    parts = name.split(".")
-    return _("others under {path}", path=".".join(parts[:2]) if len(parts) > 2 else parts[0])
+    parts = re.split(r"([./])", name)
+    return _("others under {path}", path="".join(parts[:3]) if len(parts) > 3 else parts[0])
