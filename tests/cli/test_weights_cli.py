@@ -308,12 +308,13 @@ def test_convert_to_keras_says_whose_images_it_takes(tmp_path, capsys):
     theirs = enliven(plusx.build("resnet50 stride_in=1x1 classes=5"))
     torch.save(theirs.state_dict(), source := tmp_path / "a.pth")
     words = ["weights", "convert", str(source), "stride_in=1x1", "--to", "keras", "-o"]
-    assert main([*words, str(out := tmp_path / "o.h5")]) == 0
+    out = tmp_path / "o.h5"
+    assert main([*words, str(out)]) == 0
     assert "its input is RGB images, where preprocess_input" in capsys.readouterr().err
     import h5py
 
     with h5py.File(out) as file:  # keras.applications.ResNet50's layers with weights, in the order of its model.layers
-        layers = [name.decode() for name in file.attrs["layer_names"]]
+        layers = list(map(str, file.attrs["layer_names"]))
     block = "1_conv 1_bn 2_conv 2_bn 0_conv 3_conv 0_bn 3_bn".split()
     assert layers[:12] == ["conv1_conv", "conv1_bn", *(f"conv2_block1_{part}" for part in block), "conv2_block2_1_conv", "conv2_block2_1_bn"]  # fmt: skip
     assert (

@@ -207,7 +207,7 @@ FAMILIES = (
     Family(Message("Haiku"), "Haiku", _always, refuses=_("Haiku pads unevenly where it strides (SAME, as TensorFlow does), and plusx pads evenly")),
     Family(Message("Paddle"), "Paddle", _deep, PLAIN | POOLED, "RGB", IMAGENET, "PaddleClas configs"),
     Family(Message("Paddle"), "Paddle", _always, PLAIN | BESIDE_D, "RGB", IMAGENET, "PaddleClas configs"),
-    Family(Message("paddle.vision"), "paddle.vision", _always, PLAIN, "RGB", IMAGENET, "PaddleClas configs"),
+    Family(Message("paddle.vision"), "paddle.vision", _always, PLAIN, "RGB", IMAGENET, "PaddleClas configs (paddle.vision states none)"),
     Family(_("Paddle (static graph)"), "Paddle static", _always, PLAIN, "RGB", IMAGENET, "PaddleClas configs"),
     Family(Message("Caffe"), "Caffe", _always, PLAIN | CAFFE_STRIDE | {"stem_pool": ("caffe", _("its pools round sizes up"))}, "BGR", CAFFE_MEAN, "KaimingHe/deep-residual-networks (a mean image there)"),
 )  # fmt: skip
