@@ -69,9 +69,10 @@ def machine_line() -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """One process: wall time, peak resident memory, and what it printed."""
+    """One process: wall time, processor time (of all its threads), peak resident memory, and what it printed."""
 
     ms: float
+    cpu_ms: float
     peak_mb: float
     out: str
 
@@ -86,7 +87,7 @@ child = os.posix_spawnp(words[0], words, os.environ)
 _, status, usage = os.wait4(child, 0)
 ms = (time.perf_counter() - start) * 1000
 with open(report, "w") as file:
-    print(ms, usage.ru_maxrss, os.waitstatus_to_exitcode(status), file=file)
+    print(ms, (usage.ru_utime + usage.ru_stime) * 1000, usage.ru_maxrss, os.waitstatus_to_exitcode(status), file=file)
 """
 
 
@@ -96,11 +97,11 @@ def process(command: Sequence[str | Path]) -> Run:
     with tempfile.NamedTemporaryFile("r") as report:
         launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, report.name, *words]
         done = subprocess.run(launcher, capture_output=True, text=True, errors="replace")
-        ms, peak, code = report.read().split() or ("0", "0", "127")
+        ms, cpu, peak, code = report.read().split() or ("0", "0", "0", "127")
     if int(code):
         sys.exit(f"{' '.join(words)} ended with {code}:\n{done.stderr[-800:]}")
     unit = 1e6 if sys.platform == "darwin" else 1e6 / 1024  # bytes there, KiB on Linux
-    return Run(float(ms), float(peak) / unit, done.stdout)
+    return Run(float(ms), float(cpu), float(peak) / unit, done.stdout)
 
 
 def interleave(cases: Mapping[str, Callable[[], T]], n: int) -> dict[str, list[T]]:

@@ -306,6 +306,41 @@ def test_colours_are_turned_on_request(tmp_path):
         assert np.array_equal(safetensors.numpy.load_file(out)["conv1.weight"], wanted)
 
 
+def test_convert_to_keras_says_whose_images_it_takes(tmp_path, capsys):
+    pytest.importorskip("h5py")
+    pytest.importorskip("pyfive")
+    theirs = enliven(plusx.build("resnet50 stride_in=1x1 classes=5"))
+    torch.save(theirs.state_dict(), source := tmp_path / "a.pth")
+    words = ["weights", "convert", str(source), "stride_in=1x1", "--to", "keras", "-o"]
+    out = tmp_path / "o.h5"
+    assert main([*words, str(out)]) == 0
+    assert "its input is RGB images, where preprocess_input" in capsys.readouterr().err
+    import h5py
+
+    with h5py.File(out) as file:  # keras.applications.ResNet50's layers with weights, in the order of its model.layers
+        layers = list(map(str, file.attrs["layer_names"]))
+    block = "1_conv 1_bn 2_conv 2_bn 0_conv 3_conv 0_bn 3_bn".split()
+    assert layers[:12] == ["conv1_conv", "conv1_bn", *(f"conv2_block1_{part}" for part in block), "conv2_block2_1_conv", "conv2_block2_1_bn"]  # fmt: skip
+    assert (
+        main(
+            [
+                "weights",
+                "verify",
+                str(source),
+                str(out),
+                "--network-a",
+                "resnet50 stride_in=1x1 classes=5",
+                "--size",
+                "64",
+            ]
+        )
+        == 1
+    )
+    assert "They compute the same where" in capsys.readouterr().out
+    assert main([*words, str(tmp_path / "o.weights.h5")]) == 2
+    assert "Name it o.h5" in capsys.readouterr().err
+
+
 def test_verify_tells_equal_from_different(tmp_path, capsys):
     a, b = tmp_path / "a.pth", tmp_path / "b.safetensors"
     theirs = net()

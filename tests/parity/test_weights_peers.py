@@ -74,7 +74,8 @@ def test_keras_writes(suffix, tmp_path):
     assert relative(outputs(load_file(path), torch.from_numpy(x.transpose(0, 3, 1, 2).copy())), want) <= 1e-5
 
 
-def test_keras_reads(tmp_path):
+@pytest.mark.parametrize("by_name", [False, True])
+def test_keras_reads(by_name, tmp_path):
     pytest.importorskip("keras")
     pytest.importorskip("h5py")
     import keras
@@ -86,7 +87,7 @@ def test_keras_reads(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(safetensors_bytes(state, {"plusx.spec": str(ours.spec)}))
     out = convert_file(tmp_path / "a.safetensors", "keras", tmp_path / "ours.h5")
     theirs = keras.applications.ResNet50(weights=None, classes=5, input_shape=(64, 64, 3), classifier_activation=None)
-    theirs.load_weights(out, by_name=True)
+    theirs.load_weights(out, by_name=by_name)
     x = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         want = ours(x)

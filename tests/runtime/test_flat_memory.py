@@ -23,7 +23,8 @@ def sizes(bundle: Path, image: Path, n: int, planted: str = "pass") -> np.ndarra
     code = f"""
 import gc, json, os, sys
 from pathlib import Path
-from plusx.runtime import Item, predictor
+from plusx import predictor
+from plusx.runtime import Item
 p = predictor(sys.argv[1], engine="openvino", precision="fp32")
 raw, kept, seen, n = Path(sys.argv[2]).read_bytes(), [], [], {n}
 for i, row in enumerate(p.stream(Item(str(i), raw) for i in range(n)), 1):

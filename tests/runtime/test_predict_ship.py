@@ -203,7 +203,8 @@ def test_every_trap_is_one_row(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_that_vanishes_on_the_way_is_a_row(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
-    from plusx.runtime import find_images, predictor
+    from plusx import predictor
+    from plusx.runtime import find_images
 
     copies = [tmp_path / f"{i}.jpg" for i in range(30)]
     for copy in copies:

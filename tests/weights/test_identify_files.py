@@ -117,3 +117,22 @@ def test_onnx_is_known_from_its_graph(tmp_path):
     with pytest.raises(WeightsError, match="--preprocessing"):
         bundle_of(path)
     assert bundle_of(path, preprocessing="imagenet").preprocessing.mean == (0.485, 0.456, 0.406)
+
+
+def test_identifying_takes_at_most_one_and_a_half_times_the_file(tmp_path):
+    """Peak memory of a fresh process, less that of one that has imported the same."""
+    from onnx_files import exported
+
+    made = net("resnet18")
+    torch.save(made.state_dict(), tmp_path / "net.pth")
+    exported(made, tmp_path / "net.onnx")
+    code = (
+        "import sys; from plusx.weights.identification import identify, onnx_file\n"
+        "import plusx.weights.containers.torch_zip\n"
+        "def peak(): return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]) * 1024\n"
+        "begin = peak(); assert str(identify.identify(sys.argv[1]).spec).startswith('resnet18'); print(peak() - begin)"
+    )
+    for path in sorted(tmp_path.iterdir()):
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout) < 1.5 * path.stat().st_size, path.name

@@ -41,7 +41,7 @@ PRE = [f"{DEEP} order=pre", f"{SMALL} order=pre", f"{SMALL} order=pre shortcut=A
 
 
 def rebuilt(found: GraphNetwork) -> nn.Module:
-    tensors = {key: torch.from_numpy(value) for key, value in found.tensors.items()}
+    tensors = {key: torch.from_numpy(value.copy()) for key, value in found.tensors.items()}
     return plusx.build(found.spec, tensors).eval()
 
 
@@ -300,6 +300,11 @@ def written_by_hand(change: str = "") -> onnx.ModelProto:
     elif change == "a pool without a border":
         by_output["p1"].input[0] = "r1"
         nodes.remove(by_output["p0"])
+    elif change == "padded as NHWC":  # Keras's own exports: pad, then transpose
+        by_output["x1"].input[0], by_output["c1"].input[0] = "padded", "x1"
+        nodes.remove(by_output["x2"])
+        nodes.insert(0, node("Pad", ["x", "nhwc"], ["padded"]))
+        tensors["nhwc"] = np.array([0, 3, 3, 0, 0, 3, 3, 0])
     elif change == "dilated":
         by_output["c3"].attribute.append(helper.make_attribute("dilations", [2, 2]))
     elif change == "another slope":
@@ -326,9 +331,10 @@ def written_by_hand(change: str = "") -> onnx.ModelProto:
     return model(nodes, initializers, [2, 64, 64, 3])
 
 
-def test_the_ways_of_other_converters(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["", "padded as NHWC"])
+def test_the_ways_of_other_converters(change: str, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
-    onnx.save(written_by_hand(), path)
+    onnx.save(written_by_hand(change), path)
     found = recognise_onnx(read(path))
     words = "resnet18 depths=1 widths=8 strides=1 dilations=1 stem_width=8 classes=4"
     assert (str(found.spec), found.input.layout) == (str(plusx.spec(words)), "nhwc")

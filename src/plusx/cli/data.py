@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plusx.probing.checking import VectorReport
 
 
-WAYS = ("check",)
+SUBCOMMAND_NAMES = ("check",)
 FORMATS = ("table", "json", "html")
 MOST_SHOWN = 5
 """Findings of one kind in the table; --all and json have every one."""
@@ -33,7 +33,7 @@ OF_WEIGHTS = ("network", "preprocessing", "key", "engine", "precision", "threads
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("way", metavar="WAY", help=_("what to do: {ways}", ways=", ".join(WAYS)))
+    add("subcommand", metavar="SUBCOMMAND", help=_("what to do: {names}", names=", ".join(SUBCOMMAND_NAMES)))
     add("where", metavar="D", help=_("as for plusx train --data"))
     add(
         "--val-split",
@@ -102,8 +102,8 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.way not in WAYS:
-        raise SpecError(unknown(_("way of {command}", command="plusx data"), args.way, WAYS))
+    if args.subcommand not in SUBCOMMAND_NAMES:
+        raise SpecError(unknown(_("subcommand of {command}", command="plusx data"), args.subcommand, SUBCOMMAND_NAMES))
     form = choose_format(args.format, args.output, FORMATS)
     from plusx.cli.progress import IndexingProgress
     from plusx.data.check import check_splits

@@ -152,7 +152,7 @@ def _run(words: list[str]) -> int:
     name = words[0]
     if name not in COMMANDS:
         raise SpecError(unknown(_("command"), name, COMMANDS))
-    name, between, words = _with_way(name, words[1:])
+    name, between, words = _with_subcommand(name, words[1:])
     args = make_parser(name).read([*before, *between, *words])
     language(args.lang)
     module = _module(name)
@@ -167,26 +167,26 @@ def _run(words: list[str]) -> int:
         return module.run(args)
 
 
-def _with_way(name: str, words: list[str]) -> tuple[str, list[str], list[str]]:
-    """A command with its way, like `weights cut`, the options before the way, and the words after it. Raises SpecError."""
-    ways = getattr(_module(name), "SUBCOMMANDS", None)
+def _with_subcommand(name: str, words: list[str]) -> tuple[str, list[str], list[str]]:
+    """A command with its subcommand, like `weights cut`, the options before it, and the words after it. Raises SpecError."""
+    known = getattr(_module(name), "SUBCOMMANDS", None)
     options, rest = _common_options(words)
-    if ways is None or not rest or rest[0].startswith("-"):
+    if known is None or not rest or rest[0].startswith("-"):
         return name, [], words
-    if rest[0] not in ways:
-        raise SpecError(unknown(_("way of {command}", command=f"plusx {name}"), rest[0], ways))
+    if rest[0] not in known:
+        raise SpecError(unknown(_("subcommand of {command}", command=f"plusx {name}"), rest[0], known))
     return f"{name} {rest[0]}", options, rest[1:]
 
 
 def _module(name: str) -> ModuleType:
-    """The module of a command, like `draw`, or of a way of one, like `weights cut`."""
+    """The module of a command, like `draw`, or of a subcommand, like `weights cut`."""
     return import_module(f"plusx.cli.{name.replace(' ', '.')}")
 
 
 def make_parser(name: str) -> Parser:
-    """The parser of a command, or of a way of one, like `weights cut`, with the options that every command has."""
-    command, _space, way = name.partition(" ")
-    summary = _module(command).SUBCOMMANDS[way] if way else COMMANDS[command]
+    """The parser of a command, or of a subcommand, like `weights cut`, with the options that every command has."""
+    command, _space, subcommand = name.partition(" ")
+    summary = _module(command).SUBCOMMANDS[subcommand] if subcommand else COMMANDS[command]
     parser = Parser(f"plusx {name}", summary)
     _module(name).add_arguments(parser)
     _add_common(parser)

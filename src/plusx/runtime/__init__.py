@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from plusx.runtime.engines import EngineOptions
     from plusx.runtime.inputs import Item, find_images
-    from plusx.runtime.predicting import Prediction, Predictor, predictor
+    from plusx.runtime.predicting import Prediction, Predictor, open_predictor
 
-__all__ = ["EngineOptions", "Item", "Prediction", "Predictor", "find_images", "predictor"]
+__all__ = ["EngineOptions", "Item", "Prediction", "Predictor", "find_images", "open_predictor"]
 
 _MODULES = {"EngineOptions": "engines", "Item": "inputs", "find_images": "inputs"}
 

@@ -35,14 +35,14 @@ def noise(side: int, channels: int, n: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def images_per_s(engine: Engine, images: NDArray[np.uint8], seconds: float) -> float:
-    """Throughput with every worker of the plan busy for `seconds`."""
+    """Throughput with every worker of the plan busy for `seconds`, or for one batch where that takes longer."""
     plan = engine.plan
     batch = images[: plan.batch]
     stop = time.perf_counter() + seconds
     counts = [0] * plan.workers
 
     def work(number: int) -> None:
-        while time.perf_counter() < stop:
+        while not counts[number] or time.perf_counter() < stop:
             engine.infer(batch)
             counts[number] += len(batch)
 

@@ -58,28 +58,6 @@ class Predictor:
         return tuple((self.bundle.classes[i], float(probabilities[i])) for i in top_indices(probabilities, self.top))
 
 
-def predictor(
-    source: str | Path | Bundle,
-    *,
-    engine: str = "auto",
-    precision: str = "auto",
-    top: int = 5,
-    threads: int | None = None,
-    objective: str = "throughput",
-    device: str = "auto",
-    exact_decode: bool = False,
-) -> Predictor:
-    """A Predictor for a bundle or run; torch is imported only where it computes.
-
-    `engine` auto, openvino, onnxruntime or torch (auto: torch only where no other is installed); `precision` auto,
-    fp32, bf16 or int8 (auto: the fastest that was proven by an export, see plusx export; else fp32); `objective`
-    throughput or latency; `device` cpu, cuda or mps for torch; `exact_decode` switches scaled JPEG decoding off.
-    Raises BundleError, SpecError, MissingExtra, DataError.
-    """
-    options = EngineOptions(engine, precision, objective, threads, device)
-    return open_predictor(source, options, top=top, exact_decode=exact_decode).warm_up()
-
-
 def open_predictor(
     source: str | Path | Bundle,
     options: EngineOptions = AUTO,
@@ -88,7 +66,11 @@ def open_predictor(
     exact_decode: bool = False,
     count: int | None = None,
 ) -> Predictor:
-    """`predictor` without its first computation. Of only `count` images each worker takes some, one at a time."""
+    """A Predictor that has not computed yet, for a bundle or run; torch is imported only where it computes.
+
+    `exact_decode` switches scaled JPEG decoding off. Of only `count` images each worker takes some, one at a time.
+    Raises BundleError, SpecError, MissingExtra, DataError.
+    """
     if top < 1:
         raise DataError(_("top={top} names no class. Write 1 or more.", top=top))
     bundle = source if isinstance(source, Bundle) else open_bundle(source)

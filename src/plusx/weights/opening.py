@@ -121,18 +121,19 @@ def predictor(
     device: str = "auto",
     exact_decode: bool = False,
 ) -> Predictor:
-    """A Predictor for a bundle, a run or a weights file of any family; torch is not imported.
+    """A Predictor for a bundle, a run or a weights file of any family; torch is imported only where it computes.
 
     `labels` (names, a file or "imagenet-1k"), `preprocessing`, `spec` and `key` are for weights files and as in `open_source`.
-    The others are as in `plusx.runtime.predictor`. Raises BundleError, WeightsError, SpecError, MissingExtra, DataError.
+    `engine` auto, openvino, onnxruntime or torch (auto: torch only where no other is installed); `precision` auto, fp32, bf16 or
+    int8 (auto: the fastest that was proven by an export, see plusx export; else fp32); `objective` throughput or latency; `device`
+    cpu, cuda or mps for torch; `exact_decode` switches scaled JPEG decoding off.
+    Raises BundleError, WeightsError, SpecError, MissingExtra, DataError.
     """
-    from plusx.runtime import predictor as bundle_predictor
+    from plusx.runtime import EngineOptions, open_predictor
 
     bundle = open_source(source, labels=labels, preprocessing=preprocessing, spec=spec, key=key)
-    return bundle_predictor(
-        bundle, engine=engine, precision=precision, top=top, threads=threads, objective=objective, device=device,
-        exact_decode=exact_decode,
-    )  # fmt: skip
+    options = EngineOptions(engine, precision, objective, threads, device)
+    return open_predictor(bundle, options, top=top, exact_decode=exact_decode).warm_up()
 
 
 def evaluate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ SEED, IMAGES = 0, 4
 
 @dataclass(frozen=True)
 class Verification:
-    """How far two networks' outputs are apart, over the largest output; `alive` is false where outputs hardly vary."""
+    """How far two networks' outputs are apart, over the largest output; `alive` is false where outputs hardly vary.
+
+    `turned` is true where they differ and compute the same when the second takes the channels of its input in the other order.
+    """
 
     first: str
     second: str
@@ -28,6 +31,7 @@ class Verification:
     images: int
     size_px: int
     tolerance: float
+    turned: bool = False
 
     @property
     def same(self) -> bool:
@@ -44,7 +48,7 @@ class Verification:
             )
         verdict = _("compute the same") if self.same else _("differ")
         where = _("{images} seeded inputs of {size_px} px", images=self.images, size_px=self.size_px)
-        return _(
+        line = _(
             "{first} and {second} {verdict}: largest difference {largest:.3g} ({relative:.3g} of the largest output) on {where}",
             first=self.first,
             second=self.second,
@@ -52,6 +56,13 @@ class Verification:
             largest=self.largest,
             relative=self.relative,
             where=where,
+        )
+        if not self.turned:
+            return line
+        return _(
+            "{line}. They compute the same where {second} takes its channels in the other order (RGB, BGR)",
+            line=line,
+            second=self.second,
         )
 
     def __str__(self) -> str:
@@ -98,9 +109,14 @@ def verify(
         )
     largest, scale = float((left - right).abs().max()), float(left.abs().max())
     alive = bool(torch.isfinite(left).all()) and float((left[0] - left[1]).abs().max()) > 1e-4 * scale
-    return Verification(
+    found = Verification(
         str(a), str(b), largest, largest / scale if scale else float("inf"), alive, IMAGES, size, tolerance
     )
+    if found.same or not alive or one.spec.in_channels != 3:
+        return found
+    with torch.inference_mode():
+        turned = float((left - two(x.flip(1))).abs().max()) <= tolerance * scale
+    return replace(found, turned=turned)
 
 
 def _network(path: Path, spec: str | ResNetSpec | None, key: str | None) -> Any:

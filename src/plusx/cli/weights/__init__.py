@@ -1,4 +1,4 @@
-"""plusx weights: work on weights files of any family. Each way is a module of this package, with add_arguments and run."""
+"""plusx weights: work on weights files of any family. Each subcommand is a module of this package, with add_arguments and run."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ SUBCOMMANDS = {
     "bundle": _("make a bundle of a weights file"),
     "cut": _("keep the first stages of a network"),
 }
-"""Each way with its summary; `plusx weights WAY` runs the module of that name."""
+"""Each subcommand with its summary; `plusx weights SUBCOMMAND` runs the module of that name."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `plusx weights` without a way."""
-    ways = joined("; ", [_("{way}: {summary}", way=way, summary=summary) for way, summary in SUBCOMMANDS.items()])
-    parser.add_argument("way", nargs="?", metavar="WAY", help=ways)
+    """The arguments of `plusx weights` without a subcommand."""
+    summaries = [_("{name}: {summary}", name=name, summary=summary) for name, summary in SUBCOMMANDS.items()]
+    parser.add_argument("subcommand", nargs="?", metavar="SUBCOMMAND", help=joined("; ", summaries))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Refuse a command without a way at its front, where the ways are run by their own modules. Raises SpecError."""
+    """Refuse a command without a subcommand; subcommands are run by their own modules. Raises SpecError."""
     raise SpecError(
-        _("plusx weights needs a way as its first word: {ways}. See plusx weights --help.", ways=", ".join(SUBCOMMANDS))
+        _(
+            "plusx weights needs a subcommand as its first word: {names}. See plusx weights --help.",
+            names=", ".join(SUBCOMMANDS),
+        )
     )

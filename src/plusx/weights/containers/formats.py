@@ -1,29 +1,20 @@
-"""The reader for a file, by its first bytes."""
+"""The reader for a file, by its first bytes. A reader is imported when a file may be its own."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from plusx.errors import WeightsError
 from plusx.i18n import _
-from plusx.weights.containers import (
-    caffe,
-    hdf5,
-    keras_zip,
-    npz,
-    onnx,
-    pickle_reader,
-    safetensors,
-    torch_export,
-    torch_legacy,
-    torch_zip,
-    torchscript,
-    zips,
-)
+from plusx.weights.containers import torch_zip, zips
 from plusx.weights.containers.mapped_file import map_file, shown
 from plusx.weights.stored import StoredFile
 
 FORMATS = "safetensors, torch.save (zip, legacy, whole models), TorchScript, torch.export, pickle, npz, HDF5, Keras, ONNX, Caffe and Paddle"
+
+TABLE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+"""The end of LevelDB's tables, in which TensorFlow keeps the index of a checkpoint (tensorflow/core/lib/io/format.h)."""
 
 
 def read(path: str | Path) -> StoredFile:
@@ -36,6 +27,8 @@ def read(path: str | Path) -> StoredFile:
     head = bytes(raw[:512])
     if head.startswith(zips.MAGIC):
         return _read_zip(path, raw)
+    from plusx.weights.containers import hdf5, npz, pickle_reader, safetensors, torch_legacy
+
     if hdf5.matches(head):
         return hdf5.read(path)
     if safetensors.is_safetensors(raw):
@@ -47,6 +40,8 @@ def read(path: str | Path) -> StoredFile:
     refuse_known(path, raw, head)
     if pickle_reader.may_be_pickle(head):
         return pickle_reader.read_pickle_file(path, raw)
+    from plusx.weights.containers import caffe, onnx
+
     if onnx.matches(head):
         return onnx.read(path)
     if caffe.matches(head):
@@ -59,13 +54,19 @@ def _read_zip(path: Path, raw: memoryview) -> StoredFile:
     names = archive.entries
     folder = torch_zip.folder_of(archive)
     if folder is not None and f"{folder}constants.pkl" in names:
+        from plusx.weights.containers import torchscript
+
         return torchscript.read_torchscript(path, archive, folder)
-    for mark in ("archive_format", torch_export.OLD_GRAPH):
+    for mark in (torch_zip.EXPORT_MARK, torch_zip.OLD_EXPORT):
         exported = torch_zip.folder_of(archive, mark)
         if exported is not None:
+            from plusx.weights.containers import torch_export
+
             return torch_export.read_torch_export(path, archive, exported)
     if folder is not None:
         return torch_zip.read_torch_zip(path, archive, folder)
+    from plusx.weights.containers import keras_zip, npz
+
     if keras_zip.matches_names(list(names)):
         return keras_zip.read(path)
     if names and all(name.endswith(".npy") for name in names):
@@ -103,6 +104,13 @@ def refuse_known(path: Path, raw: memoryview, head: bytes) -> None:
         raise WeightsError(_("{path} is compressed with gzip. Unpack it first.", path=path))
     if head.startswith((b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")):
         raise WeightsError(_("{path} is a compressed archive. Unpack it first.", path=path))
+    if bytes(raw[-8:]) == TABLE or re.search(r"\.data-\d{5}-of-\d{5}$", path.name):
+        raise WeightsError(
+            _(
+                "{path} is a part of a TensorFlow checkpoint, which is not read. Convert the model to ONNX or Keras's .h5 with TensorFlow.",
+                path=path,
+            )
+        )
     if head[257:262] == b"ustar":
         raise WeightsError(_("{path} is a tar archive. Unpack it and give the checkpoint in it.", path=path))
     if len(raw) < 16:

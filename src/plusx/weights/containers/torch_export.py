@@ -14,12 +14,12 @@ from plusx.errors import WeightsError
 from plusx.i18n import Message, _
 from plusx.weights.containers.mapped_file import shown
 from plusx.weights.containers.tensors import ITEM_SIZES, Allowance, Storage, strided
-from plusx.weights.containers.torch_zip import folder_of, read_state
+from plusx.weights.containers.torch_zip import OLD_EXPORT, folder_of, read_state
 from plusx.weights.containers.torchscript_operators import OPERATORS, facts_of
 from plusx.weights.containers.zips import Zip
 from plusx.weights.stored import LayerFacts, StoredFile, StoredTensor
 
-OLD_GRAPH, OLD_STATE = "serialized_exported_program.json", "serialized_state_dict.pt"
+OLD_STATE = "serialized_state_dict.pt"
 _TYPES = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64", 10: "complex64",
     11: "complex128", 12: "bool", 13: "bfloat16", 28: "uint16", 29: "float8_e4m3fn", 30: "float8_e5m2", 31: "float8_e4m3fnuz",
@@ -46,8 +46,8 @@ class _Export:
 
     def read(self) -> StoredFile:
         try:
-            old = f"{self.folder}{OLD_GRAPH}" in self.zip.entries
-            graph = self.json(OLD_GRAPH if old else self.only("models/", ".json"))
+            old = f"{self.folder}{OLD_EXPORT}" in self.zip.entries
+            graph = self.json(OLD_EXPORT if old else self.only("models/", ".json"))
             tensors = self.old_state() if old else self.weights()
             return StoredFile(self.path, "torch.export", tensors, layers_of(graph))
         except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:

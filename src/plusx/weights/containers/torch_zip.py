@@ -15,6 +15,9 @@ from plusx.weights.containers.tree import Tree, TreeMaker
 from plusx.weights.containers.zips import Zip
 from plusx.weights.stored import StoredFile
 
+EXPORT_MARK, OLD_EXPORT = "archive_format", "serialized_exported_program.json"
+"""Entries by which an archive of torch.export is known: since 2.7, and before."""
+
 
 def folder_of(archive: Zip, name: str = "data.pkl") -> str | None:
     """The folder, with its slash, in which an archive keeps `name`; None where it has none."""

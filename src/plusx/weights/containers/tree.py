@@ -144,7 +144,12 @@ class TreeMaker:
             return self.mapping(held, depth + 1)
         if value.pairs:
             return self.mapping(value.pairs, depth + 1)
-        return self.node(value.items, depth + 1) if value.items else value
+        if value.items:
+            return self.node(value.items, depth + 1)
+        given = [item for item in value.args if isinstance(item, dict | Inert)]  # mappings and named tuples of others
+        if not given:
+            return value
+        return self.node(given[0], depth + 1) if len(given) == len(value.args) == 1 else self.node(given, depth + 1)
 
     def module(self, value: Inert, depth: int) -> dict[str, Any]:
         """The flat tensors of a saved module; what it says of its layers goes to the tree's layers."""

@@ -139,6 +139,14 @@ def convert_file(
     of the new file should know; the proof lists them too. Raises WeightsError, SpecError, RunError.
     """
     stored, target, out = read(source), target_of(to), Path(out)
+    if to == "keras" and out.name.endswith(".weights.h5"):
+        raise WeightsError(
+            _(
+                "-o {out} has the ending of Keras 3's own layout, and the file is in that of keras.applications. Name it {name}.",
+                out=out,
+                name=f"{out.name.removesuffix('.weights.h5')}.h5",
+            )
+        )
     if out.suffix not in target.suffixes:
         wanted = (
             Message(", ".join(target.suffixes)) if any(target.suffixes) else _("no ending, since it is a directory")
@@ -151,6 +159,9 @@ def convert_file(
     made = load_file(stored, spec=spec, key=key, colour=colour, **fields)
     if made.identification.colour.value == "BGR" and colour is None and made.spec.in_channels == 3:
         made = replace(made, notes=(*made.notes, _("its input is BGR images, as in the file")))
+    if to == "keras" and (colour or made.identification.colour.value) == "RGB" and made.spec.in_channels == 3:
+        note = _("its input is RGB images, where preprocess_input of keras.applications.resnet makes BGR ones")
+        made = replace(made, notes=(*made.notes, note))
     if to == "detectron2":
         made = replace(
             made, notes=(*made.notes, _for_detectron2(made, colour or str(made.identification.colour.value)))

@@ -110,7 +110,7 @@ def translate(
     graph = lower(given)
     notes = list(found.notes)
     if found.tensors is not None:
-        tensors = {key: np.asarray(found.tensors[key]) for key, _ in graph.tensors() if key in found.tensors}
+        tensors = {key: np.array(found.tensors[key], order="C") for key, _ in graph.tensors() if key in found.tensors}
     else:
         tensors = _Arithmetic(flatten(stored), found, notes).tensors(graph)
     for key, tensor in graph.tensors():

@@ -106,7 +106,7 @@ def huggingface_config(spec: ResNetSpec) -> dict[str, Any]:
 
 
 def write_keras(made: Converted, out: Path) -> list[Path]:
-    """An HDF5 file of weights by layer, as `model.load_weights(…, by_name)` and keras applications write it."""
+    """An HDF5 file of weights by layer, as keras applications publish them: `model.load_weights(FILE)` reads it, by_name or not."""
     try:
         import h5py  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -114,6 +114,7 @@ def write_keras(made: Converted, out: Path) -> list[Path]:
     layers: dict[str, list[str]] = {}
     for name in made.tensors:
         layers.setdefault(name.partition("/")[0], []).append(name)
+    layers = {layer: layers[layer] for layer in _in_keras_order(list(layers))}
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file.attrs["layer_names"] = [layer.encode() for layer in layers]
@@ -126,6 +127,19 @@ def write_keras(made: Converted, out: Path) -> list[Path]:
                 group.create_dataset(f"{name}:0", data=made.tensors[name])
     write_file(out, buffer.getvalue())
     return [out]
+
+
+def _in_keras_order(layers: list[str]) -> list[str]:
+    """Layers as Keras sorts them, by their distance from the output: a projection stands among its block's third layers.
+
+    >>> _in_keras_order(["a_0_conv", "a_0_bn", "a_2_bn", "a_3_conv", "a_3_bn"])
+    ['a_2_bn', 'a_0_conv', 'a_3_conv', 'a_0_bn', 'a_3_bn']
+    """
+    projections = [layer for layer in layers if layer.endswith(("_0_conv", "_0_bn"))]
+    order = [layer for layer in layers if layer not in projections]
+    for layer in projections:
+        order.insert(order.index(layer.replace("_0_", "_3_")), layer)
+    return order
 
 
 _KERAS_ORDER = ("kernel", "gamma", "bias", "beta", "moving_mean", "moving_variance")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from plusx.names.dialects import Dialect
 
@@ -26,12 +27,25 @@ NDIMS = {"conv": (4, 5), "norm": (0, 1), "linear": (2, 4), "gate": (0, 1, 2, 3, 
 
 @dataclass(frozen=True)
 class Rule:
-    """One tensor's name: `pattern` fits theirs (without prefix), `role` and `tensor` say what it is."""
+    """One tensor's name: `template` is theirs (without prefix), `role` and `tensor` say what it is.
 
-    pattern: re.Pattern[str]
+    Patterns are compiled when they are first used: a file needs those of its own naming alone.
+    """
+
+    template: str
     role: str
     holder: str
     tensor: str
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What fits the whole name."""
+        return re.compile(pattern_of(self.template))
+
+    @cached_property
+    def ending(self) -> re.Pattern[str]:
+        """What fits the end of a path, from a part on."""
+        return re.compile(f"(?:^|[./]){pattern_of(self.template)}$")
 
     def ours(self, found: re.Match[str]) -> str:
         """Plusx's key; the stage is `layer1` … or, where the name does not number stages, `flat` or `place` and a number."""
@@ -61,13 +75,23 @@ class Naming:
 
     def prefix(self, key: str) -> str | None:
         """What stands before the first convolution of a block that `key` names, or None."""
-        for rule in self.rules:
-            if rule.role == "conv" and rule.tensor == "weight":
-                found = re.search(f"(?:^|[./]){rule.pattern.pattern}$", key)
+        if self._any_kernel.search(key):
+            for found in (rule.ending.search(key) for rule in self._kernels):
                 if found:
                     start = found.start()
                     return key[: start + (key[start] in "./")]
         return None
+
+    @cached_property
+    def _kernels(self) -> tuple[Rule, ...]:
+        """The rules of kernels in blocks."""
+        return tuple(rule for rule in self.rules if rule.role == "conv" and rule.tensor == "weight")
+
+    @cached_property
+    def _any_kernel(self) -> re.Pattern[str]:
+        """What fits the end of a path wherever a rule of `_kernels` does."""
+        endings = "|".join(re.sub(r"\?P<\w+>", "?:", pattern_of(rule.template)) for rule in self._kernels)
+        return re.compile(f"(?:^|[./])(?:{endings})$")
 
     def read(self, key: str, ndim: int, rules: Iterable[Rule] | None = None) -> tuple[str, Rule] | None:
         """Plusx's key and the rule for a name without its prefix, or None."""
@@ -92,7 +116,7 @@ def rules_of(*dialects: Dialect, prefix: str = "") -> tuple[Rule, ...]:
                 name = template.removeprefix(prefix)
                 scale = f"scale{name.removeprefix('bn')}"
                 text = shape.replace("{name}", name).replace("{scale}", scale)
-                made.setdefault((role, pattern_of(text)), Rule(re.compile(pattern_of(text)), role, holder, tensor))
+                made.setdefault((role, text), Rule(text, role, holder, tensor))
     return tuple(made.values())
 
 
@@ -134,6 +158,7 @@ def _numbers(groups: dict[str, str | None]) -> dict[str, int | str]:
     if "block" in has:
         letter, number = has["block"][0], has["block"][1:]
         numbers["i"] = int(number) if number else ord(letter) - ord("a")
+    numbers.setdefault("k", 1)  # a norm that is not numbered is the first of its block
     numbers["stage"] = f"layer{numbers.get('s')}"
     if "flat" in has:
         numbers |= {"stage": "flat", "i": int(has["flat"])}

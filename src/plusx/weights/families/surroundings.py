@@ -10,7 +10,7 @@ KINDS: tuple[tuple[str, Message], ...] = (
     (r"(^|\.)(total_ops|total_params)$", _("THOP counters")),
     (r"(^|\.)n_averaged$", _("EMA counter")),
     (r"_momentum$", _("training state")),
-    (r"(^|\.)(optimizer|optim|optimizer_states|optimizer_state_dict|lr_schedulers?|scheduler|scaler)\.", _("training state")),
+    (r"(^|\.)(optimizer|optim|optimizer_states|optimizer_state_dict|lr_schedulers?|scheduler|scaler|adamw?|sgd)[./]", _("training state")),
     (r"(^|\.)(queue|queue_ptr)$", _("MoCo's queue")),
     (r"(^|\.)(encoder_k|momentum_encoder|target_encoder|key_encoder)\.", _("momentum encoder")),
     (r"(^|\.)(projection_head|projector|projection|proj_head)\.", _("projection head")),
@@ -52,5 +52,5 @@ def kind_of(name: str) -> Message:
     for pattern, kind in KINDS:
         if re.search(pattern, lowered):
             return kind
-    parts = name.split(".")
-    return _("others under {path}", path=".".join(parts[:2]) if len(parts) > 2 else parts[0])
+    parts = re.split(r"([./])", name)
+    return _("others under {path}", path="".join(parts[:3]) if len(parts) > 3 else parts[0])

@@ -239,6 +239,10 @@ OPTION_A = {
     "stem_pool": ("none", _("nothing pools after a 3x3 stem")),
 }
 TV = "torchvision's weights IMAGENET1K_V1 (V2 resizes to 232)"
+# Neither prepares sizes: segmentation_models_pytorch 0.6.0, encoders/_preprocessing.py, subtracts a mean and divides by a deviation
+# that its hub's configs name; fastai 2.8, vision/learner.py, _resnet_meta, has imagenet_stats, and item_tfms of a user resize.
+SMP = "smp's encoders/_preprocessing.py, which resizes nothing (256 and 224 are torchvision's)"
+FASTAI = "fastai's imagenet_stats, which resize nothing (256 and 224 are torchvision's)"
 
 # Cadene/pretrained-models.pytorch, models/senet.py: SENet.layer0 ends with MaxPool2d(3, 2, ceil_mode=True) in every network;
 # SEResNetBottleneck strides in conv1, SEResNeXtBottleneck and SEBottleneck in conv2; RGB, 224, mean and std of ImageNet.
@@ -258,9 +262,9 @@ FAMILIES = (
     Family(_("torchvision's segmentation"), "torchvision", _segmentation, SEGMENTATION, "RGB", IMAGENET, TV),
     Family(Message("timm"), "torchvision", _timm, PLAIN, "RGB", BICUBIC, "timm's default_cfg (a model's own pretrained_cfg decides)"),
     Family(_("self-supervised"), "torchvision", _self_supervised, PLAIN, "RGB", IMAGENET, TV, embeds=True),
-    Family(Message("smp"), "torchvision", _smp, PLAIN, "RGB", IMAGENET, "segmentation_models.pytorch encoders/resnet.py"),
+    Family(Message("smp"), "torchvision", _smp, PLAIN, "RGB", IMAGENET, SMP),
     Family(Message("torchvision"), "torchvision", _always, PLAIN, "RGB", IMAGENET, TV),
-    Family(Message("fastai"), "Sequential", _fastai, PLAIN, "RGB", IMAGENET, "fastai's imagenet_stats"),
+    Family(Message("fastai"), "Sequential", _fastai, PLAIN, "RGB", IMAGENET, FASTAI),
     Family(_("Sequential of torchvision's children"), "Sequential", _always, PLAIN, "RGB", IMAGENET, TV),
     Family(Message("weiaicunzai"), "weiaicunzai", _always, PLAIN | {"stem_pool": ("none", _("nothing pools after a 3x3 stem"))}, "RGB", SMALL, "weiaicunzai/pytorch-cifar100"),
 )  # fmt: skip

@@ -129,7 +129,7 @@ def _take_head(flat: FlatFile, naming: Naming, prefix: str, keys: dict[str, str]
 def _beside(flat: FlatFile, parent: str, rule: Rule, channels: int) -> str | None:
     if rule.role != "fc" or rule.tensor != "weight":
         return None
-    name = parent + rule.pattern.pattern.replace("\\", "")
+    name = parent + rule.template
     tensor = flat.tensors.get(name)
     return name if tensor is not None and len(tensor.shape) in (2, 4) and tensor.shape[1] == channels else None
 

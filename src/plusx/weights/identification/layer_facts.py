@@ -194,7 +194,9 @@ def _differing(layers: Layers, spec: ResNetSpec) -> Message | None:
 
 
 def _geometry(op: Op) -> dict[str, int]:
-    return {"stride": op.stride, "dilation": op.dilation, "padding": op.padding}
+    """What a convolution computes by; a kernel of one cell has no dilation, whatever a file says."""
+    geometry = {"stride": op.stride, "padding": op.padding}
+    return geometry if op.kernel == 1 else geometry | {"dilation": op.dilation}
 
 
 def eps_of(layers: Layers, norms: list[str]) -> dict[str, float]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from plusx.analysis import analyse
+from plusx.graph import lower
+from plusx.graph.kinds import params
 from plusx.i18n import Message, _
 from plusx.specs.language import show_value
 from plusx.weights.identification.result import IN_FILE, Identification
@@ -24,11 +25,10 @@ def lines(found: Identification) -> Iterator[Message]:
     if found.spec is None or found.refuses is not None:
         yield _("network      not one of plusx: {refuses}", refuses=found.refuses)
     if found.spec is not None:
-        totals = analyse(found.spec).totals
         yield _("network      {spec}", spec=found.spec)
         yield _(
             "size         {params:,} parameters; {in_channels} channels in; {classes}",
-            params=totals.params,
+            params=sum(params(op) for op in lower(found.spec).ops),
             in_channels=found.spec.in_channels,
             classes=_classes(found),
         )

@@ -214,7 +214,10 @@ def _zero_pad(walk: Walk, op: Op, steps: list[Step]) -> int:
 
 
 def tensors(walk: Walk, found: Alignment, graph: Graph) -> dict[str, Array]:
-    """Tensors under plusx's names, float32. Raises WeightsError for one of another shape than its op's."""
+    """Tensors under plusx's names, float32, not copied where they lie so in the mapped file.
+
+    Raises WeightsError for one of another shape than its op's.
+    """
     made: dict[str, Array] = {}
     norms = {_before(graph, op): op for op in graph.ops if op.kind in NORMS}
     steps = {op.name: step for op, step in found.pairs}
@@ -313,4 +316,4 @@ def _fitting(walk: Walk, key: str, shape: tuple[int, ...], made: dict[str, Array
                 dtype=value.dtype,
             )
         )
-    return value.copy() if key.endswith("num_batches_tracked") else np.array(value, dtype=np.float32, order="C")
+    return value if key.endswith("num_batches_tracked") else np.asarray(value, dtype=np.float32, order="C")

@@ -13,7 +13,7 @@ def transpose(steps: Steps, node: OnnxNode) -> None:
     view, perm = steps.view(node), node.attributes.get("perm")
     if view.form == "pooled":
         return steps.alias(node, view._replace(form="rows" if perm and len(perm) == 3 else "pooled"))
-    if view.form != "map" or perm is None or sorted(perm) != [0, 1, 2, 3] or view.pads != NO_PADS:
+    if view.form != "map" or perm is None or sorted(perm) != [0, 1, 2, 3]:
         raise steps.fail(node, _("reorders something other than the axes of a map"))
     steps.alias(node, view._replace(axes=tuple(view.axes[axis] for axis in perm)))
 
