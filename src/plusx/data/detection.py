@@ -22,6 +22,7 @@ from plusx.data.parts import PART_NAMES, DataParts, UnreadPart
 from plusx.data.shards import ShardLister, shard_part
 from plusx.data.tar import list_tar
 from plusx.errors import DataError
+from plusx.files import open_regular
 from plusx.i18n import Message, _
 from plusx.images import holds_images, is_ignored
 from plusx.images.walking import kind_of_entry
@@ -160,7 +161,7 @@ def _parts_by_column(
 def kind_of(path: Path) -> str:
     """parquet, tar or csv, by the file's first bytes. Raises DataError, also for a file that is not what its name says."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(512)
     except OSError as error:
         raise DataError(

@@ -9,8 +9,6 @@ multi-page files the first image counts. A grey JPEG, or a JPEG asked for as L, 
 from __future__ import annotations
 
 import io
-import os
-import stat
 import struct
 import threading
 import warnings
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from plusx.errors import DataError
+from plusx.files import read_regular
 from plusx.i18n import Message, _
 from plusx.images.jpeg import check_pixels, decode_fast, ends_early, orientation, oriented, scale_for
 from plusx.images.magic import FORMATS, HEAD_BYTES, format_of, unsupported
@@ -117,21 +116,10 @@ def probe(source: bytes | Path) -> Probe:
 def read_file(path: Path) -> bytes:
     """The bytes of a regular file; a pipe or device is refused without waiting for it. Raises DataError."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(handle, "rb") as file:
-            about = os.fstat(handle)
-            if not stat.S_ISREG(about.st_mode):
-                raise DataError(_("it is not a regular file"))
-            if about.st_size > MAX_FILE_BYTES:
-                raise DataError(
-                    _(
-                        "it has {size} bytes, and at most {most} are read",
-                        size=about.st_size,
-                        most=MAX_FILE_BYTES,
-                    )
-                )
-            return file.read(about.st_size)  # a larger number would be taken from memory first
+        return read_regular(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and isinstance(error.strerror, Message):
+            raise DataError(error.strerror) from error
         raise DataError(
             _("it cannot be read ({reason})", reason=getattr(error, "strerror", None) or _("its name is not valid"))
         ) from error

@@ -55,7 +55,7 @@ class Pipeline:
             while waiting:
                 yield from waiting.popleft().result()
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for an image
 
     def _work(self, group: list[Item]) -> list[ImageOutput]:
         read = [self._read(item) for item in group]
