@@ -13,6 +13,15 @@ from typing import Any
 from plusx.i18n import _, visible
 
 
+def expanded(path: Path | str) -> Path:
+    """The path with ~ and ~user replaced; unchanged where the system knows no such user, so it is just not found.
+
+    >>> expanded("~no such user/x").name
+    'x'
+    """
+    return Path(os.path.expanduser(path))
+
+
 def open_regular(path: Path | str) -> io.BufferedReader:
     """A regular file, open for reading bytes. Raises OSError, also for a pipe or a device, which is not waited for."""
     # O_NONBLOCK: to open a pipe would wait for a writer

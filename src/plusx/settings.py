@@ -72,7 +72,7 @@ def cache_dir() -> Path:
     Raises SpecError for a user without a home folder.
     """
     if own := os.environ.get("PLUSX_CACHE"):
-        return Path(own).expanduser()
+        return Path(os.path.expanduser(own))
     from platformdirs import user_cache_dir
 
     try:

@@ -78,7 +78,7 @@ def finds_images(path: Path, wanted: ColumnNames) -> bool:
         if chosen.path < len(cells):
             some[cells[chosen.path].strip()] = ""
     found, _notes = resolved(path, some, [])
-    return any(name.isprintable() and (path.parent / name).is_file() for name in found)
+    return any(name.isprintable() and os.path.isfile(path.parent / name) for name in found)
 
 
 def split_parts(paths: Sequence[Path], wanted: ColumnNames) -> set[str]:
