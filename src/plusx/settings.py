@@ -18,6 +18,8 @@ from plusx.i18n import LANGUAGES, _
 
 MAX_THREADS = 1024
 """More than any machine for which plusx is made has; a larger number is a mistake that would exhaust the system's threads."""
+MAX_SEED = (1 << 63) - 1
+"""The largest seed: what the 64-bit integers of numpy, torch and JSON readers hold."""
 
 
 def threads() -> int | None:
@@ -43,6 +45,15 @@ def check_threads(count: int, name: str = "threads") -> int:
     return count
 
 
+def check_seed(seed: int) -> int:
+    """`seed`, if it is from 0 to MAX_SEED. Raises SpecError."""
+    if not 0 <= seed <= MAX_SEED:
+        raise SpecError(
+            _("seed={seed} is out of range. Write a whole number from 0 to {limit}.", seed=seed, limit=MAX_SEED)
+        )
+    return seed
+
+
 def language() -> str:
     """The language of PLUSX_LANG (`zh_CN.UTF-8` is zh), else English."""
     wanted = os.environ.get("PLUSX_LANG", "")[:2].lower()
@@ -61,7 +72,7 @@ def cache_dir() -> Path:
     Raises SpecError for a user without a home folder.
     """
     if own := os.environ.get("PLUSX_CACHE"):
-        return Path(own).expanduser()
+        return Path(os.path.expanduser(own))
     from platformdirs import user_cache_dir
 
     try:

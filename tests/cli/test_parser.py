@@ -83,7 +83,7 @@ def test_the_samples_above_are_argparse_s():
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["predict", "run", "x.jpg", "--top", "1.5"], "--top takes a whole number, not '1.5'. Write it like --top 5."),
+        (["predict", "run", "x.jpg", "--top", "1.5"], "--top takes a whole number from 1 to 1000000, not '1.5'. Write it like --top 5."),
         (["predict", "run", "x.jpg", "--threshold"], "--threshold needs a value. Write --threshold P."),
         (["evaluate", "run"], "evaluate needs --data D (as for plusx train"),
         (["predict", "run"], "predict needs PATH (images, folders"),

@@ -135,7 +135,7 @@ def test_nothing_readable_is_exit_3(capsys: pytest.CaptureFixture[str], tmp_path
         (["run", "*.nothing"], "No image matches *.nothing"),
         (["nowhere", "photos"], "no bundle at nowhere"),
         (["run", "run/checkpoints"], "There are no images in run/checkpoints"),
-        (["run", "photos", "--top", "0"], "top=0 names no class"),
+        (["run", "photos", "--top", "0"], "--top takes a whole number from 1 to 1000000, not '0'"),
         (["run", "photos", "-o", "no/such/folder.csv"], "cannot be written"),
     ],
 )

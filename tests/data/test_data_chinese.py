@@ -12,9 +12,9 @@ from data.making import png, samples, tar
 from data.test_data_bad_input import CASES, image
 from plusx.data import open_data
 from plusx.data.check import KINDS, check
-from plusx.data.indexing import loaded_message, stored_message
 from plusx.errors import DataError
 from plusx.i18n import Message, _, _n, joined, translate
+from plusx.i18n.stored import loaded_message, stored_message
 
 
 def english(text: str, *known: str) -> list[str]:

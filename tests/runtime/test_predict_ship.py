@@ -131,7 +131,7 @@ def test_tar_and_parquet_in_and_parquet_out(photos: Path, jpegs: list[Path], tmp
     [
         (["--shard", "0/3"], "--shard 0/3 is not I/N. Write two numbers like 3/8"), (["--shard", "4/3"], "Write two numbers"),
         (["--resume"], "Name it with -o FILE.csv or -o FILE.jsonl"), (["--format", "parquet"], "Name a file with -o FILE.parquet"),
-        (["--threshold", "2"], "is not a probability"), (["--device", "cpu"], "--device cpu needs torch, but --engine openvino was asked for"),
+        (["--threshold", "2"], "--threshold takes a finite number from 0 to 1, not '2'"), (["--device", "cpu"], "--device cpu needs torch, but --engine openvino was asked for"),
     ],
 )  # fmt: skip
 def test_bad_words_are_one_line(

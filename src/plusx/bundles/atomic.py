@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from plusx.errors import BundleError, RunError
+from plusx.files import json_text, open_regular, read_regular
 from plusx.i18n import _
 
 Json = dict[str, Any]
@@ -34,7 +35,7 @@ def manifest_bytes(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> b
     whole = dict(manifest)
     whole["files"] = {n: {"bytes": len(b), "sha256": hashlib.sha256(b).hexdigest()} for n, b in sorted(files.items())}
     whole[_DIGEST] = _digest(whole)
-    return (json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return f"{json_text(whole, 1, allow_nan=False)}\n".encode()
 
 
 def write_dir(target: Path, manifest_name: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -108,8 +109,7 @@ def read_manifest(folder: Path, manifest_name: str, schema: str) -> Json:
 def read_json(path: Path, schema: str) -> Json:
     """A JSON object whose "schema" is `schema`. Raises BundleError: missing, damaged, another kind, or newer."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_MANIFEST + 1)
+        raw = read_regular(path, _MAX_MANIFEST)
     except OSError as error:
         raise BundleError(
             _("{path} cannot be read ({reason}). Give the folder of a bundle or run.", path=path, reason=error.strerror)
@@ -175,7 +175,7 @@ def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
         check_sizes(folder, {name: entry})
         path = _inside(folder, name)
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise BundleError(
@@ -244,7 +244,8 @@ def remove_leftovers(parent: Path, pattern: str) -> None:
 
 
 def _aside(target: Path, what: str) -> Path:
-    return target.with_name(f".{target.name}.{what}")
+    whole = target if target.name else target.resolve()  # "" and "." have no name, and the root never has one
+    return whole.parent / f".{whole.name}.{what}"
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:

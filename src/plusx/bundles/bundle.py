@@ -14,6 +14,7 @@ from plusx.bundles.atomic import Json, check_files, current_location, read_manif
 from plusx.bundles.records import Provenance
 from plusx.bundles.serialisation import Tensors, bytes_to_tensors, tensors_to_bytes
 from plusx.errors import BundleError, PlusxError
+from plusx.files import read_regular
 from plusx.i18n import Message, _
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec
@@ -42,7 +43,7 @@ class Bundle:
         """Tensor name → array, torchvision's names. Raises BundleError when the file has vanished or changed since."""
         path = self.path / WEIGHTS
         check_files(self.path, {WEIGHTS: self.files[WEIGHTS]})
-        return bytes_to_tensors(path.read_bytes(), str(path))
+        return bytes_to_tensors(read_regular(path), str(path))
 
 
 def save_bundle(

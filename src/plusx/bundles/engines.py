@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from plusx.bundles.atomic import _DIGEST, _digest, read_manifest, write_dir, write_file
 from plusx.bundles.bundle import MANIFEST, SCHEMA
+from plusx.files import json_text
 
 ENGINE_FILE = "engine.json"
 ENGINE_SCHEMA = "plusx.engine/1"
@@ -50,4 +50,4 @@ def _list(bundle: Path, folder: str, files: Mapping[str, bytes], only: str | Non
     whole = {key: value for key, value in manifest.items() if key != _DIGEST}
     whole["files"] = dict(sorted({**kept, **new}.items()))
     whole[_DIGEST] = _digest(whole)
-    write_file(bundle / MANIFEST, (json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_file(bundle / MANIFEST, f"{json_text(whole, 1, allow_nan=False)}\n".encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import wrote
 from plusx.cli.printing import say
+from plusx.cli.ranges import whole_number
 from plusx.errors import DataError, unknown
 from plusx.i18n import _
 
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
 def _class_index(name: str, classes: Sequence[str]) -> int:
     if name in classes:
         return classes.index(name)
-    if name.isdigit() and int(name) < len(classes):
-        return int(name)
+    number = whole_number(name)
+    if number is not None and 0 <= number < len(classes):
+        return number
     raise DataError(unknown(_("class"), name, classes, listing="bundle.json" if len(classes) > 40 else ""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from plusx.analysis.conditions import check, read_condition
@@ -12,6 +11,7 @@ from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_key, read_network, read_size
 from plusx.cli.output import add_output, choose_format, emit, screen_width
 from plusx.errors import SpecError
+from plusx.files import json_text
 from plusx.i18n import _, translator
 from plusx.specs import ResNetSpec
 from plusx.text.diff_table import diff_record, diff_table
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     before, after = (_read(words, args.key) for words in split(args.networks))
     found = diff(before, after, read_size(args.size))
     if form == "json":
-        emit(json.dumps(diff_record(found), ensure_ascii=False, indent=1) + "\n", args.output)
+        emit(json_text(diff_record(found), 1) + "\n", args.output)
     else:
         width = screen_width(args.output)
         emit(diff_table(found, translator(lang), markdown=form == "markdown", width=width), args.output)

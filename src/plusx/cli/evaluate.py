@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from plusx.cli.data import add_columns
 from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import add_output, choose_format, emit, screen_width
 from plusx.cli.printing import localized, note, report
+from plusx.files import json_text
 from plusx.i18n import Message, _
 from plusx.text.alignment import aligned, fitted, hidden_note, paragraph, terminal_width
 
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     head = {"schema": "plusx.evaluation/1", "source": args.source, "weights": args.weights, "step": step}
     head |= {"data": args.data, "held_out": own, "engine": plan.engine, "precision": plan.precision}
     skipped = [{"path": row.path, "reason": row.reason} for row in data.skipped]
-    return emit(json.dumps({**head, **found.to_dict(), "skipped": skipped}, ensure_ascii=False) + "\n", args.output)
+    return emit(json_text({**head, **found.to_dict(), "skipped": skipped}) + "\n", args.output)
 
 
 def _processes(device: str) -> Processes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from plusx.analysis import analyse
 from plusx.cli.languages import add_language, language
 from plusx.cli.networks import add_network, read_network, read_size
 from plusx.cli.output import add_output, choose_format, emit, screen_width
+from plusx.files import json_text
 from plusx.i18n import _, translator
 from plusx.text.alignment import paragraph
 from plusx.text.network_explanation import Topic, explain_network
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
             "op": args.op,
             "sections": [topic._asdict() for topic in topics],
         }
-        return emit(json.dumps(record, ensure_ascii=False, indent=1) + "\n", args.output)
+        return emit(json_text(record, 1) + "\n", args.output)
     head = say(title(analysis))
     if form == "markdown":
         parts = [

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 
 from plusx.cli.printing import localized
+from plusx.cli.ranges import RANGES
 from plusx.i18n import _
 from plusx.text.alignment import paragraph, terminal_width
 
@@ -63,6 +64,8 @@ def _entry(action: argparse.Action, width: int) -> list[str]:
     """`  -o, --output FILE    write to FILE instead of stdout`."""
     name = " ".join([*([", ".join(action.option_strings)] if action.option_strings else []), *_value(action)])
     text = localized(action.help or "").replace("%%", "%")
+    if action.type in (int, float):
+        text = localized(_("{text}; {range}", text=text, range=RANGES[action.option_strings[-1]].text))
     indent = " " * (MOST_LEFT + 2)
     if terminal_width(name) + 4 <= len(indent):
         return paragraph(text, width, indent, f"  {name}".ljust(len(indent)))

@@ -14,6 +14,7 @@ from importlib import import_module
 from types import ModuleType, TracebackType
 
 from plusx import settings
+from plusx.cli import streams
 from plusx.cli.languages import add_language, language
 from plusx.cli.parser import Parser
 from plusx.cli.printing import localized, speaking, warn
@@ -45,15 +46,22 @@ COMMANDS: dict[str, Message] = {
 }
 """Each command with its summary, which stands here alone."""
 EVERYWHERE = _("Every command takes --lang en|zh (default: PLUSX_LANG) and --debug, which shows tracebacks.")
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended: 128 and the number of SIGINT."""
 NETWORK = _("NETWORK is a preset and key=value words, a .toml or .json file, a bundle, a run or a weights file.")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 a gate said no, 2 bad input, 3 failed at work, 130/143 signals."""
+    streams.prepare()
     words = sys.argv[1:] if argv is None else argv
     debug = "--debug" in words
     with speaking(_language(words)):
-        return _guarded(words, debug)
+        code = _guarded(words, debug)
+    if argv is None and code == INTERRUPTED:
+        sys.stdout.flush()
+        os._exit(code)  # Python would wait for threads that are decoding or computing
+    return code
 
 
 def _guarded(words: list[str], debug: bool) -> int:
@@ -82,7 +90,7 @@ def explained(error: BaseException) -> tuple[Message | str, int] | None:
         # OpenBLAS, refused a thread while numpy is imported, sends SIGINT to its own process
         if "numpy" in _modules(error.__traceback__) and _threads_refused():
             return _NO_THREADS, RunError.exit_code
-        return _("stopped"), 130
+        return _("stopped"), INTERRUPTED
     if isinstance(error, ImportError) and (error.name or "plusx").partition(".")[0] == "plusx":
         return None
     if isinstance(error, ModuleNotFoundError):

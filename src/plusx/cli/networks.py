@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plusx.cli.printing import note
+from plusx.cli.ranges import whole_number
 from plusx.errors import BundleError, GeometryError, SpecError, WeightsError
+from plusx.files import read_regular
 from plusx.i18n import Message, _
 from plusx.specs import ResNetSpec, parse, read_spec_file
 from plusx.specs.parsing import read_words
@@ -232,10 +235,10 @@ def _with(spec: ResNetSpec, words: list[str]) -> ResNetSpec:
 def _spec_of_directory(path: Path) -> ResNetSpec:
     for name in ("bundle.json", "run.json"):
         file = path / name
-        if file.is_file() and file.stat().st_size <= MOST_BYTES:
+        if os.path.lexists(file):
             try:
-                return ResNetSpec.from_dict(json.loads(file.read_text(encoding="utf-8"))["spec"])
-            except (ValueError, KeyError, TypeError):
+                return ResNetSpec.from_dict(json.loads(read_regular(file, MOST_BYTES))["spec"])
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 raise BundleError(
                     _("{file} contains no network. Give a bundle or a run that plusx wrote.", file=file)
                 ) from None
@@ -252,12 +255,14 @@ def read_size(text: str | None) -> tuple[int, int] | None:
     """An input size: `224` or `480x640` (height x width). Raises GeometryError."""
     if text is None:
         return None
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and 0 < int(part) <= 1_000_000 for part in parts):
+    first, x, second = text.lower().partition("x")
+    height = whole_number(first)
+    width = whole_number(second) if x else height
+    if height is None or width is None or height < 1 or width < 1:
         raise GeometryError(
             _(
                 "--size {text!r} is not a size. Write a side in pixels like 224, or height x width like 480x640.",
                 text=text,
             )
         )
-    return int(parts[0]), int(parts[-1])
+    return height, width

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from plusx.cli.help import help_text, written
 from plusx.cli.printing import listed
+from plusx.cli.ranges import RANGES
 from plusx.errors import SpecError, unknown
 from plusx.i18n import Message, _
 
-_KINDS = {int: (_("a whole number"), 4), float: (_("a finite number"), 0.5)}
-"""What an option's type is called, and an example where it has no default."""
+_EXAMPLES = {int: 4, float: 0.5}
+"""A value for an error where the option has no default."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,18 +68,14 @@ class Parser(argparse.ArgumentParser):
         kind = action.type
         if kind is not int and kind is not float:
             return arg_string
-        try:
-            value = kind(arg_string)
-        except ValueError:
-            value = math.nan
-        if math.isfinite(value):
+        numbers = RANGES[action.option_strings[-1]]
+        value = numbers.read(arg_string)
+        if value is not None:
             return value
-        what, example = _KINDS[kind]
-        name = written(action).split()[0]
         shown = arg_string if len(arg_string) <= 40 else f"{arg_string[:40]}…"
         raise SpecError(
             _("{option} takes {kind}, not {value!r}. Write it like {option} {example}.",
-              option=name, kind=what, value=shown, example=action.default or example)
+              option=action.option_strings[-1], kind=numbers.takes, value=shown, example=action.default or _EXAMPLES[kind])
         )  # fmt: skip
 
     def _match_argument(self, action: argparse.Action, arg_strings_pattern: str) -> int:

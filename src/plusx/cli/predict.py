@@ -14,8 +14,9 @@ from plusx.cli.languages import language
 from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import add_output, choose_format, is_stdout, wrote
 from plusx.cli.printing import note
+from plusx.cli.ranges import whole_number
 from plusx.errors import DataError, RunError, SpecError
-from plusx.i18n import _, _n, translate
+from plusx.i18n import _, _n, translate, visible
 
 if TYPE_CHECKING:
     from plusx.runtime import EngineOptions, Item, Prediction, Predictor
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         note(words)
     # the row of `left.last` stood in the file and was computed again
     n = meter.n + max(0, left.done - 1)
-    good = meter.good + left.good - (left.last is not None and left.last.error is None)
+    good = meter.good + left.good - (left.last is not None)
     return finish(args, n, good, sorter)
 
 
@@ -127,7 +128,7 @@ def measured(items: Iterable[Item]) -> tuple[int, int]:
     """The number of items, and the length of the longest name."""
     n = width = 0
     for item in items:
-        n, width = n + 1, max(width, len(item.name))
+        n, width = n + 1, max(width, len(visible(item.name)))
     return n, width
 
 
@@ -147,12 +148,12 @@ def shard(items: Iterator[Item], words: str | None) -> Iterator[Item]:
     """Every n-th item from the i-th on, for "i/n". Raises SpecError."""
     if words is None:
         return items
-    first, _slash, of = words.partition("/")
-    if not (first.isdecimal() and of.isdecimal() and 1 <= int(first) <= int(of)):
+    first, of = (whole_number(part) for part in words.partition("/")[::2])
+    if first is None or of is None or not 1 <= first <= of:
         raise SpecError(
             _("--shard {words} is not I/N. Write two numbers like 3/8, the first from 1 to the second.", words=words)
         )
-    return islice(items, int(first) - 1, None, int(of))
+    return islice(items, first - 1, None, of)
 
 
 def check(args: argparse.Namespace, form: str) -> None:
@@ -161,10 +162,6 @@ def check(args: argparse.Namespace, form: str) -> None:
         raise SpecError(_("--resume continues a file. Name it with -o FILE.csv or -o FILE.jsonl."))
     if form == "parquet" and is_stdout(args.output):
         raise SpecError(_("--format parquet cannot be written to stdout. Name a file with -o FILE.parquet."))
-    if args.threshold is not None and not 0 <= args.threshold <= 1:
-        raise SpecError(
-            _("--threshold {value} is not a probability. Write a number from 0 to 1.", value=args.threshold)
-        )
 
 
 def make_sorter(args: argparse.Namespace) -> Sorter | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from plusx.cli.languages import add_language, language
 from plusx.cli.output import add_output, choose, choose_format, emit, screen_width
 from plusx.cli.printing import localized, report, warn
+from plusx.files import json_text
 from plusx.i18n import Message, _, bytes_text, duration, translator
 from plusx.text.alignment import fitted, hidden_note, paragraph
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         _write_reports(rows, lang)
     if form == "json":
         shown = {"schema": "plusx.runs/1", "where": str(args.where), "runs": [_record(row) for row in rows]}
-        return emit(json.dumps(shown, ensure_ascii=False, indent=1) + "\n", args.output)
+        return emit(json_text(shown, 1) + "\n", args.output)
     if not rows:
         warn(
             _("There are no runs below {folder}. plusx train writes to runs/, or where --out says.", folder=args.where)

@@ -22,6 +22,9 @@ from plusx.i18n import _
 
 _BLOCK = 512
 _PIECE = 1 << 20
+MAX_RATIO, _SPARE = 100, 64 << 20
+"""Bytes that may come out of a compressed byte, beyond the first 64 MB. Images are compressed already; the padding of
+archives of tiny images comes to 10."""
 _MAX_EXTENSION = 1 << 16  # a long name, or what pax adds
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
@@ -34,8 +37,8 @@ _OPENERS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
 class ArchiveStream:
     """Bytes read forward, and from anywhere where `total`, their number, is known. Its errors are DataErrors."""
 
-    def __init__(self, file: IO[bytes], total: int | None) -> None:
-        self.file, self.total, self.at = file, total, 0
+    def __init__(self, file: IO[bytes], total: int | None, packed: IO[bytes] | None = None) -> None:
+        self.file, self.total, self.at, self.packed = file, total, 0, packed
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; less at the end alone."""
@@ -44,6 +47,8 @@ class ArchiveStream:
         except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
             raise DataError(_("the data cannot be read or decompressed after byte {at}", at=self.at)) from error
         self.at += len(raw)
+        if self.packed is not None and self.at > _SPARE + MAX_RATIO * self.packed.tell():
+            raise DataError(_("it unpacks to more than {ratio} times its size", ratio=MAX_RATIO))
         return raw
 
     def exactly(self, size: int) -> bytes:
@@ -83,7 +88,7 @@ def open_stream(path: Path) -> Iterator[ArchiveStream]:
             yield ArchiveStream(file, about.st_size if stat.S_ISREG(about.st_mode) else None)
         elif kind in _OPENERS:
             with _OPENERS[kind](file) as plain:
-                yield ArchiveStream(plain, None)
+                yield ArchiveStream(plain, None, file if stat.S_ISREG(about.st_mode) else None)
         else:
             raise DataError(
                 _("it is compressed with {kind}, which plusx does not read (decompress it first)", kind=kind)

@@ -22,8 +22,10 @@ from plusx.data.parts import PART_NAMES, DataParts, UnreadPart
 from plusx.data.shards import ShardLister, shard_part
 from plusx.data.tar import list_tar
 from plusx.errors import DataError
+from plusx.files import expanded, open_regular
 from plusx.i18n import Message, _
 from plusx.images import holds_images, is_ignored
+from plusx.images.patterns import matches
 from plusx.images.walking import kind_of_entry
 
 BUILT_IN = ("digits", "fashion-mnist")
@@ -51,7 +53,7 @@ def _find(
     where: str | Path, cache: Path | None, progress: ProgressCallback | None, columns: ColumnNames
 ) -> tuple[DataParts, str | None]:
     """The parts, and the kind of the files that hold them (None: another than Parquet, tar and CSV)."""
-    path = Path(where).expanduser()
+    path = expanded(where)
     if path.is_dir():
         if (folder := cifar_folder(path)) is not None:
             return open_cifar(folder), None
@@ -66,7 +68,7 @@ def _find(
     if path.is_file():  # one file is one set, whatever its name
         return _parts([path], str(where), {"train": [path]}, cache, progress, columns)
     if glob.has_magic(str(path)) and not path.exists():
-        files = sorted(Path(match) for match in glob.iglob(str(path), recursive=True) if Path(match).is_file())
+        files = [match for match in matches(str(path)) if os.path.isfile(match)]
         if not files:
             raise DataError(_("Nothing matches {where}. Check the pattern, or name the folder.", where=where))
         above = Path(os.path.commonpath([file.parent for file in files]))  # its own name says nothing of its files
@@ -160,7 +162,7 @@ def _parts_by_column(
 def kind_of(path: Path) -> str:
     """parquet, tar or csv, by the file's first bytes. Raises DataError, also for a file that is not what its name says."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(512)
     except OSError as error:
         raise DataError(

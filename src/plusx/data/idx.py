@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import DataError
+from plusx.files import open_regular
 from plusx.i18n import _
 
 _UBYTE = 0x08
@@ -81,7 +82,7 @@ def read_bounded(path: Path) -> bytes:
     try:
         if not path.is_file():
             raise DataError(_("{path} is not a regular file. Copy its content into one.", path=path))
-        with path.open("rb") as plain:
+        with open_regular(path) as plain:
             zipped = plain.read(2) == b"\x1f\x8b"
             plain.seek(0)
             if not zipped:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from plusx import settings
-from plusx.i18n import Message
 
 ProgressCallback = Callable[[int, int], None]  # done, total
 A = TypeVar("A")
@@ -84,24 +83,3 @@ def save_index(at: Path, seen: ImageIndex) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             aside.unlink()
-
-
-def stored_message(text: Message | str) -> Any:
-    """A text as JSON keeps it: a message with its template and values, so that it can still be translated."""
-    if not isinstance(text, Message):
-        return str(text)
-    values = {
-        name: value if isinstance(value, int | float) else stored_message(value) for name, value in text.values.items()
-    }
-    return {"template": text.template, "plural": text.plural, "number": text.number, "values": values}
-
-
-def loaded_message(kept: Any) -> Message | str:
-    """The inverse of `stored_message`."""
-    if not isinstance(kept, dict):
-        return str(kept)
-    values = {
-        name: value if isinstance(value, int | float) else loaded_message(value)
-        for name, value in kept["values"].items()
-    }
-    return Message(kept["template"], kept["plural"], kept["number"], values)

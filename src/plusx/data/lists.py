@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -16,6 +17,7 @@ from plusx.data.list_columns import ColumnNames, RowLayout, choose, part_word, r
 from plusx.data.parts import LabelledPart
 from plusx.data.resolving import resolved
 from plusx.errors import DataError
+from plusx.files import open_regular
 from plusx.i18n import Message, _
 
 _MAX_LINE = 1 << 16
@@ -76,7 +78,7 @@ def finds_images(path: Path, wanted: ColumnNames) -> bool:
         if chosen.path < len(cells):
             some[cells[chosen.path].strip()] = ""
     found, _notes = resolved(path, some, [])
-    return any(name.isprintable() and (path.parent / name).is_file() for name in found)
+    return any(name.isprintable() and os.path.isfile(path.parent / name) for name in found)
 
 
 def split_parts(paths: Sequence[Path], wanted: ColumnNames) -> set[str]:
@@ -135,7 +137,7 @@ def _read(
 def _rows(path: Path, wanted: ColumnNames) -> Iterator[tuple[int, list[str], RowLayout]]:
     """Line number and cells of each row that is no header, with what its columns are. Raises DataError."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(_lines(file, path), delimiter=_delimiter(file, path))
             header: list[str] | None = None
             first = 0

@@ -27,6 +27,9 @@ from plusx.i18n import Message, _
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "cls", "category", "target", "class_name")
 _IMAGE_NAMES = ("image", "img", "picture", "jpg", "jpeg", "png", "bytes")
 _MAX_GROUP = 1 << 33  # bytes of one row group, unpacked, as its footer says
+_MAX_RATIO, _SPARE = 50, 64 << 20
+"""Bytes that a column may unpack to for each of its bytes, and a pack have for each byte of its file, beyond the first
+64 MB. Images are compressed already; a dictionary that is used for oversampling repeats some."""
 
 
 def list_parquet(path: Path, cache: Path | None = None) -> ShardListing:
@@ -100,12 +103,31 @@ class _ParquetTable:
                 return
             yield from zip(*values, strict=True)
 
+    def checked(self, column: str) -> str:
+        """The column, if unpacking it takes memory in proportion to the file. Raises DataError."""
+        with self._reading():
+            groups = [self.file.metadata.row_group(i) for i in range(self.file.metadata.num_row_groups)]
+            chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
+        for chunk in chunks:
+            if chunk.path_in_schema.partition(".")[0] != column:
+                continue
+            if chunk.total_uncompressed_size > _SPARE + _MAX_RATIO * chunk.total_compressed_size:
+                raise DataError(
+                    _(
+                        "Column {column} of {path} has {size} bytes that unpack to {unpacked}. Images are compressed already, so "
+                        "this is no column of images. Get the file again.",
+                        column=column, path=self.path, size=chunk.total_compressed_size,
+                        unpacked=chunk.total_uncompressed_size,
+                    )
+                )  # fmt: skip
+        return column
+
     def image_column(self) -> str:
         fit = [field.name for field in self.schema if self._holds_bytes(field.type)]
         said = [name for name in fit if self.features.get(name, {}).get("_type") == "Image"]
         named = [name for name in _IMAGE_NAMES if name in fit]
         if chosen := said or named or fit:
-            return chosen[0]
+            return self.checked(chosen[0])
         raise DataError(
             _(
                 "{path} has no column with the bytes of images (its columns: {columns}). Give a file that has one.",
@@ -119,9 +141,9 @@ class _ParquetTable:
         said = [name for name in fit if self.features.get(name, {}).get("_type") == "ClassLabel"]
         for candidates in ([n for n in _LABEL_NAMES if n in said], said, [n for n in _LABEL_NAMES if n in fit]):
             if candidates:
-                return candidates[0]
+                return self.checked(candidates[0])
         if len(fit) == 1:
-            return fit[0]
+            return self.checked(fit[0])
         raise DataError(
             _(
                 "{path} has no column of labels (its columns: {columns}). Name one of whole numbers or texts label.",
@@ -184,7 +206,7 @@ def _pack_path(path: Path, cache: Path | None) -> Path:
 def _packed(table: _ParquetTable, pack: Path, image: str, label: str, classes: tuple[str, ...] | None) -> ShardListing:
     out = ShardListing(pack, [], [], [], [], [], classes)
     aside = pack.with_name(f"{pack.name}.{os.getpid()}")
-    at = 0
+    at, most = 0, _SPARE + _MAX_RATIO * table.path.stat().st_size
     try:
         pack.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as target:
@@ -194,6 +216,14 @@ def _packed(table: _ParquetTable, pack: Path, image: str, label: str, classes: t
                 if why is not None or raw is None:
                     out.skipped.append(Skipped(str(row), why or _("it has no image")))
                     continue
+                if at + len(raw) > most:
+                    raise DataError(
+                        _(
+                            "The images of {path} take more than {most} bytes, because it repeats a few of them very often. "
+                            "Keep each image once.",
+                            path=table.path, most=most,
+                        )
+                    )  # fmt: skip
                 out.add(str(row), _class(mark, classes, _("{path}, row {row}", path=table.path, row=row)), at, len(raw))
                 at += target.write(raw)
         aside.replace(pack)

@@ -20,7 +20,7 @@ _MAX_DEPTH = 3
 def resolved(path: Path, rows: Mapping[str, str], skipped: list[Skipped]) -> tuple[Mapping[str, str], list[Message]]:
     """The rows of a list with names of files; a name that several files have, or that comes twice so, is skipped."""
     root = path.absolute().parent
-    if all((root / name).exists() for name in islice(rows, _SAMPLE) if name.isprintable()):
+    if all(os.path.exists(root / name) for name in islice(rows, _SAMPLE) if name.isprintable()):
         return rows, []
     files = [found.name for found in Walk(root, max_depth=_MAX_DEPTH) if found.reason is None]
     exact, by_name = set(files), _by_name(files)

@@ -16,15 +16,14 @@ from plusx.data.indexing import (
     ProgressCallback,
     index_path,
     load_index,
-    loaded_message,
     map_threaded,
     save_index,
-    stored_message,
 )
 from plusx.data.packed import FileStamp, Packed, concatenated
 from plusx.data.parts import LabelledPart
 from plusx.errors import DataError
 from plusx.i18n import Message, _
+from plusx.i18n.stored import loaded_message, stored_message
 from plusx.images import Probe, probe
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from plusx.deploy.proof_images import ProofImages, calibration_images, proof_ima
 from plusx.deploy.reference import Reference
 from plusx.deploy.targets import TARGETS, ExportTarget
 from plusx.errors import BundleError, GateError, SpecError
+from plusx.files import json_text
 from plusx.i18n import Message, _
 from plusx.runtime.lowering import output_name
 from plusx.version import __version__
@@ -165,7 +165,7 @@ def _store(
         return ExportResult(path, (*tree, ENGINE_FILE), proof)
     whole = {
         **tree,
-        "engine.json": (json.dumps({"schema": ENGINE_SCHEMA, **about}, indent=1, ensure_ascii=False) + "\n").encode(),
+        "engine.json": f"{json_text({'schema': ENGINE_SCHEMA, **about}, 1)}\n".encode(),
     }
     write_dir(path, "plusx.json", {"schema": ENGINE_SCHEMA, "layout": config.layout}, whole)
     return ExportResult(path, tuple(whole), proof)

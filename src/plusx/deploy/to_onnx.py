@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from plusx.deploy.proof import LogitsFunction
 from plusx.deploy.proof_images import ProofImages
 from plusx.deploy.reference import PreprocessedNetwork, folded
 from plusx.deploy.to_torch import dynamic_axes, example
+from plusx.files import json_text
 from plusx.nn.engine import bundle_network
 from plusx.runtime.lowering import output_name
 from plusx.runtime.quiet import missing, onnxruntime
@@ -81,7 +81,7 @@ def describe(folder: Path, about: Mapping[str, Any]) -> None:
     model = onnx.load(folder / MODEL)
     onnx.helper.set_model_props(
         model,
-        {"labels": json.dumps(about["classes"], ensure_ascii=False), "plusx": json.dumps(about, ensure_ascii=False)},
+        {"labels": json_text(about["classes"]), "plusx": json_text(about)},
     )
     model.producer_name, model.producer_version = "plusx", about["made_by"]["plusx"]
     onnx.save(model, folder / MODEL)

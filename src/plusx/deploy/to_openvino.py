@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from plusx.deploy import quantise
 from plusx.deploy.config import ExportSource
 from plusx.deploy.proof import LogitsFunction
 from plusx.deploy.proof_images import ProofImages
+from plusx.files import json_text
 from plusx.graph import lower
 from plusx.runtime.lowering import lower_to_openvino
 from plusx.runtime.preparing import fold_preprocessing
@@ -63,7 +63,7 @@ def describe(folder: Path, about: Mapping[str, Any]) -> None:
     labels = [name.replace(" ", "_") for name in about["classes"]]  # the list is separated by spaces
     model.set_rt_info("Classification", ["model_info", "model_type"])
     model.set_rt_info(labels, ["model_info", "labels"])
-    model.set_rt_info(json.dumps(about, ensure_ascii=False), ["plusx", "about"])
+    model.set_rt_info(json_text(about), ["plusx", "about"])
     model.set_rt_info("bf16" if about["precision"] == "bf16" else "f32", ["plusx", "INFERENCE_PRECISION_HINT"])
     _save(model, folder)
 

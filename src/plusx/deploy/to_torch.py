@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from plusx.deploy.config import ExportSource
 from plusx.deploy.proof import LogitsFunction
 from plusx.deploy.proof_images import ProofImages
 from plusx.deploy.reference import PreprocessedNetwork, folded
+from plusx.files import json_text
 from plusx.nn.engine import bundle_network
 
 MODEL = "model.pt2"
@@ -43,7 +43,7 @@ def read(folder: Path, precision: str) -> LogitsFunction:
 def describe(folder: Path, about: Mapping[str, Any]) -> None:
     program = torch.export.load(folder / MODEL)
     aside = folder / "new.pt2"
-    torch.export.save(program, aside, extra_files={"plusx.json": json.dumps(about, ensure_ascii=False)})
+    torch.export.save(program, aside, extra_files={"plusx.json": json_text(about)})
     aside.replace(folder / MODEL)
 
 

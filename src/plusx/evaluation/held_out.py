@@ -9,6 +9,7 @@ from pathlib import Path
 from plusx.bundles import Bundle, DataRecord, read_run
 from plusx.data import BUILT_IN, Data, ListColumns, open_eval
 from plusx.errors import DataError
+from plusx.files import expanded
 
 IndexProgress = Callable[[int, int], None]
 
@@ -57,4 +58,4 @@ def _is_run_data(where: str | Path, bundle: Bundle) -> bool:
     run = bundle.path.parent
     if where in BUILT_IN or not (run / "run.json").is_file():
         return False
-    return read_run(run).data.path == str(Path(where).expanduser().resolve())
+    return read_run(run).data.path == str(expanded(where).resolve())

@@ -3,6 +3,7 @@
 from plusx.i18n.catalogue import LANGUAGES, translate, translator
 from plusx.i18n.message import Message, _, _n, joined
 from plusx.i18n.quantities import bytes_text, duration
+from plusx.i18n.visible import visible
 
 __all__ = [
     "LANGUAGES",
@@ -14,4 +15,5 @@ __all__ = [
     "joined",
     "translate",
     "translator",
+    "visible",
 ]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import gettext
-import string
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from plusx.i18n.message import Message
+from plusx.i18n.visible import VisibleFormatter
 
 LANGUAGES = ("en", "zh")
 LOCALE = Path(__file__).parent / "locale"
 """zh/ROOM.po are the sources, one file a room; zh/LC_MESSAGES/plusx.mo is made from them by scripts/messages.py."""
 
 
-class _Translated(string.Formatter):
+class _Translated(VisibleFormatter):
     """Fills a template; values that are messages are translated first. Other texts are data: a folder named `images` stays."""
 
     def __init__(self, lang: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from plusx.i18n.visible import FORMATTER
+
 
 class Message(str):
     """English text made from a template; `translate` makes the same text from the translated template.
 
+    Values are data: control characters in them are escaped, so a message stays one line (see `visible`).
     It is a `str` everywhere. What is made from it by an f-string or `+` is an ordinary `str` and keeps its English, so
     messages are nested as values instead: `_("{a} and {b}", a=_("one"), b=_("two"))`.
     """
@@ -23,7 +26,7 @@ class Message(str):
     ) -> Message:
         values = values or {}
         chosen = template if plural is None or count == 1 else plural
-        self = super().__new__(cls, chosen.format_map(values) if values else chosen)
+        self = super().__new__(cls, FORMATTER.vformat(chosen, (), values) if values else chosen)
         self.template, self.plural, self.number, self.values = template, plural, count, values
         return self
 

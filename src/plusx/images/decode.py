@@ -8,9 +8,8 @@ multi-page files the first image counts. A grey JPEG, or a JPEG asked for as L, 
 
 from __future__ import annotations
 
+import contextlib
 import io
-import os
-import stat
 import struct
 import threading
 import warnings
@@ -24,8 +23,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from plusx.errors import DataError
+from plusx.files import read_regular
 from plusx.i18n import Message, _
+from plusx.images import watched
 from plusx.images.jpeg import check_pixels, decode_fast, ends_early, orientation, oriented, scale_for
+from plusx.images.limits import RATIO_PIXELS, check_ratio, check_scans, without_comments
 from plusx.images.magic import FORMATS, HEAD_BYTES, format_of, unsupported
 
 MAX_PIXELS = 89_478_485  # Pillow's own MAX_IMAGE_PIXELS: a quarter of a gigabyte of RGB
@@ -39,6 +41,10 @@ BAD_IMAGE = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
     SyntaxError, TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
+_LARGE = threading.Lock()
+"""Held while a large image is decoded, which takes up to a gigabyte: one at a time, however many threads there are."""
+_BAND_PIXELS = 4_000_000
+"""Pixels that are converted at a time: Pillow makes several copies."""
 _WARNINGS = threading.Lock()  # catch_warnings changes the whole process
 
 
@@ -72,7 +78,14 @@ def decode(
     at_least_px = None if exact else at_least_px
     try:
         raw = source if isinstance(source, bytes) else read_file(source)
+        if watched.is_slow(raw):
+            values, pixels = watched.call("decode", raw, mode=mode, at_least_px=at_least_px)
+            if on_deep is not None and values["deep"] is not None:
+                on_deep(values["deep"])
+            if pixels is not None:
+                return pixels
         if raw[:3] == b"\xff\xd8\xff":
+            check_scans(raw)
             image = decode_fast(raw, mode, at_least_px, MAX_PIXELS)
             if image is not None:
                 return oriented(image, orientation(raw))
@@ -89,6 +102,8 @@ def probe(source: bytes | Path) -> Probe:
     """Size and greyness of an image, decoded (small) to be sure that it can be. Raises DataError, as decode."""
     try:
         raw = source if isinstance(source, bytes) else read_file(source)
+        if watched.is_slow(raw):
+            return Probe(**watched.call("probe", raw)[0])
         with opened(raw) as image:
             width, height = image.size
             jpeg = image.format in _JPEG
@@ -117,21 +132,10 @@ def probe(source: bytes | Path) -> Probe:
 def read_file(path: Path) -> bytes:
     """The bytes of a regular file; a pipe or device is refused without waiting for it. Raises DataError."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(handle, "rb") as file:
-            about = os.fstat(handle)
-            if not stat.S_ISREG(about.st_mode):
-                raise DataError(_("it is not a regular file"))
-            if about.st_size > MAX_FILE_BYTES:
-                raise DataError(
-                    _(
-                        "it has {size} bytes, and at most {most} are read",
-                        size=about.st_size,
-                        most=MAX_FILE_BYTES,
-                    )
-                )
-            return file.read(about.st_size)  # a larger number would be taken from memory first
+        return read_regular(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and isinstance(error.strerror, Message):
+            raise DataError(error.strerror) from error
         raise DataError(
             _("it cannot be read ({reason})", reason=getattr(error, "strerror", None) or _("its name is not valid"))
         ) from error
@@ -149,11 +153,13 @@ def decode_with_pillow(
             scale = scale_for(width, height, at_least_px)
             wanted = "L" if mode == "L" and image.mode == "RGB" else image.mode
             image.draft(wanted, (width // scale, height // scale))
+        large = not jpeg and image.width * image.height > RATIO_PIXELS
         try:
-            image.load()
-            # TIFF is turned by Pillow while loading, and then says 1
-            turn = orientation(raw) if jpeg else image.getexif().get(ORIENTATION_TAG, 1)
-            pixels = _converted(image, mode)
+            with _LARGE if large else contextlib.nullcontext():
+                image.load()
+                # TIFF is turned by Pillow while loading, and then says 1
+                turn = orientation(raw) if jpeg else image.getexif().get(ORIENTATION_TAG, 1)
+                pixels = _converted(image, mode)
             if on_deep is not None and (wide_colour or image.mode in _WIDE_MODES):
                 on_deep(int(pixels.max()) * 256 + 255 if wide_colour else _largest(image))
         except BAD_IMAGE as error:
@@ -165,6 +171,8 @@ def opened(raw: bytes) -> Image.Image:
     """Pillow's image, not decoded yet, of an allowed format and below the cap. Raises DataError."""
     if not raw:
         raise DataError(_("the file is empty"))
+    check_scans(raw)
+    raw = without_comments(raw)
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -185,12 +193,29 @@ def opened(raw: bytes) -> Image.Image:
     except BAD_IMAGE as error:
         raise DataError(_reason(None, error)) from error
     check_pixels(*image.size, MAX_PIXELS)
+    one_bit = image.mode == "1" or (image.format == "PNG" and raw[24] == 1)
+    check_ratio(*image.size, len(raw), 1 if one_bit else 8)
     return image
 
 
 def _converted(image: Image.Image, mode: str) -> NDArray[np.uint8]:
+    """uint8 (h, w, c), converted band by band."""
+    wide_white = image.format in ("PNG", "PPM")
+    width, height = image.size
+    step = max(1, _BAND_PIXELS // width)
+    if height <= step:
+        return _converted_band(image, mode, wide_white)
+    out = np.empty((height, width, 1 if mode == "L" else 3), np.uint8)
+    for top in range(0, height, step):
+        band = image.crop((0, top, width, min(height, top + step)))
+        out[top : top + step] = _converted_band(band, mode, wide_white)
+    return out
+
+
+def _converted_band(image: Image.Image, mode: str, wide_white: bool) -> NDArray[np.uint8]:
+    """`wide_white`: 32-bit integers of this format have 65535 for white."""
     if image.mode in _WIDE_MODES:
-        return _from_16_bit(image, mode)
+        return _from_16_bit(image, mode, wide_white)
     if image.mode in ("F", "LAB", "HSV"):
         raise DataError(
             _("its pixels have mode {mode}, whose range is unknown (save it as 8-bit RGB)", mode=image.mode)
@@ -206,10 +231,10 @@ def _converted(image: Image.Image, mode: str) -> NDArray[np.uint8]:
     return array if array.ndim == 3 else array[..., None]
 
 
-def _from_16_bit(image: Image.Image, mode: str) -> NDArray[np.uint8]:
+def _from_16_bit(image: Image.Image, mode: str, wide_white: bool) -> NDArray[np.uint8]:
     """Pillow may clip I;16 → L at 255; here 65535 becomes 255. 32-bit integers have no known white: refused."""
     wide = np.asarray(image)
-    if wide.dtype.itemsize > 2 and image.format not in ("PNG", "PPM"):
+    if wide.dtype.itemsize > 2 and not wide_white:
         raise DataError(_("its pixels are 32-bit integers, whose range is unknown (save it with 8 or 16 bits)"))
     grey = ((np.clip(wide, 0, 65535).astype(np.uint32) + 128) // 257).astype(np.uint8)[..., None]
     return grey if mode == "L" else np.repeat(grey, 3, axis=-1)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from plusx.errors import DataError
 from plusx.i18n import _
+from plusx.images.limits import MAX_SEGMENTS
 
 TOLERANCE = 2
 """Levels of 255 by which this path may differ from Pillow's at the same scale: under both lies libjpeg-turbo, but wheels carry
@@ -82,7 +83,9 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
 def orientation(raw: bytes) -> int:
     """The EXIF orientation 1 … 8 in a JPEG's bytes; 1 when there is none or it is nonsense."""
     at = 2
-    while at + 4 <= len(raw) and raw[at] == 0xFF:
+    for _segment in range(MAX_SEGMENTS):
+        if at + 4 > len(raw) or raw[at] != 0xFF:
+            break
         marker = raw[at + 1]
         if marker == 0xFF:  # fill byte
             at += 1

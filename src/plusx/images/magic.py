@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 from plusx.errors import DataError
+from plusx.files import open_regular
 from plusx.i18n import Message, _
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
@@ -77,12 +76,11 @@ def head_status(head: bytes, suffix: str) -> Message | str | None:
 def read_head(path: Path | str) -> bytes:
     """The first bytes of a regular file; a pipe is not waited for. Raises DataError, without the path."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(handle, "rb", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise DataError(_("it is not a regular file"))
+        with open_regular(path) as file:
             return file.read(HEAD_BYTES)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and isinstance(error.strerror, Message):
+            raise DataError(error.strerror) from error
         raise DataError(
             _("it cannot be read ({reason})", reason=getattr(error, "strerror", None) or _("its name is not valid"))
         ) from error

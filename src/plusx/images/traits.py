@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plusx.images import watched
 from plusx.images.decode import BAD_IMAGE, ORIENTATION_TAG, is_wide_colour, opened
 
 _WIDE = ("I", "I;", "F")
@@ -9,6 +10,8 @@ _WIDE = ("I", "I;", "F")
 
 def traits(raw: bytes) -> tuple[str, ...]:
     """Which of cmyk, 16-bit, rotated are true of an encoded image that images.decode can read."""
+    if watched.is_slow(raw):
+        return tuple(watched.call("traits", raw)[0]["traits"])
     with opened(raw) as image:
         wide = image.mode.startswith(_WIDE) or is_wide_colour(image)
         try:

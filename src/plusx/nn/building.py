@@ -133,10 +133,10 @@ def _behind_cut(key: str, graph: Graph) -> bool:
     part, _, rest = key.partition(".")
     if part in ("fc", "norm"):
         return True
-    if not part.removeprefix("layer").isdigit():
+    if not part.removeprefix("layer").isdecimal():
         return False
     stage = int(part.removeprefix("layer"))
     if stage != len(graph.stages):
         return stage > len(graph.stages)
     number = rest.partition(".")[0]
-    return number.isdigit() and int(number) >= len(graph.stages[-1].blocks)
+    return number.isdecimal() and int(number) >= len(graph.stages[-1].blocks)

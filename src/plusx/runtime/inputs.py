@@ -17,6 +17,7 @@ from plusx.data.parquet import encoded_images
 from plusx.errors import DataError
 from plusx.i18n import Message, _, joined
 from plusx.images import MAX_FILE_BYTES, OTHER_SUFFIXES, SUFFIXES, NonImages, Walk, is_ignored
+from plusx.images.patterns import matches
 from plusx.images.walking import file_status
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -54,7 +55,7 @@ def is_countable(paths: Iterable[str]) -> bool:
 
 def _one(text: str, tally: NonImages) -> Iterator[Item]:
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises for a name that is too long
         yield from _nonempty(
             _folder(path, tally), lambda: _with_tally(_("There are no images in {path}.", path=text), tally)
         )
@@ -94,7 +95,7 @@ def _lines() -> Iterator[str]:
 
 def _file(path: Path) -> Item:
     """A file that was named itself becomes a row, whatever it is."""
-    if path.suffix.lower() in OTHER_SUFFIXES and path.is_file() and (reason := file_status(path)):
+    if path.suffix.lower() in OTHER_SUFFIXES and os.path.isfile(path) and (reason := file_status(path)):
         return Item(str(path), None, reason)
     return Item(str(path), path)
 
@@ -108,11 +109,10 @@ def _folder(root: Path, tally: NonImages) -> Iterator[Item]:
 
 def _matches(text: str, tally: NonImages) -> Iterator[Item]:
     """Images among the files that match a pattern, selected as those of a folder are."""
-    for match in sorted(glob.iglob(text, recursive=True)):
-        path = Path(match)
-        if is_ignored(path.name) or path.is_dir():
+    for path in matches(text):
+        if is_ignored(path.name) or os.path.isdir(path):
             continue
-        reason = file_status(path) if path.is_file() else ""
+        reason = file_status(path) if os.path.isfile(path) else ""
         if reason is None:
             tally.add(path)
         else:

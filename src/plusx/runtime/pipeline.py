@@ -30,6 +30,8 @@ FEW_LEVELS = 1 << 14
 """Largest values below this, in images of 16 bits, are worth a note: scanners and detectors give 12 or 14 bits."""
 PREFETCH = 4
 """Groups a worker may finish before they are taken: enough to hide one slow image, and little memory."""
+MOST_HELD = 256 << 20
+"""Bytes of images, taken out of archives, that may wait. Where a group alone has more, nothing waits beside it."""
 Output = NDArray[np.float32]
 Prepare = Callable[[NDArray[np.uint8], Preprocessing], NDArray[np.uint8]]
 """uint8 (h, w, c) of any size → uint8 of the network's size."""
@@ -52,17 +54,22 @@ class Pipeline:
     def run(self, items: Iterable[Item]) -> Iterator[ImageOutput]:
         """One row an item, in order. An image that cannot be read is a row with its reason, and the others follow."""
         plan, source = self.engine.plan, iter(items)
-        waiting: deque[Future[list[ImageOutput]]] = deque()
+        waiting: deque[tuple[Future[list[ImageOutput]], int]] = deque()
+        held = 0
         pool = ThreadPoolExecutor(plan.workers, thread_name_prefix="plusx")
         try:
             while group := list(islice(source, plan.batch)):
-                waiting.append(pool.submit(self._work, group))
-                while len(waiting) >= PREFETCH * plan.workers or (waiting and waiting[0].done()):
-                    yield from waiting.popleft().result()
+                size = sum(_bytes_of(item) for item in group)
+                waiting.append((pool.submit(self._work, group), size))
+                held += size
+                while waiting and (len(waiting) >= PREFETCH * plan.workers or held > MOST_HELD or waiting[0][0].done()):
+                    done, size = waiting.popleft()
+                    held -= size
+                    yield from done.result()
             while waiting:
-                yield from waiting.popleft().result()
+                yield from waiting.popleft()[0].result()
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for an image
 
     def _work(self, group: list[Item]) -> list[ImageOutput]:
         read = [self._read(item) for item in group]
@@ -111,6 +118,11 @@ class Pipeline:
                     name=name, top=top, levels=(top + 128) // 257 + 1,
                 )
             )  # fmt: skip
+
+
+def _bytes_of(item: Item) -> int:
+    """The memory that the content of an item takes while it waits; a file is read by its worker."""
+    return len(item.source) if isinstance(item.source, bytes) else 0
 
 
 def _checked(name: str, output: Output) -> ImageOutput:

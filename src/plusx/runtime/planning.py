@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from plusx.bundles import Bundle
 from plusx.errors import BundleError, MissingExtra
+from plusx.files import read_regular
 from plusx.graph import lower
 from plusx.i18n import _
 from plusx.runtime import processor
@@ -15,6 +16,8 @@ from plusx.runtime.engines import AUTO, ENGINES, EngineOptions, installed
 from plusx.runtime.exports import is_proven
 
 TUNED = "engines/tuned.json"
+MOST_BYTES = 4 << 20
+"""Of tuned.json; a processor's plans and the figures of all candidates take a few thousand bytes."""
 _WORTH_A_CALL = 50_000_000  # multiply-adds for which the overhead of a call no longer matters
 
 
@@ -104,7 +107,7 @@ def tuned_plans(bundle: Bundle, key: str | None = None) -> dict[str, ExecutionPl
     if TUNED not in bundle.files:
         return {}
     try:
-        found = json.loads((bundle.path / TUNED).read_bytes())
+        found = json.loads(read_regular(bundle.path / TUNED, MOST_BYTES))
         return {name: ExecutionPlan(**row["plan"]) for name, row in found.get(key or processor.key(), {}).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from plusx.i18n import Message, _, translate
+from plusx.i18n import Message, _, translate, visible
 from plusx.runtime.inputs import Item
 from plusx.runtime.output_files import ParquetRows, not_writable
 from plusx.runtime.predicting import Prediction
@@ -64,6 +64,8 @@ class PredictionWriter:
             self._print(format_row(row, self.form, self.columns))
 
     def _print(self, line: str) -> None:
+        if self.stream is sys.stdout and sys.stdout.isatty():
+            line = visible(line)
         self.stream.write(f"{line}\n")
         self.stream.flush()
 
@@ -80,7 +82,7 @@ class PredictionWriter:
 
 def table_line(row: Prediction, width: int) -> Message:
     """A row for people: the path in `width` columns, then the classes or the error."""
-    path = f"{row.path:<{width}}"
+    path = f"{visible(row.path):<{width}}"
     if row.error is not None:
         return _("{path}  not read: {error}", path=path, error=row.error)
     if not row.top:

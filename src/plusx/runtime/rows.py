@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from plusx.errors import DataError
+from plusx.files import json_text
 from plusx.i18n import Message, _
 from plusx.runtime.inputs import Item
 from plusx.runtime.predicting import Prediction
@@ -30,24 +31,16 @@ def format_row(row: Prediction, form: str, columns: int) -> str:
     """A row as "csv" or "jsonl", without line end."""
     if form == "jsonl":
         top = [{"class": name, "p": p} for name, p in row.top]
-        # a file name that is no UTF-8 is written escaped, so that every line stays JSON
-        return json.dumps({"path": row.path, "error": row.error, "top": top}, ensure_ascii=not _is_utf8(row.path))
+        return json_text({"path": row.path, "error": row.error, "top": top})
     cells = [cell for name, p in row.top for cell in (name, f"{p:.6g}")]
     return csv_line([row.path, row.error or "", *cells, *[""] * (2 * columns - len(cells))])
 
 
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def csv_line(cells: Sequence[str]) -> str:
+    """A record of CSV without its line end; cells that hold line ends are quoted, so it stays one record."""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
+    csv.writer(text).writerow(cells)  # it quotes the characters of its own line end, which is \r\n
+    return text.getvalue().removesuffix("\r\n")
 
 
 def parse_row(text: str, form: str) -> Prediction:
@@ -59,7 +52,7 @@ def parse_row(text: str, form: str) -> Prediction:
         cells = next(csv.reader([text], strict=True))
         pairs = zip(cells[2::2], cells[3::2], strict=True)
         return Prediction(cells[0], cells[1] or None, tuple((name, float(p)) for name, p in pairs if name or p))
-    except (ValueError, KeyError, TypeError, IndexError, StopIteration, csv.Error) as error:
+    except (ValueError, KeyError, TypeError, IndexError, StopIteration, RecursionError, csv.Error) as error:
         raise DataError(
             _("The row {text!r} cannot be read. Delete the file and run the command again.", text=text[:60])
         ) from error
@@ -67,7 +60,7 @@ def parse_row(text: str, form: str) -> Prediction:
 
 @dataclass
 class ResumedItems:
-    """The items left to do. The first of them has a row already (`last`), to check that the same comes out."""
+    """The items left to do. Where `last` is not None, the first of them has that row already, to be compared with it."""
 
     items: Iterator[Item]
     done: int
@@ -78,8 +71,9 @@ class ResumedItems:
 def resume(path: Path, form: str, items: Iterable[Item], columns: int) -> ResumedItems:
     """Truncate a half-written file to its whole rows, and skip their items.
 
-    The last whole row is compared with what is computed now (`check_same_row`), which finds another network or
-    other images. Raises DataError when the file's rows are not of these items.
+    The last row that has classes is compared with what is computed now (`check_same_row`), which finds another network
+    or other images; an image that cannot be read gives the same row with every network. Raises DataError when the
+    file's rows are not of these items.
     """
     waiting = iter(items)
     if not path.is_file() or not path.stat().st_size:
@@ -102,7 +96,9 @@ def resume(path: Path, form: str, items: Iterable[Item], columns: int) -> Resume
                         wanted=item and item.name,
                     ),
                 )
-            done, good, last = done + 1, good + (row.error is None), (item, row)
+            done, good = done + 1, good + (row.error is None)
+            if row.top:
+                last = item, row
         end = stop
     os.truncate(path, end)
     if last is None:
@@ -134,14 +130,15 @@ def _records(path: Path, form: str) -> Iterator[tuple[str, int]]:
 
     A CSV record may hold line ends inside quotes: it is whole when its quotes are even.
     """
-    at, parts = 0, b""
+    at, parts, quotes = 0, list[bytes](), 0
     with path.open("rb") as file:
         for raw in file:
-            parts += raw
+            parts.append(raw)
             at += len(raw)
+            quotes += raw.count(b'"')
             if not raw.endswith(b"\n"):
                 return
-            if form == "csv" and parts.count(b'"') % 2:
+            if form == "csv" and quotes % 2:
                 continue
-            yield parts[:-1].decode("utf-8", "surrogateescape"), at
-            parts = b""
+            yield b"".join(parts)[:-1].decode("utf-8", "surrogateescape"), at
+            parts, quotes = [], 0

@@ -14,13 +14,14 @@ from typing import Any
 from plusx.bundles import Bundle, open_bundle
 from plusx.bundles.engines import put_file
 from plusx.errors import MissingExtra
+from plusx.files import read_regular
 from plusx.i18n import Message, _
 from plusx.runtime import processor
 from plusx.runtime.engine import Engine, ExecutionPlan
 from plusx.runtime.engines import ENGINES, PRECISIONS, EngineOptions, installed, open_engine
 from plusx.runtime.exports import is_proven
 from plusx.runtime.measuring import images_per_s, interleave, latencies_ms, noise
-from plusx.runtime.planning import TUNED, usual_batch
+from plusx.runtime.planning import MOST_BYTES, TUNED, usual_batch
 
 FINALISTS = 3
 ROUNDS = 5
@@ -143,7 +144,7 @@ def store(bundle: Bundle, result: TuningResult) -> None:
 def _stored(path: Path) -> dict[str, Any]:
     """The content of the file; nothing where it is damaged, since tuning is the way to write it again."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_regular(path, MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

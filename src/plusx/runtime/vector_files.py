@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from plusx.runtime.embedding import Embedding
 from plusx.runtime.output_files import ParquetRows, not_writable
+from plusx.runtime.rows import csv_line
 
 _HEADER = 128
 _GROUP = 512
@@ -28,8 +28,7 @@ class NpyVectors:
         except OSError as error:
             raise not_writable(path, error) from error
         self.file.write(self._head())
-        self.rows = csv.writer(self.names, lineterminator="\n")
-        self.rows.writerow(("path", "error"))
+        self.names.write("path,error\n")
 
     def __enter__(self) -> Self:
         return self
@@ -37,7 +36,7 @@ class NpyVectors:
     def write(self, row: Embedding) -> None:
         vector: NDArray[np.float32] = np.full(self.width, np.nan, np.float32) if row.vector is None else row.vector
         self.file.write(np.ascontiguousarray(vector, dtype="<f4").tobytes())
-        self.rows.writerow((row.path, row.error or ""))
+        self.names.write(csv_line((row.path, row.error or "")) + "\n")
         self.n += 1
 
     def __exit__(

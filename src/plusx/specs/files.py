@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from plusx.errors import SpecError
+from plusx.files import read_regular
 from plusx.i18n import Message, _
 from plusx.specs.keys import SPEC
 from plusx.specs.model import ResNetSpec
@@ -73,12 +74,7 @@ def from_table(values: dict[str, Any]) -> ResNetSpec:
 def read_spec_file(path: Path) -> ResNetSpec:
     """The spec in a .toml or .json file. Raises SpecError when it cannot be read."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SpecError(
-                _("{path} is larger than {limit} bytes, too large for a spec. Give a .toml or .json file of a network.",
-                  path=path, limit=MAX_BYTES)
-            )  # fmt: skip
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, MAX_BYTES).decode()
     except UnicodeDecodeError:
         raise SpecError(_("{path} is not UTF-8 text. Give a .toml or .json file.", path=path)) from None
     except FileNotFoundError:

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from types import MappingProxyType
 from typing import NamedTuple
 
-from plusx.i18n import Message, _, joined
+from plusx.i18n import Message, _, joined, visible
 
 Translate = Callable[[str], str]
 Row = Sequence[str | None]
@@ -67,6 +67,7 @@ def aligned(heads: Sequence[str], rows: Sequence[Row], right: Sequence[bool]) ->
 
     Where a cell is None the one before it runs on over it, and does not widen its own column.
     """
+    heads, rows = _visible(heads, rows)
     widths = _widths(heads, rows)
     return [_line(row, widths, right) for row in (heads, *rows)]
 
@@ -82,6 +83,7 @@ def fitted(
     """
     if width is None:
         return Fitted(aligned(heads, rows, right), [])
+    heads, rows = _visible(heads, rows)
     wraps = [wrap[: n + 1] for n in range(len(wrap))] or [()]
     attempts = [(hidden, LEAST_WRAPPED, some) for hidden in range(len(drop) + 1) for some in wraps]
     for hidden, least, some in [*attempts, (len(drop), LEAST_CRAMPED, wrap)]:
@@ -98,6 +100,11 @@ def fitted(
     raise AssertionError("the last attempt takes any width")
 
 
+def _visible(heads: Sequence[str], rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
+    """The cells with what is no writing escaped: names of classes, files and tensors may stand in them."""
+    return [*map(visible, heads)], [[None if cell is None else visible(cell) for cell in row] for row in rows]
+
+
 def hidden_note(heads: Sequence[str], hidden: Sequence[int]) -> list[Message]:
     """The note that names hidden columns; none where all are shown."""
     if not hidden:
@@ -112,7 +119,7 @@ def paragraph(text: str, width: int | None, indent: str = "", first: str | None 
     >>> paragraph("one two three", 9, "  ", "- ")
     ['- one two', '  three']
     """
-    start = indent if first is None else first
+    start, text = indent if first is None else first, visible(text)
     if width is None:
         return [start + text]
     lines = wrapped(text, max(1, width - terminal_width(indent)))

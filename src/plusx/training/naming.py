@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from plusx.data import BUILT_IN, Splits
+from plusx.files import expanded
 from plusx.specs import ResNetSpec, base_preset
 
 
@@ -18,7 +19,7 @@ def default_recipe(splits: Splits) -> str:
 
 def free_path(spec: ResNetSpec, data: str | Path) -> Path:
     """runs/NETWORK-DATA-NNN with the first free number; of a pattern, DATA keeps what can stand in a name."""
-    of = data if data in BUILT_IN else Path(data).expanduser().resolve().name
+    of = data if data in BUILT_IN else expanded(data).resolve().name
     of = re.sub(r"[^\w.-]+", "", str(of)).strip(".-") or "data"
     stem = f"{base_preset(spec)}-{of}"
     return next(path for i in count(1) if not (path := Path("runs") / f"{stem}-{i:03d}").exists())

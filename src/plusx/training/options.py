@@ -65,6 +65,7 @@ class RunOptions:
     """Called with how many vectors of how many are computed for a probe."""
 
     def __post_init__(self) -> None:
+        settings.check_seed(self.seed)
         if not 0 < self.val_split < 1:
             raise SpecError(
                 _("val_split={share:g} is not a share between 0 and 1. Use 0.2 for a fifth.", share=self.val_split)

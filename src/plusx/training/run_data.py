@@ -11,6 +11,7 @@ from typing import Any
 from plusx.bundles import DataRecord, PartRecord, RunRecord
 from plusx.data import BUILT_IN, Data, ListColumns, Splits, open_data
 from plusx.errors import BundleError
+from plusx.files import expanded
 from plusx.i18n import Message, _, _n, joined
 from plusx.training.distributed import ProcessGroup
 
@@ -51,7 +52,7 @@ def resolved_path(data: str | Path | Splits) -> str | None:
     """The path that run.json names: the same from any working directory. None for Splits in memory."""
     if isinstance(data, Splits):
         return None
-    return str(data) if data in BUILT_IN else str(Path(data).expanduser().resolve())
+    return str(data) if data in BUILT_IN else str(expanded(data).resolve())
 
 
 def part_record(data: Data) -> PartRecord:

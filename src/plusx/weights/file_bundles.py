@@ -13,6 +13,7 @@ from plusx.bundles import Bundle, Provenance, save_bundle
 from plusx.bundles.bundle import WEIGHTS
 from plusx.bundles.serialisation import Tensors
 from plusx.errors import DataError, WeightsError, unknown
+from plusx.files import read_regular
 from plusx.i18n import Message, _
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec
@@ -151,12 +152,10 @@ def named_preprocessing(text: str | Path) -> Preprocessing:
     if not path.is_file():
         raise DataError(unknown("preprocessing", str(text), NAMED))
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError("size")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_regular(path, MOST_BYTES))
         fields = found.get("preprocessing", found)
         return Preprocessing.from_dict(fields if isinstance(fields, Mapping) else {})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(
             _(
                 "{path} holds no preprocessing. Write mode, resize_px, crop_px, interpolation, scale, mean and std as JSON.",

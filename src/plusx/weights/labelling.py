@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from plusx.errors import DataError
+from plusx.files import read_regular
 from plusx.i18n import _
 
 SHIPPED = {"imagenet-1k": Path(__file__).parent / "labels" / "imagenet-1k.txt"}
@@ -41,20 +42,12 @@ def read_labels(labels: str | Path | Sequence[str], classes: int) -> tuple[str, 
 
 
 def _lines(path: Path) -> list[str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_regular(path, MOST_BYTES).decode().splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _read(path: Path) -> tuple[str, ...]:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(
-                _(
-                    "{path} is larger than a list of labels can be ({most_bytes} bytes). Give another file.",
-                    path=path,
-                    most_bytes=MOST_BYTES,
-                )
-            )
         return tuple(_from_json(path) if path.suffix == ".json" else _lines(path))
     except FileNotFoundError:
         raise DataError(
@@ -71,7 +64,7 @@ def _read(path: Path) -> tuple[str, ...]:
 
 
 def _from_json(path: Path) -> list[str]:
-    return names_of(json.loads(path.read_text(encoding="utf-8")), path)
+    return names_of(json.loads(read_regular(path, MOST_BYTES).decode()), path)
 
 
 def names_of(found: Any, path: Path) -> list[str]:
@@ -80,7 +73,7 @@ def names_of(found: Any, path: Path) -> list[str]:
         table = cast("dict[str, Any]", found)
         if "id2label" in table:
             return names_of(table["id2label"], path)
-        if table and all(str(key).isdigit() for key in table) and sorted(map(int, table)) == list(range(len(table))):
+        if table and all(str(key).isdecimal() for key in table) and sorted(map(int, table)) == list(range(len(table))):
             found = [table[key] for key in sorted(table, key=int)]
     if isinstance(found, list):
         entries = [

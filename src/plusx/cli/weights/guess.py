@@ -11,6 +11,7 @@ from plusx.cli.networks import add_key
 from plusx.cli.output import add_output, choose_format, emit
 from plusx.cli.printing import localized
 from plusx.errors import DataError, SpecError
+from plusx.files import open_regular
 from plusx.i18n import _
 from plusx.text.alignment import aligned
 
@@ -38,8 +39,6 @@ def run(args: argparse.Namespace) -> int:
     form = choose_format(args.format, args.output, FORMATS)
     if (args.data is None) == (args.outputs is None) or (args.inputs is None) != (args.outputs is None):
         raise SpecError(_("plusx weights guess needs evidence: --data D, or --inputs X.npy with --outputs Y.npy."))
-    if args.images < 1:
-        raise SpecError(_("--images {n} tries nothing. Write 1 or more.", n=args.images))
     from plusx.data import open_data
     from plusx.weights import guess
 
@@ -58,7 +57,8 @@ def _array(name: str) -> Any:
     import numpy as np
 
     try:
-        return np.load(Path(name), allow_pickle=False)
+        with open_regular(Path(name)) as file:
+            return np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise DataError(_("There is no file {name}. Check the path.", name=name)) from None
     except (OSError, ValueError, EOFError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
 from plusx.cli.networks import add_key
 from plusx.cli.output import add_output, choose_format, emit
 from plusx.cli.printing import localized, warn
 from plusx.errors import PlusxError, WeightsError
+from plusx.files import json_text
 from plusx.i18n import _
 
 if TYPE_CHECKING:
@@ -53,5 +53,5 @@ def _text(found: list[Identification], form: str, *, one: bool) -> str:
 
     if form == "json":
         records = [to_dict(each) for each in found]
-        return json.dumps(records[0] if one else records, ensure_ascii=False, indent=1) + "\n"
+        return json_text(records[0] if one else records, 1) + "\n"
     return "\n".join("".join(f"{localized(line)}\n" for line in lines(each)) for each in found)

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from plusx.errors import WeightsError
+from plusx.files import open_regular
 from plusx.i18n import _
 
 
@@ -16,7 +17,7 @@ def map_file(path: Path) -> memoryview:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # before opening: to open a pipe waits, to open a device may act
             raise WeightsError(_("{path} is not a regular file. Give the checkpoint file itself.", path=path))
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if not size:
                 raise WeightsError(_("{path} is empty. Fetch it again.", path=path))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import WeightsError
+from plusx.files import open_regular
 from plusx.i18n import _
 from plusx.weights.containers.protobuf_wire import Budget, WireMessage
 from plusx.weights.stored import StoredTensor
@@ -283,7 +284,7 @@ def _no_overlap(source: Source, file: Path, span: tuple[int, int], name: str) ->
 
 def _bytes(file: Path, offset: int, size: int, name: str) -> bytes:
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             stream.seek(offset)
             raw = stream.read(size)
     except OSError:

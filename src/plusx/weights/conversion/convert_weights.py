@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.errors import SpecError, WeightsError, unknown
+from plusx.files import json_text
 from plusx.graph import lower
 from plusx.i18n import Message, _
 from plusx.names import key_names
@@ -181,7 +181,7 @@ def convert_file(
     if extra:
         write_file(beside / f"{stem}{EXTRA}", tensors_to_bytes(extra))
     proof = _proof(made, converted, written, largest, sorted(extra))
-    write_file(beside / f"{stem}{PROOF}", (json.dumps(proof, indent=1, ensure_ascii=False) + "\n").encode())
+    write_file(beside / f"{stem}{PROOF}", f"{json_text(proof, 1)}\n".encode())
     return out
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from plusx.bundles import Bundle
 from plusx.errors import DataError, SpecError, WeightsError
+from plusx.files import open_regular
 from plusx.i18n import Message, _
 from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec, parse
@@ -75,7 +76,7 @@ def read(source: str | Path | StoredFile, network: ResNetSpec | None = None) -> 
 def _sha256(path: Path) -> str | None:
     if not path.is_file():
         return None
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from plusx.bundles import Bundle, is_bundle, open_bundle
 from plusx.bundles.bundle import WEIGHTS
 from plusx.errors import DataError
+from plusx.files import read_regular
 from plusx.i18n import Message, _
 from plusx.images import Preprocessing
 from plusx.weights.families import Family
@@ -21,11 +22,11 @@ MOST_BYTES = 4 << 20
 def _config(stored: StoredFile, family: Family) -> dict[str, Any]:
     """The config.json beside a Hugging Face file, where it is one of a ResNet; else nothing."""
     path = stored.path.parent / "config.json"
-    if not family.config_file or not path.is_file() or path.stat().st_size > MOST_BYTES:
+    if not family.config_file or not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(read_regular(path, MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) and found.get("model_type") == "resnet" else {}
 
