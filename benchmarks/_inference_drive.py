@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from plusx.images import decode, resize_crop
 from plusx.runtime import find_images
 from plusx.runtime.measuring import images_per_s, latencies_ms, noise, percentile
-from plusx.runtime.predicting import Predictor, predictor
+from plusx.runtime.predicting import Predictor
 from plusx.runtime.rows import csv_header, format_row
+from plusx.weights.opening import predictor
 
 
 def folder(bundle: str, images: str, precision: str) -> dict[str, object]:

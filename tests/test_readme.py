@@ -30,17 +30,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+import plusx
 from plusx.cli.main import main
 from waiting import HANG
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {"README.md": "README.zh-CN.md", "docs/train.md": "docs/train.zh.md"}
+PAGES = {
+    "README.md": "README.zh-CN.md",
+    "docs/train.md": "docs/train.zh.md",
+    "docs/finetune.md": "docs/finetune.zh.md",
+}
 RUN, READ = ("sh", "python"), ("text", "json")
 
-TOY_FILES = "photos/{cat,dog}/*.jpg (16 images), new/*.jpg (3), image.jpg, fashion-mnist/ (four IDX files)"
+TOY_FILES = "photos/{cat,dog}/*.jpg (16 images), new/*.jpg (3), image.jpg, fashion-mnist/ (four IDX files), pretrained.safetensors"
 TOY_RECIPE = "epochs=1 batch=4"
+TOY_PROBE = "probe size=64"
+PRETRAINED = "pretrained.safetensors"
+"""Stands in for weights of a hub: a small network with random weights."""
 NOT_RUN = {
     "make ": "runs these tests, or sets up what they run in",
     "git clone": "needs a network",
@@ -121,8 +131,12 @@ def commands(block: Block, slow: bool = True) -> list[str]:
 
 
 def toy_recipe(option: re.Match[str]) -> str:
-    kept = [word for word in option[2].split() if not word.startswith(("epochs=", "batch="))]
-    return f"--recipe '{' '.join(kept)} {TOY_RECIPE}'"
+    words = (option[2] or option[3]).split()
+    if words[0] == "probe":
+        return f"--recipe '{TOY_PROBE}'"
+    kept = [word for word in words if not word.startswith(("epochs=", "batch=", "views="))]
+    few = ["size=64", "views=1"] if words[0] == "layer4" else ["size=64"] if words[0] == "full" else []
+    return f"--recipe '{' '.join([*kept, *few])} {TOY_RECIPE}'"
 
 
 def shrunk(command: str) -> str:
@@ -134,10 +148,12 @@ def shrunk(command: str) -> str:
     if "plusx train" not in command:
         return command
     command = command.replace("--data fashion-mnist", "--data fashion-mnist/")
+    command = command.replace("resnet50 --weights imagenet", f"--weights {PRETRAINED}")
     command = re.sub(r" --(epochs|batch) \S+", "", command)  # else said twice
-    command, said = re.subn(r"--recipe ([\"'])(.*?)\1", toy_recipe, command)
-    name = "digits" if "--data digits" in command else "default"
-    return command if said else command.replace("plusx train", f"plusx train --recipe '{name} {TOY_RECIPE}'", 1)
+    command, said = re.subn(r"--recipe (?:([\"'])(.*?)\1|(\S+))", toy_recipe, command)
+    recipe = f"digits {TOY_RECIPE}" if "--data digits" in command else f"default {TOY_RECIPE}"
+    recipe = TOY_PROBE if PRETRAINED in command else recipe
+    return command if said else command.replace("plusx train", f"plusx train --recipe '{recipe}'", 1)
 
 
 # ---- the toy folder ----
@@ -159,6 +175,9 @@ def write_toys(folder: Path) -> None:
     for number in range(3):
         image(folder / "new" / f"{number}.jpg", number % 2)
     image(folder / "image.jpg", 1)
+    torch.manual_seed(0)
+    network = plusx.build("resnet18 widths=8,16,32,64 stem_width=8")
+    save_file(network.state_dict(), folder / PRETRAINED)
     (folder / "fashion-mnist").mkdir()
     for part, n in (("train", 40), ("t10k", 20)):
         idx(folder / f"fashion-mnist/{part}-images-idx3-ubyte.gz", rng.integers(0, 256, (n, 28, 28), dtype=np.uint8))
