@@ -73,7 +73,7 @@ def test_the_hash_that_the_hub_states_is_compared(hub: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["hf:", "hf:org", "hf:org/../net", "hf:org/net@", "hf:../..", "hf:org/net/../../x", "hf:org/net@..", "hf:org/net/a\x1bb"]
+    "name", ["hf:", "hf:org", "hf:org/../net", "hf:org/net@", "hf:../..", "hf:org/net/../../x", "hf:org/net@..", "hf:org/net/a\x1bb", "hf:орг/net", "hf:org/net@вер"]
 )  # fmt: skip
 def test_names_that_are_no_repository(name: str) -> None:
     assert "is no repository of Hugging Face's hub" in refused(name)

@@ -130,6 +130,16 @@ def test_show_fetches_what_the_table_does_not_have(hub: Server, capsys: pytest.C
         assert json.loads(capsys.readouterr().out)["spec"] == TINY
 
 
+def test_a_signed_address_is_longer_than_a_path_may_be(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"{server.on('/' + 'a' * 300 + '.safetensors', whole(FILE))}?signature={'b' * 900}"
+    assert main(["show", url, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["spec"] == TINY
+    assert open_source(url).spec == open_first_weights(url).spec == plusx.spec(TINY)
+    assert main(["weights", "identify", url]) == 0
+    assert main(["export", url, "--to", "onnx"]) == 2
+    assert "results cannot be stored in it" in capsys.readouterr().err
+
+
 def test_the_ways_of_weights_take_names(entry: Entry, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "net.safetensors")
     assert main(["weights", "identify", NAME, "--format", "json"]) == 0

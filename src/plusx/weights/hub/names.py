@@ -17,7 +17,7 @@ from plusx.weights.hub.recommending import best, recommended, why
 from plusx.weights.hub.remote import Digest, RemoteFile, hub_file, web_file
 
 TABLES = ("torchvision/", "timm/", "keras/")
-_HUB = re.compile(r"hf:(?://)?([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/(.+))?")
+_HUB = re.compile(r"hf:(?://)?([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/(.+))?", re.ASCII)
 _URL = re.compile(r"https?://[!-~]+")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """The weights of a repository that names no file: what transformers and timm write, the better format first."""
