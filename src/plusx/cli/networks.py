@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plusx.weights import Identification
 
 MOST_BYTES = 1 << 20
-SOURCE = _("a bundle, a run, a weights file or a name of plusx weights list")
+SOURCE = _("a bundle, a run, a weights file or its name at a hub, like torchvision/resnet50")
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
