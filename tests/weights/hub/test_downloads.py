@@ -13,6 +13,7 @@ from plusx.errors import PlusxError, RunError, WeightsError
 from plusx.weights import fetch
 from plusx.weights.hub import downloading, names, requesting
 from plusx.weights.hub.remote import Digest, RemoteFile
+from plusx.weights.hub.watching import Watch, watching
 
 FILE = bytes(range(256)) * 4000
 OTHER = bytes(reversed(range(256))) * 4000
@@ -137,6 +138,39 @@ def test_a_part_that_was_whole_already_is_not_fetched_again(server: Server, publ
     server.on("/net.pth", lambda handler: handler.answer(416, b"no", Content_Range=f"bytes */{len(FILE)}"))
     assert fetch(url).path.read_bytes() == FILE
     assert server.asked[-1][1]["Range"] == f"bytes={len(FILE)}-"
+
+
+def test_what_came_before_an_interrupt_is_kept(server: Server, published: None) -> None:
+    class Stopped(Watch):
+        def moved(self, done: int) -> None:
+            raise KeyboardInterrupt
+
+    url = server.on("/net.pth", whole(FILE))
+    with pytest.raises(KeyboardInterrupt), watching(Stopped()):
+        fetch(url)
+    assert fetch(url).path.read_bytes() == FILE
+    assert server.asked[1][1]["Range"].startswith("bytes=") and server.asked[1][1]["Range"] != "bytes=0-"
+
+
+def test_a_download_tells_how_far_it_is(server: Server) -> None:
+    told: list[tuple[str, object]] = []
+
+    class Heard(Watch):
+        def started(self, name: str, done: int, whole: int | None) -> None:
+            told.append(("started", (name, done, whole)))
+
+        def moved(self, done: int) -> None:
+            told.append(("moved", done))
+
+        def ended(self) -> None:
+            told.append(("ended", None))
+
+    with watching(Heard()):
+        fetch(server.on("/net.pth", cut(FILE, HALF), whole(FILE)))
+    starts = [what for kind, what in told if kind == "started"]
+    assert starts == [("net.pth", 0, len(FILE)), ("net.pth", HALF, len(FILE))]
+    assert [what for kind, what in told if kind == "moved"][-1] == len(FILE)
+    assert told[-1] == ("ended", None)
 
 
 # ---- lies ----

@@ -433,6 +433,18 @@ def test_other_ways_to_name_what_the_table_has() -> None:
     assert names.read_name(Path(first.files[0].url)).entry is first, "pathlib merges slashes"
 
 
+def test_hashes_are_those_of_their_standards(tmp_path: Path) -> None:
+    """RFC 1321 and FIPS 180-2 give these for "abc"."""
+    path, full = tmp_path / "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    path.write_bytes(b"abc")
+    assert sha256(b"abc") == full
+    assert Digest("md5", "900150983cd24fb0d6963f7d28e17f72").fits(path, full)
+    assert Digest("sha256", full[:8]).fits(path, full)
+    assert not Digest("md5", "900150983cd24fb0d6963f7d28e17f73").fits(path, full)
+    assert not Digest("sha256", "ba7816be").fits(path, full)
+    assert [str(Digest("sha256", full[:8])), str(Digest("md5", "9" * 32))] == ["sha256 ba7816bf…", f"md5 {'9' * 32}"]
+
+
 # ---- two processes ----
 
 
