@@ -188,6 +188,32 @@ def test_a_shorter_length_than_the_file_has(server: Server, published: None) -> 
     assert "another hash" in refused(url)
 
 
+def test_pieces_that_end_early_are_no_file(server: Server) -> None:
+    """Without a length only the encoding tells that something is missing."""
+
+    def pieces(handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%s\r\n%x\r\n%s" % (HALF, FILE[:HALF], HALF, FILE[HALF : HALF + 9]))
+        handler.close_connection = True
+
+    url = server.on("/net.pth", pieces, pieces, whole(FILE))
+    assert fetch(url).path.read_bytes() == FILE
+    assert len(server.asked) == 3
+
+
+def test_pieces_that_are_whole_are_a_file(server: Server) -> None:
+    def pieces(handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (HALF, FILE[:HALF], HALF, FILE[HALF:]))
+        handler.close_connection = True
+
+    assert fetch(server.on("/net.pth", pieces)).path.read_bytes() == FILE
+
+
 def test_wrong_bytes(server: Server, published: None) -> None:
     url = server.on("/net.pth", whole(OTHER))
     text = refused(url)
@@ -219,9 +245,10 @@ def test_more_than_any_weights_have(server: Server, monkeypatch: pytest.MonkeyPa
             200, b"<html><body>Log in</body></html>", Content_Type="text/html; charset=utf-8"
         ),
         lambda handler: handler.answer(200, b"\n<!DOCTYPE html><html>", Content_Type="application/octet-stream"),
+        lambda handler: handler.answer(200, b""),
         lambda handler: handler.answer(200, b"version https://git-lfs.github.com/spec/v1\noid sha256:1", ETag='"one"'),
     ],
-    ids=["page", "page as a file", "pointer"],
+    ids=["page", "page as a file", "nothing", "pointer"],
 )
 def test_a_page_in_place_of_the_file(server: Server, act) -> None:
     assert "web page or a placeholder" in refused(server.on("/net.pth", act))
