@@ -123,6 +123,16 @@ def test_show_answers_from_the_table_without_a_download(
     assert server.asked == []
 
 
+def test_weights_that_plusx_cannot_use_are_refused_before_their_download(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    for words in (["show"], ["weights", "identify"]):
+        assert main([*words, "timm/resnetv2_50x1_bit.goog_in21k"]) == 2
+        assert "is not a network of plusx: BiT standardises its weights in every pass." in capsys.readouterr().err
+    assert server.asked == []
+
+
 def test_show_fetches_what_the_table_does_not_have(hub: Server, capsys: pytest.CaptureFixture[str]) -> None:
     hub.on("/org/net/resolve/main/model.safetensors", whole(FILE))
     for name in ("hf:org/net", f"{hub.url}/org/net/resolve/main/model.safetensors"):
