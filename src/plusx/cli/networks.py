@@ -18,14 +18,14 @@ from plusx.files import read_regular
 from plusx.i18n import Message, _
 from plusx.specs import ResNetSpec, parse, read_spec_file
 from plusx.specs.parsing import read_words
-from plusx.weights.hub.recognising import is_name
+from plusx.weights.hub.recognising import is_folder, is_name
 
 if TYPE_CHECKING:
     from plusx.bundles import Bundle
     from plusx.weights import Identification
 
 MOST_BYTES = 1 << 20
-SOURCE = _("a bundle, a run, a weights file or a name of plusx weights list")
+SOURCE = _("a bundle, a run, a weights file or its name at a hub, like torchvision/resnet50")
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +85,8 @@ def read_network(words: list[str], key: str | None = None, *, quiet: bool = Fals
 
     Raises SpecError, BundleError, WeightsError.
     """
+    if is_name(words[0]):
+        return _spec_of_name(words[0], words[1:], key, _silent if quiet else note)
     path = Path(words[0])
     if path.suffix in (".toml", ".json") and path.is_file():
         spec = _with(read_spec_file(path), words[1:])
@@ -92,8 +94,6 @@ def read_network(words: list[str], key: str | None = None, *, quiet: bool = Fals
         spec = _with(_spec_of_directory(path), words[1:])
     elif path.is_file():
         return _spec_of_weights(words[0], words[1:], key, _silent if quiet else note)
-    elif is_name(words[0]):
-        return _spec_of_name(words[0], words[1:], key, _silent if quiet else note)
     elif _is_path(words[0]):
         raise WeightsError(_no_file(words[0]))
     else:
@@ -114,7 +114,7 @@ def open_source(args: argparse.Namespace, *, quiet: bool = False) -> Bundle:
     from plusx.weights.opening import open_source as open_any
 
     given = [name for name in ("labels", "preprocessing", "network", "key") if getattr(args, name) is not None]
-    if given and Path(args.source).is_dir():
+    if given and is_folder(args.source):
         raise SpecError(
             _(
                 "--{name} is for weights files, but {source} is a bundle or a run. Leave it out.",
@@ -140,7 +140,7 @@ def bundle_on_disk(args: argparse.Namespace) -> Iterator[str]:
 
     It is for commands that start further processes on SOURCE, which need no options then.
     """
-    if Path(args.source).is_dir():
+    if is_folder(args.source):
         yield args.source
         return
     from plusx.weights import FileBundle, write_bundle
@@ -155,7 +155,7 @@ def bundle_on_disk(args: argparse.Namespace) -> Iterator[str]:
 
 def require_bundle(source: str, remedy: Message) -> None:
     """Refuse a weights file where a command writes into the bundle. Raises SpecError."""
-    if Path(source).is_file() or is_name(source):
+    if is_name(source) or Path(source).is_file():
         raise SpecError(
             _("{source} is a weights file, and results cannot be stored in it. {remedy}", source=source, remedy=remedy)
         )

@@ -18,7 +18,7 @@ from plusx.specs import ResNetSpec
 from plusx.weights.assumptions import said_of
 from plusx.weights.conversion.translate import Translation, translate
 from plusx.weights.hub.names import LISTING, similar_name
-from plusx.weights.hub.recognising import is_name
+from plusx.weights.hub.recognising import is_folder, is_name
 from plusx.weights.identification.identify import identify, read
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def load(
     if bands is not None and input == "keep":
         raise SpecError(_("bands={bands} needs an input that is adapted. Write input='adapt' beside it.", bands=bands))
     path = Path(source)
-    if path.is_dir():
+    if is_folder(path):
         if key is not None:
             raise SpecError(_("{path} is a bundle or a training run and holds one network. Leave key out.", path=path))
         net = _from_bundle(path, wanted)
@@ -136,7 +136,7 @@ def _require_torch() -> None:
 
 def require_file(path: str | Path) -> None:
     """Raises WeightsError where weights are neither a file nor a hub's name: missing, a folder, or a name from another library."""
-    if Path(path).is_file() or is_name(path):
+    if is_name(path) or Path(path).is_file():
         return
     if Path(path).is_dir():
         raise WeightsError(

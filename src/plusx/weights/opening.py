@@ -14,7 +14,7 @@ from plusx.images import Preprocessing
 from plusx.specs import ResNetSpec, parse
 from plusx.weights.file_bundles import FileBundle, bundle_of
 from plusx.weights.hub.names import similar_name
-from plusx.weights.hub.recognising import is_name
+from plusx.weights.hub.recognising import is_folder, is_name
 from plusx.weights.hub.recommending import poor_features
 from plusx.weights.identification.identify import identify, read
 from plusx.weights.loading import require_file
@@ -51,7 +51,7 @@ def open_source(
     DataError.
     """
     given = {"labels": labels, "preprocessing": preprocessing, "spec": spec, "key": key, **fields}
-    if isinstance(source, Bundle) or Path(source).is_dir():
+    if isinstance(source, Bundle) or is_folder(source):
         written = [name for name, value in given.items() if value is not None]
         if written:
             where = source.path if isinstance(source, Bundle) else source
@@ -77,7 +77,7 @@ def open_first_weights(
     `preprocessing` gives it, and without it `knows_preprocessing` is false of the bundle.
     Raises BundleError, WeightsError, SpecError.
     """
-    if isinstance(source, Bundle) or Path(source).is_dir():
+    if isinstance(source, Bundle) or is_folder(source):
         return open_source(source, preprocessing=preprocessing, key=key)
     stored, spec = _stored(source, network), None
     if network is not None:
@@ -156,6 +156,6 @@ def evaluate(
     """
     from plusx.evaluation import evaluate as evaluate_bundle
 
-    if isinstance(source, str | Path) and (Path(source).is_file() or is_name(source)):
+    if isinstance(source, str | Path) and (is_name(source) or Path(source).is_file()):
         source = open_source(source, labels=labels, preprocessing=preprocessing, spec=spec, key=key)
     return evaluate_bundle(source, data, weights=weights, options=options, workers=workers, group=group)

@@ -13,6 +13,7 @@ from plusx.errors import PlusxError, RunError, WeightsError
 from plusx.weights import fetch
 from plusx.weights.hub import downloading, names, requesting
 from plusx.weights.hub.remote import Digest, RemoteFile
+from plusx.weights.hub.watching import Watch, watching
 
 FILE = bytes(range(256)) * 4000
 OTHER = bytes(reversed(range(256))) * 4000
@@ -139,6 +140,39 @@ def test_a_part_that_was_whole_already_is_not_fetched_again(server: Server, publ
     assert server.asked[-1][1]["Range"] == f"bytes={len(FILE)}-"
 
 
+def test_what_came_before_an_interrupt_is_kept(server: Server, published: None) -> None:
+    class Stopped(Watch):
+        def moved(self, done: int) -> None:
+            raise KeyboardInterrupt
+
+    url = server.on("/net.pth", whole(FILE))
+    with pytest.raises(KeyboardInterrupt), watching(Stopped()):
+        fetch(url)
+    assert fetch(url).path.read_bytes() == FILE
+    assert server.asked[1][1]["Range"].startswith("bytes=") and server.asked[1][1]["Range"] != "bytes=0-"
+
+
+def test_a_download_tells_how_far_it_is(server: Server) -> None:
+    told: list[tuple[str, object]] = []
+
+    class Heard(Watch):
+        def started(self, name: str, done: int, whole: int | None) -> None:
+            told.append(("started", (name, done, whole)))
+
+        def moved(self, done: int) -> None:
+            told.append(("moved", done))
+
+        def ended(self) -> None:
+            told.append(("ended", None))
+
+    with watching(Heard()):
+        fetch(server.on("/net.pth", cut(FILE, HALF), whole(FILE)))
+    starts = [what for kind, what in told if kind == "started"]
+    assert starts == [("net.pth", 0, len(FILE)), ("net.pth", HALF, len(FILE))]
+    assert [what for kind, what in told if kind == "moved"][-1] == len(FILE)
+    assert told[-1] == ("ended", None)
+
+
 # ---- lies ----
 
 
@@ -152,6 +186,32 @@ def test_a_longer_length_than_the_file_has(server: Server) -> None:
 def test_a_shorter_length_than_the_file_has(server: Server, published: None) -> None:
     url = server.on("/net.pth", lambda handler: handler.answer(200, FILE, len(FILE) - 9))
     assert "another hash" in refused(url)
+
+
+def test_pieces_that_end_early_are_no_file(server: Server) -> None:
+    """Without a length only the encoding tells that something is missing."""
+
+    def pieces(handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%s\r\n%x\r\n%s" % (HALF, FILE[:HALF], HALF, FILE[HALF : HALF + 9]))
+        handler.close_connection = True
+
+    url = server.on("/net.pth", pieces, pieces, whole(FILE))
+    assert fetch(url).path.read_bytes() == FILE
+    assert len(server.asked) == 3
+
+
+def test_pieces_that_are_whole_are_a_file(server: Server) -> None:
+    def pieces(handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (HALF, FILE[:HALF], HALF, FILE[HALF:]))
+        handler.close_connection = True
+
+    assert fetch(server.on("/net.pth", pieces)).path.read_bytes() == FILE
 
 
 def test_wrong_bytes(server: Server, published: None) -> None:
@@ -185,9 +245,10 @@ def test_more_than_any_weights_have(server: Server, monkeypatch: pytest.MonkeyPa
             200, b"<html><body>Log in</body></html>", Content_Type="text/html; charset=utf-8"
         ),
         lambda handler: handler.answer(200, b"\n<!DOCTYPE html><html>", Content_Type="application/octet-stream"),
+        lambda handler: handler.answer(200, b""),
         lambda handler: handler.answer(200, b"version https://git-lfs.github.com/spec/v1\noid sha256:1", ETag='"one"'),
     ],
-    ids=["page", "page as a file", "pointer"],
+    ids=["page", "page as a file", "nothing", "pointer"],
 )
 def test_a_page_in_place_of_the_file(server: Server, act) -> None:
     assert "web page or a placeholder" in refused(server.on("/net.pth", act))

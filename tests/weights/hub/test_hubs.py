@@ -73,7 +73,7 @@ def test_the_hash_that_the_hub_states_is_compared(hub: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["hf:", "hf:org", "hf:org/../net", "hf:org/net@", "hf:../..", "hf:org/net/../../x", "hf:org/net@..", "hf:org/net/a\x1bb"]
+    "name", ["hf:", "hf:org", "hf:org/../net", "hf:org/net@", "hf:../..", "hf:org/net/../../x", "hf:org/net@..", "hf:org/net/a\x1bb", "hf:орг/net", "hf:org/net@вер"]
 )  # fmt: skip
 def test_names_that_are_no_repository(name: str) -> None:
     assert "is no repository of Hugging Face's hub" in refused(name)
@@ -431,6 +431,18 @@ def test_other_ways_to_name_what_the_table_has() -> None:
     first = ENTRIES["torchvision/resnet50:IMAGENET1K_V1"]
     assert names.read_name(first.files[0].url).entry is first
     assert names.read_name(Path(first.files[0].url)).entry is first, "pathlib merges slashes"
+
+
+def test_hashes_are_those_of_their_standards(tmp_path: Path) -> None:
+    """RFC 1321 and FIPS 180-2 give these for "abc"."""
+    path, full = tmp_path / "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    path.write_bytes(b"abc")
+    assert sha256(b"abc") == full
+    assert Digest("md5", "900150983cd24fb0d6963f7d28e17f72").fits(path, full)
+    assert Digest("sha256", full[:8]).fits(path, full)
+    assert not Digest("md5", "900150983cd24fb0d6963f7d28e17f73").fits(path, full)
+    assert not Digest("sha256", "ba7816be").fits(path, full)
+    assert [str(Digest("sha256", full[:8])), str(Digest("md5", "9" * 32))] == ["sha256 ba7816bf…", f"md5 {'9' * 32}"]
 
 
 # ---- two processes ----

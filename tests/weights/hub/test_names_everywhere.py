@@ -123,11 +123,31 @@ def test_show_answers_from_the_table_without_a_download(
     assert server.asked == []
 
 
+def test_weights_that_plusx_cannot_use_are_refused_before_their_download(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    for words in (["show"], ["weights", "identify"]):
+        assert main([*words, "timm/resnetv2_50x1_bit.goog_in21k"]) == 2
+        assert "is not a network of plusx: BiT standardises its weights in every pass." in capsys.readouterr().err
+    assert server.asked == []
+
+
 def test_show_fetches_what_the_table_does_not_have(hub: Server, capsys: pytest.CaptureFixture[str]) -> None:
     hub.on("/org/net/resolve/main/model.safetensors", whole(FILE))
     for name in ("hf:org/net", f"{hub.url}/org/net/resolve/main/model.safetensors"):
         assert main(["show", name, "--format", "json"]) == 0
         assert json.loads(capsys.readouterr().out)["spec"] == TINY
+
+
+def test_a_signed_address_is_longer_than_a_path_may_be(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"{server.on('/' + 'a' * 300 + '.safetensors', whole(FILE))}?signature={'b' * 900}"
+    assert main(["show", url, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["spec"] == TINY
+    assert open_source(url).spec == open_first_weights(url).spec == plusx.spec(TINY)
+    assert main(["weights", "identify", url]) == 0
+    assert main(["export", url, "--to", "onnx"]) == 2
+    assert "results cannot be stored in it" in capsys.readouterr().err
 
 
 def test_the_ways_of_weights_take_names(entry: Entry, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,6 +95,11 @@ def test_a_config_that_is_none_changes_nothing(tmp_path: Path, text: str) -> Non
     assert plusx.load(tmp_path / "model.safetensors").preprocessing == before
 
 
+def test_load_takes_a_long_address(server: Server) -> None:
+    url = f"{server.on('/net.safetensors', whole(tiny_weights()))}?signature={'b' * 900}"
+    assert plusx.load(url).spec == plusx.build(TINY, url).spec == plusx.spec(TINY)
+
+
 def test_a_network_of_other_tensors_is_refused() -> None:
     with pytest.raises(WeightsError, match="holds"):
         plusx.build("resnet18 classes=5", NAME)

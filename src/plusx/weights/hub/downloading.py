@@ -16,7 +16,7 @@ from plusx.i18n import Message, _, duration
 from plusx.weights.hub.partial_file import PartialFile
 from plusx.weights.hub.refusals import changed, other_hash, page, refusal, too_large
 from plusx.weights.hub.remote import Digest, RemoteFile, hash_of
-from plusx.weights.hub.requesting import Reply, Unreachable, address_of, request
+from plusx.weights.hub.requesting import Reply, Unreachable, address_of, reason_of, request
 from plusx.weights.hub.watching import Watch
 
 MOST_BYTES = 8 << 30
@@ -145,6 +145,8 @@ def _asked_wait(reply: Reply, file: RemoteFile) -> float:
 def _copied(part: PartialFile, reply: Reply, file: RemoteFile, most: int, watch: Watch) -> bool:
     """Appends the reply's bytes to the part; whether the file is whole. Raises NotThere, WeightsError, _Broken."""
     done, whole = _start(part, reply, file)
+    if whole == 0:
+        raise _Broken(page(file))
     if whole is not None and whole > most:
         part.remove()
         raise WeightsError(too_large(file, whole, most))
@@ -170,13 +172,11 @@ def _copied(part: PartialFile, reply: Reply, file: RemoteFile, most: int, watch:
 
 
 def _next(reply: Reply, most: int) -> bytes:
-    """The bytes that are there, or none at the end or where the connection is lost."""
+    """The bytes that are there, or none at the end. Raises Unreachable where the connection is lost."""
     try:
         return reply.body.read1(min(most, CHUNK))
-    except http.client.IncompleteRead as error:
-        return error.partial
-    except (OSError, http.client.HTTPException, ValueError):
-        return b""
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Unreachable(reason_of(error)) from error
 
 
 def _start(part: PartialFile, reply: Reply, file: RemoteFile) -> tuple[int, int | None]:

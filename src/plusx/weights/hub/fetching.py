@@ -36,8 +36,16 @@ class FetchedWeights:
 
 
 def local_file(source: str | Path, network: ResNetSpec | None = None) -> Path | FetchedWeights:
-    """The file that a source names: itself, where it is a path; else what `fetch` gives. A path of this machine always wins."""
-    return fetch(source, network=network) if is_name(source) else Path(source)
+    """The file that a source names: itself, where it is a path; else what `fetch` gives. A path of this machine always wins.
+
+    Raises what `fetch` raises, and WeightsError before a download that plusx could make no use of.
+    """
+    if not is_name(source):
+        return Path(source)
+    entry = read_name(source, network).entry
+    if entry is not None and entry.refuses is not None:
+        raise WeightsError(_("{path} is not a network of plusx: {refuses}.", path=entry.name, refuses=entry.refuses))
+    return fetch(source, network=network)
 
 
 def fetch(name: str | Path, *, network: ResNetSpec | None = None) -> FetchedWeights:

@@ -17,14 +17,18 @@ from plusx.weights.hub.recommending import best, recommended, why
 from plusx.weights.hub.remote import Digest, RemoteFile, hub_file, web_file
 
 TABLES = ("torchvision/", "timm/", "keras/")
-_HUB = re.compile(r"hf:(?://)?([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/(.+))?")
+_HUB = re.compile(r"hf:(?://)?([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/(.+))?", re.ASCII)
 _URL = re.compile(r"https?://[!-~]+")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """The weights of a repository that names no file: what transformers and timm write, the better format first."""
 _ENUM = re.compile(r"(\w+)_weights\.(\w+)")
 """torchvision's own names, in lower case: resnet50_weights.imagenet1k_v2."""
 _EXACT = {name.lower(): name for name in ENTRIES}
-_SHORT = {re.split(r":(?=imagenet)", lower)[0]: name for lower, name in reversed(_EXACT.items())} | _EXACT
+_SHORT = (
+    {re.split(r":(?=imagenet)", lower)[0]: name for lower, name in reversed(_EXACT.items())}
+    | _EXACT
+    | {IMAGENET: IMAGENET}
+)
 """Names in lower case, with and without what torchvision's have behind the network."""
 LEAST_SIMILAR = 0.75
 FILE_ENDINGS = (

@@ -1,4 +1,4 @@
-"""Whether a source is a name of weights. The commands of the core ask it of every word, so nothing is imported for it."""
+"""Whether a source is a name of weights, or a folder of this machine. The commands of the core ask it of every word, so nothing is imported for it."""
 
 from __future__ import annotations
 
@@ -16,4 +16,19 @@ def is_name(source: str | Path) -> bool:
     (True, False)
     """
     text = str(source)
-    return (text == IMAGENET or _NAME.fullmatch(text) is not None) and not Path(source).exists()
+    return (text == IMAGENET or _NAME.fullmatch(text) is not None) and not _exists(source)
+
+
+def is_folder(source: str | Path) -> bool:
+    """Whether a source is a folder of this machine. A long address is none, though the system refuses to look for it."""
+    try:
+        return Path(source).is_dir()
+    except OSError:
+        return False
+
+
+def _exists(source: str | Path) -> bool:
+    try:
+        return Path(source).exists()
+    except OSError:
+        return False

@@ -91,12 +91,13 @@ def _sent(opener: urllib.request.OpenerDirector, asked: urllib.request.Request, 
     except urllib.error.HTTPError as error:
         return Reply(error.code, error.headers, url, error)
     except urllib.error.URLError as error:
-        raise Unreachable(_reason(error.reason)) from error
+        raise Unreachable(reason_of(error.reason)) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Unreachable(_reason(error)) from error
+        raise Unreachable(reason_of(error)) from error
 
 
-def _reason(error: object) -> str:
+def reason_of(error: object) -> str:
+    """Why a connection failed, in the system's words."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
