@@ -11,6 +11,7 @@ from making import cifar10, image, png, samples, tar
 
 from plusx.cli.main import main
 from plusx.data.check import KINDS
+from plusx.probing.checking import FOUND_BY_VECTORS
 from test_readme import ROOT, Block, blocks, commands, idx, shrunk
 
 PAGES = ("docs/data.md", "docs/data.zh.md")
@@ -60,19 +61,27 @@ def test_both_languages_have_the_same_blocks():
 @pytest.mark.parametrize("name", PAGES)
 def test_every_finding_is_explained(name):
     text = (ROOT / name).read_text(encoding="utf-8")
-    rows = [line.split("|")[1].strip() for line in text.partition("## plusx data check")[2].splitlines() if "|" in line]
-    assert rows[2:] == list(KINDS)
+    check, _heading, weights = text.partition("## plusx data check")[2].partition("\n### ")
+    for part, kinds in ((check, KINDS), (weights, FOUND_BY_VECTORS)):
+        rows = [line.split("|")[1].strip() for line in part.splitlines() if line.startswith("|")]
+        assert rows[2:] == list(kinds)
 
 
 def test_the_commands_run(tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
     pytest.importorskip("pyarrow")
+    pytest.importorskip("sklearn")
+    from shipping import photo_bundle
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PLUSX_CACHE", str(tmp_path / "cache"))
     write_every_format(tmp_path)
+    network = str(photo_bundle(tmp_path))
     run = [line for block in page(PAGES[0]) if block.language == "sh" for line in commands(block)]
     assert len(run) >= 12
     for line in run:
-        words = shlex.split(shrunk(line).replace("resnet18", "'resnet20 depths=1,1,1'"))
+        words = shlex.split(
+            shrunk(line).replace("resnet18", "'resnet20 depths=1,1,1'").replace("resnet50.pth", network)
+        )
         assert main(words[1:]) == 0, (line, capsys.readouterr().err)
     assert json.loads(Path("report.json").read_text())["kind"] == "tar"
