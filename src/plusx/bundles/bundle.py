@@ -98,10 +98,13 @@ def open_bundle(path: str | Path | Bundle) -> Bundle:
     try:
         if WEIGHTS not in found["files"]:
             raise KeyError(WEIGHTS)
+        spec, classes = ResNetSpec.from_dict(found["spec"]), tuple(str(word) for word in found["classes"])
+        if classes and len(classes) != spec.classes:
+            raise ValueError(classes)
         return Bundle(
             path=path,
-            spec=ResNetSpec.from_dict(found["spec"]),
-            classes=tuple(str(word) for word in found["classes"]),
+            spec=spec,
+            classes=classes,
             preprocessing=Preprocessing.from_dict(found["preprocessing"]),
             metrics=dict(found["metrics"]),
             provenance=Provenance.from_dict(found["provenance"]),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from plusx.images import Preprocessing
+from plusx.settings import MAX_SEED, check_threads
 from plusx.specs import ResNetSpec
 
 Kind = TypeVar("Kind")
@@ -26,7 +27,7 @@ class PartRecord:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PartRecord:
-        """Raises KeyError or TypeError, naming the key."""
+        """Raises KeyError, TypeError or ValueError, naming the key."""
         return cls(_need(values, "n", int), _get(values, "fingerprint", str))
 
 
@@ -54,7 +55,7 @@ class DataRecord:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataRecord:
-        """Raises KeyError or TypeError, naming the key."""
+        """Raises KeyError, TypeError or ValueError, naming the key."""
         train, val = (_get(values, key, dict) for key in ("train", "val"))
         return cls(
             kind=_get(values, "kind", str),
@@ -94,7 +95,7 @@ class Provenance:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Provenance:
-        """Raises KeyError or TypeError, naming the key."""
+        """Raises KeyError, TypeError or ValueError, naming the key."""
         known = ("network", "recipe", "seed", "step", "data", "device", "precision", "threads", "versions")
         return cls(
             network=_get(values, "network", str),
@@ -104,7 +105,7 @@ class Provenance:
             data=DataRecord.from_dict(_get(values, "data", dict) or {}),
             device=_get(values, "device", str),
             precision=_get(values, "precision", str),
-            threads=_get(values, "threads", int),
+            threads=_threads(values),
             versions=_get(values, "versions", dict) or {},
             other={key: value for key, value in values.items() if key not in known},
         )
@@ -164,7 +165,7 @@ class RunRecord:
             preprocessing=None if pre is None else Preprocessing.from_dict(pre),
             device=_get(values, "device", str),
             precision=_get(values, "precision", str),
-            threads=_get(values, "threads", int),
+            threads=_threads(values),
             world_size=_get(values, "world_size", int),
             began=None if began is None else datetime.fromisoformat(began),
             stages=_texts(values, "stages"),
@@ -183,7 +184,14 @@ def _get(values: Mapping[str, Any], key: str, kind: type[Kind]) -> Kind | None:
         return None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise TypeError(key)
+    if isinstance(value, int) and abs(value) > MAX_SEED:
+        raise ValueError(key)
     return value
+
+
+def _threads(values: Mapping[str, Any]) -> int | None:
+    found = _get(values, "threads", int)
+    return None if found is None else check_threads(found)
 
 
 def _need(values: Mapping[str, Any], key: str, kind: type[Kind]) -> Kind:
@@ -206,4 +214,6 @@ def _number(values: Mapping[str, Any], key: str) -> float | None:
     value = values.get(key)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise TypeError(key)
+    if value is not None and not 0 <= value <= 1:
+        raise ValueError(key)
     return value

@@ -238,7 +238,7 @@ def _spec_of_directory(path: Path) -> ResNetSpec:
         if os.path.lexists(file):
             try:
                 return ResNetSpec.from_dict(json.loads(read_regular(file, MOST_BYTES))["spec"])
-            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
                 raise BundleError(
                     _("{file} contains no network. Give a bundle or a run that plusx wrote.", file=file)
                 ) from None

@@ -44,7 +44,7 @@ class Preprocessing:
                 )
             )
         for name, px in (("resize_px", self.resize_px), ("crop_px", self.crop_px)):
-            if px is not None and not 1 <= px <= 16384:
+            if px is not None and (type(px) is not int or not 1 <= px <= 16384):
                 raise DataError(_("Preprocessing cannot have {name}={px}. Give 1 to 16384, or none.", name=name, px=px))
         if not len(self.mean) == len(self.std) == self.channels:
             raise DataError(

@@ -9,7 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from plusx.errors import SpecError
 from plusx.i18n import Message, _, _n
+from plusx.settings import MAX_THREADS
+
+MOST_BATCH = 65_536
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,16 @@ class ExecutionPlan:
     workers: int
     threads: int
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, number, most in (
+            ("batch", self.batch, MOST_BATCH), ("workers", self.workers, MAX_THREADS), ("threads", self.threads, MAX_THREADS),
+        ):  # fmt: skip
+            if type(number) is not int or not 1 <= number <= most:
+                raise SpecError(
+                    _("{name}={number!r} is out of range. Write a whole number from 1 to {most}.",
+                      name=name, number=number, most=most)
+                )  # fmt: skip
 
     def __str__(self) -> str:
         return str(self.text())

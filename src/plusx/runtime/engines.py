@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
 from plusx.bundles import Bundle
-from plusx.errors import SpecError, unknown
+from plusx.errors import RunError, SpecError, unknown
 from plusx.graph import Graph
 from plusx.i18n import _
 from plusx.runtime.engine import Engine, ExecutionPlan
@@ -90,11 +91,28 @@ def installed(engine: str) -> bool:
         return False
 
 
+_process: int | None = None
+"""The process that opened an engine: the threads of an engine's library are not in its forked children, which wait for them."""
+
+
+def require_process(process: int | None) -> None:
+    """Raises RunError where `process`, which opened an engine, is another than this one."""
+    if process not in (None, os.getpid()):
+        raise RunError(
+            _(
+                "This process was forked after its parent had opened a network, whose threads are not here, so it would wait for "
+                "ever. Open the network in the children alone, or start them with multiprocessing's method spawn."
+            )
+        )
+
+
 def open_engine(bundle: Bundle, plan: ExecutionPlan, graph: Graph | None = None) -> Engine:
     """The engine of a plan, its network compiled. `graph` is another network for the bundle's weights, as a cut one.
 
-    Raises MissingExtra, BundleError, SpecError.
+    Raises MissingExtra, BundleError, SpecError, and RunError in a process that was forked after it had opened one.
     """
+    global _process
+    require_process(_process)
     kind = ENGINES[plan.engine]
     if plan.precision not in kind.precisions:
         raise SpecError(
@@ -105,5 +123,6 @@ def open_engine(bundle: Bundle, plan: ExecutionPlan, graph: Graph | None = None)
         )  # fmt: skip
     if not installed(plan.engine):
         raise missing(kind.module)
+    _process = os.getpid()
     module, _colon, name = kind.factory.partition(":")
     return getattr(import_module(module), name)(bundle, plan, graph)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from plusx.bundles import Bundle
+from plusx.bundles.atomic import read_json
+from plusx.bundles.bundle import WEIGHTS
+from plusx.bundles.engines import ENGINE_FILE, ENGINE_SCHEMA
 from plusx.errors import BundleError
-from plusx.i18n import _
+from plusx.i18n import Message, _
 
 
 def engine_folder(engine: str, precision: str) -> str:
@@ -17,8 +20,28 @@ def engine_folder(engine: str, precision: str) -> str:
 
 
 def is_proven(bundle: Bundle, engine: str, precision: str) -> bool:
-    """Whether the bundle has an export of this kind; each was proven when it was written."""
-    return f"{engine_folder(engine, precision)}/engine.json" in bundle.files
+    """Whether the bundle has an export of this kind; each was proven when it was written.
+
+    Raises BundleError where it was made from other weights than the bundle's.
+    """
+    name = f"{engine_folder(engine, precision)}/{ENGINE_FILE}"
+    if name not in bundle.files:
+        return False
+    about = read_json(bundle.path / name, ENGINE_SCHEMA)
+    if about.get("weights_sha256") != bundle.files[WEIGHTS]["sha256"]:
+        raise not_usable(bundle, engine, precision, _("it was made from other weights than those of the bundle"))
+    return True
+
+
+def not_usable(bundle: Bundle, engine: str, precision: str, why: Message) -> BundleError:
+    """The error for an export that the bundle has and that cannot be used."""
+    return BundleError(
+        _(
+            "{folder} cannot be used: {why}. Export it again: plusx export {path} --to {target} --precision {precision}.",
+            folder=bundle.path / engine_folder(engine, precision), why=why, path=bundle.path,
+            target="onnx" if engine == "onnxruntime" else engine, precision=precision,
+        )
+    )  # fmt: skip
 
 
 def not_exported(bundle: Bundle, engine: str, precision: str) -> BundleError:

@@ -8,6 +8,7 @@ split between decoders and the engine, one side would wait for the other.
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,7 @@ from plusx.errors import DataError
 from plusx.i18n import _
 from plusx.images import Preprocessing, decode, read_file, resize_crop
 from plusx.runtime.engine import Engine
+from plusx.runtime.engines import require_process
 from plusx.runtime.inputs import Item
 
 log = logging.getLogger("plusx")
@@ -50,9 +52,14 @@ class Pipeline:
     ) -> None:
         self.engine, self.pre, self.exact_decode, self.prepare = engine, pre, exact_decode, prepare
         self._warned = False
+        self._process = os.getpid()
 
     def run(self, items: Iterable[Item]) -> Iterator[ImageOutput]:
-        """One row an item, in order. An image that cannot be read is a row with its reason, and the others follow."""
+        """One row an item, in order. An image that cannot be read is a row with its reason, and the others follow.
+
+        Raises RunError in a process that was forked after the engine had been opened.
+        """
+        require_process(self._process)
         plan, source = self.engine.plan, iter(items)
         waiting: deque[tuple[Future[list[ImageOutput]], int]] = deque()
         held = 0

@@ -108,8 +108,11 @@ def tuned_plans(bundle: Bundle, key: str | None = None) -> dict[str, ExecutionPl
         return {}
     try:
         found = json.loads(read_regular(bundle.path / TUNED, MOST_BYTES))
-        return {name: ExecutionPlan(**row["plan"]) for name, row in found.get(key or processor.key(), {}).items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        plans = {name: ExecutionPlan(**row["plan"]) for name, row in found.get(key or processor.key(), {}).items()}
+        if not all(isinstance(word, str) for p in plans.values() for word in (p.engine, p.precision, p.device)):
+            raise TypeError("engine")
+        return plans
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(
             _(
                 "{file} is damaged. Write it again with plusx tune {path}.",

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plusx.bundles import Bundle
-from plusx.errors import DataError, RunError
+from plusx.errors import DataError, PlusxError, RunError
 from plusx.graph import Graph, lower
 from plusx.i18n import _
 from plusx.runtime import cache, processor
 from plusx.runtime.engine import ExecutionPlan, fill_batch
-from plusx.runtime.exports import engine_folder, not_exported
+from plusx.runtime.exports import engine_folder, not_exported, not_usable
 from plusx.runtime.lowering import lower_to_openvino
 from plusx.runtime.preparing import fold_preprocessing
 from plusx.runtime.quiet import openvino
@@ -38,9 +40,10 @@ class OpenVINOEngine:
         key = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
         self._compiled = _from_cache(core, key, settings)
         if self._compiled is None:
-            model = source_model(core, bundle, plan, graph)
-            fix_batch(model, plan.batch)
-            self._compiled = core.compile_model(model, "CPU", settings)
+            with _reading(bundle, plan):
+                model = source_model(core, bundle, plan, graph)
+                fix_batch(model, plan.batch)
+                self._compiled = core.compile_model(model, "CPU", settings)
             cache.store(key, self._compiled.export_model().getbuffer())
         self._static = self._compiled.input().get_partial_shape().is_static
         self._local = threading.local()
@@ -105,10 +108,35 @@ def source_hash(bundle: Bundle, plan: ExecutionPlan) -> str:
 def source_model(core: Any, bundle: Bundle, plan: ExecutionPlan, graph: Graph) -> Any:
     """The openvino.Model of a plan, preprocessing inside: lowered from the weights, or read where it was quantised."""
     if plan.precision == "int8":
-        return core.read_model(bundle.path / engine_folder("openvino", "int8") / "model.xml")
+        model = core.read_model(bundle.path / engine_folder("openvino", "int8") / "model.xml")
+        require_shapes(model, bundle)
+        return model
     side = bundle.preprocessing.crop_px
     model = lower_to_openvino(graph, bundle.weights(), None if side is None else (side, side))
     return fold_preprocessing(model, bundle.preprocessing)
+
+
+@contextlib.contextmanager
+def _reading(bundle: Bundle, plan: ExecutionPlan) -> Iterator[None]:
+    """What OpenVINO raises for a file that it cannot read, compile or reshape, as BundleError."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        if plan.precision != "int8" or isinstance(error, PlusxError):
+            raise
+        why = _("OpenVINO cannot read its network")
+        raise not_usable(bundle, "openvino", plan.precision, why) from error
+
+
+def require_shapes(model: Any, bundle: Bundle) -> None:
+    """Raises ValueError unless a model takes (n, side, side, channels) in uint8 and gives (n, classes) in float32."""
+    pre = bundle.preprocessing
+    taken, given = (list(ports[0].get_partial_shape()) for ports in (model.inputs, model.outputs))
+    sides = [dimension.get_length() if dimension.is_static else None for dimension in (*taken[1:], *given[1:])]
+    wanted = [pre.crop_px, pre.crop_px, pre.channels, bundle.spec.classes]
+    kinds = [model.inputs[0].get_element_type().get_type_name(), model.outputs[0].get_element_type().get_type_name()]
+    if (len(model.inputs), len(model.outputs), sides, kinds) != (1, 1, wanted, ["u8", "f32"]):
+        raise ValueError((sides, wanted, kinds))
 
 
 def fix_batch(model: Any, batch: int) -> None:
