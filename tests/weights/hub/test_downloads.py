@@ -41,7 +41,7 @@ def test_a_file_is_fetched_once(server: Server) -> None:
     assert (first.sha256, first.entry, first.name) == (sha256(FILE), None, url)
     assert fetch(url).path == first.path
     assert len(server.asked) == 1
-    assert files_below(first.path.parent) == {"net.safetensors", "net.safetensors.json"}
+    assert files_below(first.path.parent) == {"net.safetensors", ".net.safetensors.record.json"}
 
 
 def test_files_of_one_name_at_two_addresses_are_two_files(server: Server) -> None:

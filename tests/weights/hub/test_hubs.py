@@ -15,6 +15,7 @@ from plusx.errors import PlusxError, RunError, SpecError, WeightsError
 from plusx.weights import fetch
 from plusx.weights.hub import names
 from plusx.weights.hub.entries import ENTRIES
+from plusx.weights.hub.records import record_path
 from plusx.weights.hub.remote import Digest, hub_file
 from waiting import HANG
 
@@ -191,7 +192,7 @@ def test_a_file_of_a_mirror_is_the_one_of_the_hub(mirror: Server, monkeypatch: p
     path.unlink()
     mirror.on(MODEL, whole(OTHER))
     text = refused("hf:org/net")
-    assert sha256(FILE)[:16] in text and sha256(OTHER)[:16] in text and f"Delete {path}.json to accept" in text
+    assert sha256(FILE)[:16] in text and sha256(OTHER)[:16] in text and f"Delete {record_path(path)} to accept" in text
     mirror.on(MODEL, whole(FILE))
     assert fetch("hf:org/net").path == path
 
@@ -244,13 +245,24 @@ def test_offline_of_the_hub_leaves_other_hosts_alone(server: Server, monkeypatch
 # ---- what changed afterwards ----
 
 
+def test_no_file_lies_where_the_record_of_another_does(server: Server) -> None:
+    """A repository could otherwise replace what plusx remembers of its weights."""
+    paths = [
+        fetch(server.on(f"/a/{name}", whole(FILE))).path for name in ("x", "x.json", ".x.record.json", ".x.lock", "..x")
+    ]
+    kept = [*paths, *map(record_path, paths)]
+    assert len(set(kept)) == len(kept)
+    assert [path.read_bytes() for path in paths] == [FILE] * len(paths)
+    assert not [path for path in paths if path.name.startswith(".")]
+
+
 def test_a_file_that_changed_in_the_cache_is_refused(server: Server) -> None:
     url = server.on("/net.pth", whole(FILE))
     path = fetch(url).path
     path.write_bytes(OTHER)
     text = refused(url)
-    assert sha256(OTHER)[:16] in text and sha256(FILE)[:16] in text and f"{path}.json" in text
-    Path(f"{path}.json").unlink()
+    assert sha256(OTHER)[:16] in text and sha256(FILE)[:16] in text and str(record_path(path)) in text
+    record_path(path).unlink()
     assert fetch(url).sha256 == sha256(OTHER)
 
 
@@ -270,8 +282,8 @@ def test_a_file_with_a_published_hash_that_changed_is_fetched_again(
 def test_a_damaged_record_is_refused(server: Server, text: str) -> None:
     url = server.on("/net.pth", whole(FILE))
     path = fetch(url).path
-    Path(f"{path}.json").write_text(text)
-    assert f"{path}.json is damaged" in refused(url)
+    record_path(path).write_text(text)
+    assert f"{record_path(path)} is damaged" in refused(url)
 
 
 # ---- caches of other libraries ----
@@ -486,8 +498,8 @@ def test_two_processes_download_once(server: Server) -> None:
 def test_nothing_is_left_of_a_download_but_the_file_and_its_record(hub: Server) -> None:
     hub.on(MODEL, cut(FILE, 100), whole(FILE))
     path = fetch("hf:org/net").path
-    assert files_below(path.parent) == {"model.safetensors", "model.safetensors.json"}
-    assert json.loads(Path(f"{path}.json").read_text()) == {
+    assert files_below(path.parent) == {"model.safetensors", ".model.safetensors.record.json"}
+    assert json.loads(record_path(path).read_text()) == {
         "schema": "plusx.fetched/1", "url": f"{hub.url}{MODEL}", "sha256": sha256(FILE), "bytes": len(FILE), "commit": "",
     }  # fmt: skip
 

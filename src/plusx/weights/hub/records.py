@@ -24,7 +24,8 @@ class FetchedRecord:
 
 
 def record_path(place: Path) -> Path:
-    return place.with_name(f"{place.name}.json")
+    """Hidden, as all that is not a file itself: names of fetched files never begin with a dot (`remote.RemoteFile.place`)."""
+    return place.with_name(f".{place.name}.record.json")
 
 
 def read_record(place: Path) -> FetchedRecord | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from plusx.errors import WeightsError
 from plusx.i18n import _
+from plusx.specs import ResNetSpec
 from plusx.weights.hub.entries import entry_of_sha256
 from plusx.weights.hub.entry import Entry
 from plusx.weights.identification.nearest_preset import differences
@@ -34,7 +35,7 @@ def with_hub_facts(found: Identification, stored: StoredFile) -> Identification:
         return found
     differs = differences(found.plan.shapes, spec)
     if not differs:
-        return _known(found, entry)
+        return _known(found, entry, spec)
     if fetched is None:
         return found
     raise WeightsError(
@@ -53,9 +54,8 @@ def _with_config(found: Identification, stored: StoredFile) -> Identification:
     return replace(found, preprocessing=known, preprocessing_source=source, preprocessing_is_known=True)
 
 
-def _known(found: Identification, entry: Entry) -> Identification:
-    spec, why = entry.spec, _("it is {name}", name=entry.name)
-    assert spec is not None
+def _known(found: Identification, entry: Entry, spec: ResNetSpec) -> Identification:
+    why = _("it is {name}", name=entry.name)
     fields = {
         name: verdict if verdict.how == "known" else Verdict(getattr(spec, name), "known", why)
         for name, verdict in found.fields.items()
