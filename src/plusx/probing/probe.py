@@ -16,7 +16,7 @@ from plusx.probing.logistic import Classifier, Floats, Span, Standardisation, co
 CS = tuple(float(f"{10.0**half:.3g}") for half in np.arange(-6, 2.25, 0.5))
 """C of `sklearn.linear_model.LogisticRegression`, over eight decades: the best differs by five between data sets."""
 CLASS_WEIGHTS = ("none", "balanced")
-FOLD_FIT = {"tolerance": 1e-4, "steps": 150}
+FOLD_FIT = {"tolerance": 1e-4, "steps": 75}
 _FINAL_FIT = {"tolerance": 1e-6, "steps": 1000}
 _SINGLE_ABOVE = 1 << 23
 """Numbers in the training rows from which the folds are computed in float32."""
