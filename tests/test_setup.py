@@ -52,7 +52,7 @@ def stopped(call, capsys) -> tuple[int, str]:
 
 def test_by_default_pip_decides(setup):
     setup.install_torch()
-    assert setup.asked == [("torch>=2.10", "torchvision>=0.25")]
+    assert setup.asked == [("torch>=2.10", "torchvision>=0.25", "scikit-learn>=1.5")]
 
 
 def test_cpu_takes_the_newest_cpu_build_by_number(setup, monkeypatch):

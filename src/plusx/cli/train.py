@@ -68,7 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help=_("resume an interrupted run; its result is the same as without the interruption"),
     )
-    add("--weights", metavar="SOURCE", help=_("start from the weights of a bundle, a run or a weights file"))
+    add(
+        "--weights",
+        metavar="SOURCE",
+        help=_("start from weights: a name like imagenet (plusx weights list), a file, a bundle or a run"),
+    )
     add_key(parser)
     add(
         "--preprocessing",
@@ -204,13 +208,14 @@ def _network(args: argparse.Namespace, speaks: bool) -> str | ResNetSpec | None:
     """The words as they were written (so that a written classes= is known as such), or what a file or bundle holds."""
     from plusx.cli.networks import read_network
     from plusx.specs import ResNetSpec
+    from plusx.weights.hub.recognising import is_name
 
     words: list[str] = args.network
     if not words:
         return None
-    if not Path(words[0]).exists():
+    if not Path(words[0]).exists() and not is_name(words[0]):
         return " ".join(words)
-    spec = read_network(words, args.key if Path(words[0]).is_file() else None, quiet=not speaks)
+    spec = read_network(words, None if Path(words[0]).is_dir() else args.key, quiet=not speaks)
     if Path(words[0]).suffix in (".toml", ".json"):
         return spec
     if args.weights is None and speaks:

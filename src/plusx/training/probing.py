@@ -6,7 +6,7 @@ import logging
 import tempfile
 from pathlib import Path
 
-from plusx.bundles import Bundle, open_bundle
+from plusx.bundles import Bundle, DataRecord, open_bundle
 from plusx.bundles.serialisation import Tensors
 from plusx.data import Splits
 from plusx.i18n import Message
@@ -19,12 +19,23 @@ log = logging.getLogger("plusx")
 
 
 def probe_of(
-    first: Bundle, splits: Splits, recipe: Recipe, seed: int, options: RunOptions, out: Path
+    first: Bundle,
+    splits: Splits,
+    recipe: Recipe,
+    seed: int,
+    options: RunOptions,
+    out: Path,
+    data: DataRecord | None = None,
 ) -> ProbeOutcome | None:
-    """The probe on the network of `first`, whose bundle is written to `out`; None when the run was stopped."""
-    engine = EngineOptions(precision=recipe.precision, threads=options.threads, device=options.device)
+    """The probe on the network of `first`, whose bundle is written to `out`; None when the run was stopped.
+
+    `data` is what the bundle says of the images. Vectors are bf16 where the engine computes them natively, unless the
+    recipe says fp32.
+    """
+    precision = "fp32" if recipe.precision == "fp32" else "auto"
+    engine = EngineOptions(precision=precision, threads=options.threads, device=options.device)
     return run_probe(
-        first, splits, out, seed=seed, class_weights=recipe.class_weights, options=engine, stopped=options.stop,
+        first, splits, out, seed=seed, class_weights=recipe.class_weights, options=engine, data=data, stopped=options.stop,
         progress=options.on_vectors, say=_log,
     )  # fmt: skip
 

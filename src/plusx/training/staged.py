@@ -206,9 +206,8 @@ class StagedRun:
 
     def _probed(self, out: Path) -> ProbeOutcome | None:
         base = self.base
-        self.outcome = probe_of(
-            open_bundle(base.path / FIRST), base.splits, base.setup.recipe, base.seed, base.options, out
-        )
+        first, data = open_bundle(base.path / FIRST), base.provenance().data
+        self.outcome = probe_of(first, base.splits, base.setup.recipe, base.seed, base.options, out, data)
         return self.outcome
 
     def _training(self, number: int, name: str, left: float) -> Generator[Event, None, StageEnded | None]:
