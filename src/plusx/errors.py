@@ -88,6 +88,10 @@ class RunError(PlusxError):
     exit_code = 3
 
 
+class DivergedError(RunError):
+    """The numbers of a training became NaN or infinite."""
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """The allowed word that is most similar to `word`, or None where none is similar.
 

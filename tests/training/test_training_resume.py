@@ -119,14 +119,15 @@ def test_every_restored_field_matters(
 @pytest.mark.parametrize("forget", [False, True])
 def test_the_best_so_far_is_remembered(forget: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Epoch 1 is the best by decree; a resumed run that forgot it would put epoch 2 into the bundle (timm's defect 4)."""
-    from plusx.training import loop, model_evaluation
+    from plusx.training import model_evaluation
+    from plusx.training import run as run_module
 
     def decree(network, *arguments, **keywords):  # type: ignore[no-untyped-def]
         found = model_evaluation.evaluate_model(network, *arguments, **keywords)
         first = not (tmp_path / "run" / "bundle").exists()
         return replace(found, top1=0.9 if first else 0.1, nll=1.0)
 
-    monkeypatch.setattr(loop, "evaluate_model", decree)
+    monkeypatch.setattr(run_module, "evaluate_model", decree)
     stopped_after(tmp_path / "run", 8)
     if forget:
         _forget(monkeypatch, "best")

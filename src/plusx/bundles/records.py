@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -169,7 +170,7 @@ class RunRecord:
             world_size=_get(values, "world_size", int),
             began=None if began is None else datetime.fromisoformat(began),
             stages=_texts(values, "stages"),
-            minutes=_number(values, "minutes"),
+            minutes=_number(values, "minutes", math.inf),
         )
 
 
@@ -210,10 +211,10 @@ def _texts(values: Mapping[str, Any], key: str, *, needed: bool = False) -> tupl
     return tuple(found or ())
 
 
-def _number(values: Mapping[str, Any], key: str) -> float | None:
+def _number(values: Mapping[str, Any], key: str, most: float = 1) -> float | None:
     value = values.get(key)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise TypeError(key)
-    if value is not None and not 0 <= value <= 1:
+    if value is not None and not 0 <= value <= most:
         raise ValueError(key)
     return value

@@ -237,6 +237,8 @@ def stages_lines(event: StagesStarted) -> list[Message]:
 
 def stage_line(event: StageEnded) -> Message:
     """What a stage gave, or why it was not begun."""
+    if event.failed:
+        return _("{stage}: failed, because {why}", stage=event.name, why=localized(event.why))
     if not event.n:
         return _("{stage}: not begun, because {why}", stage=event.name, why=localized(event.why))
     low, high = wilson(round(event.top1 * event.n), event.n) or (0.0, 1.0)

@@ -160,6 +160,8 @@ def _stages(lines: Iterable[Json], run: Path) -> Iterator[StageLine]:
             continue
         low, high = wilson(round(top1 * n), n) or (0.0, 1.0)
         kept, why = line.get("best") is True, str(line.get("why", ""))
+        if line.get("failed") is True:
+            why = _("it failed: {why}", why=why)
         own_report = re.fullmatch(r"[a-z0-9]+", name) is not None and (run / name / REPORT).is_file()
         yield StageLine(name, n, top1, low, high, nll, images, duration(seconds), kept, why, own_report)
 

@@ -76,7 +76,8 @@ class StageEnded:
     """Images that the stage learnt from."""
     seconds: float
     why: str
-    """Why it was not begun (a clause); empty otherwise."""
+    """Why it was not begun (a clause), or why it `failed`; empty otherwise."""
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class TrainingLoop:
             yield from self._epochs()
         except RunError as error:
             self.writer.close()  # the job being written may become the last checkpoint
-            raise RunError(self._with_checkpoint(error.message)) from error
+            raise type(error)(self._with_checkpoint(error.message)) from error
         finally:
             self.writer.close()
 

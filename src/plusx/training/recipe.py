@@ -61,6 +61,7 @@ class Recipe:
     thaw: int = 0
     views: int = 0
     layer_decay: float = 1.0
+    clip: float = 0.0
     class_weights: ClassWeights = "none"
     eval_crop: float | None = None
     interpolation: Interpolation = "auto"

@@ -122,6 +122,7 @@ KEYS: dict[str, Key] = {
     "layer_decay": Key(
         share(), "1", _("learning rate of a stage as a share of the next one's, from the classifier down to the stem")
     ),
+    "clip": Key(not_negative(), "0", _("largest norm of a step's gradient, which is scaled down to it; 0: any")),
     "class_weights": _one_of(ClassWeights, _("balanced: rare classes count as much in the loss as frequent ones")),
     "eval_crop": Key(
         _share_or_auto,

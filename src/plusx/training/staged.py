@@ -22,7 +22,7 @@ from plusx.bundles import (
 from plusx.bundles.atomic import remove_dir
 from plusx.bundles.run import CHECKPOINTS, RUN_FILE, read_run
 from plusx.data import Splits
-from plusx.errors import BundleError, DataError, SpecError
+from plusx.errors import BundleError, DataError, DivergedError, RunError, SpecError
 from plusx.graph import Graph
 from plusx.i18n import Message, _, _n, duration
 from plusx.probing.running import EXTRA_IMAGES, ProbeOutcome
@@ -144,7 +144,10 @@ class StagedRun:
             elif name == "probe":
                 ended = self._probe(number)
             else:
-                ended = yield from self._training(number, name, left)
+                try:
+                    ended = yield from self._training(number, name, left)
+                except RunError as error:  # what the stages before gave is kept
+                    ended = _failed(number, name, error)
             progress.seconds = time.monotonic() - begun
             if ended is None:
                 break
@@ -337,6 +340,12 @@ def _require_read(recipe: Recipe) -> None:
                     name=recipe.name, key=key, keys=", ".join(read), others=others,
                 )
             )  # fmt: skip
+
+
+def _failed(number: int, name: str, error: RunError) -> StageEnded:
+    diverged = isinstance(error, DivergedError)
+    why = _("its numbers became NaN or infinite") if diverged else error.message
+    return replace(_not_begun(number, name, why), failed=True)
 
 
 def _not_begun(number: int, name: str, reason: Message) -> StageEnded:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from plusx.errors import BundleError, RunError
+from plusx.errors import BundleError, DivergedError
 from plusx.i18n import Message, _, joined
 from plusx.nn import ResNet
 from plusx.nn.device import autocast, memory_format
@@ -129,9 +129,11 @@ class Trainer:
         loss_sum, correct = self._all_reduce(own)
         if not math.isfinite(loss_sum):
             bad = self.group.all_gather([] if math.isfinite(own[0]) else list(names))
-            raise RunError(
+            raise DivergedError(
                 self._not_finite(loss_sum, step, rate, [name for names_of_rank in bad for name in names_of_rank])
             )
+        if self.recipe.clip:  # all ranks have the same gradients, so they clip alike
+            nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.requires_grad], self.recipe.clip)
         self.optimiser.step()
         if self.ema is not None:
             self.ema.update(self.network, step)
@@ -244,7 +246,7 @@ class Trainer:
         """Raises RunError when a weight is NaN or infinite, so that no such state becomes a checkpoint."""
         for name, t in self.network.state_dict().items():
             if t.is_floating_point() and not bool(torch.isfinite(t).all()):
-                raise RunError(
+                raise DivergedError(
                     _(
                         "The weights hold NaN or infinity after step {step}, first in {name}. {advice}",
                         step=self.progress.step, name=name, advice=self._advice(),

@@ -17,16 +17,18 @@ CONTRACT = {
 
 
 def finetune() -> Recipe:
-    """10 epochs; each stage learns at 0.6 of the next one's rate."""
+    """10 epochs behind the frozen stem; each stage learns at 0.6 of the next one's rate."""
     return Recipe(
         name="finetune",
         epochs=10,
         batch=32,
-        lr=0.01,
+        lr=0.005,
         warmup=0.2,
         weight_decay=1e-4,
         label_smoothing=0.1,
         ema=0.98,
         head="probe",
+        freeze="stem",
         layer_decay=0.6,
+        clip=1.0,
     )

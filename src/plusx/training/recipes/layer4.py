@@ -22,7 +22,7 @@ def layer4() -> Recipe:
         name="layer4",
         epochs=20,
         batch=32,
-        lr=0.01,
+        lr=0.005,
         warmup=0.1,
         weight_decay=1e-4,
         label_smoothing=0.1,
@@ -30,4 +30,5 @@ def layer4() -> Recipe:
         head="probe",
         freeze="layer3",
         views=8,
+        clip=1.0,
     )
