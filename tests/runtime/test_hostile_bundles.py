@@ -218,7 +218,8 @@ def test_many_mutated_models_are_refused_in_one_line(bundle):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [('"u8"', '"f32"'), ('shape="?,32,32,3"', 'shape="?,16,16,3"'), ('shape="?,32,32,3"', 'shape="?,?,?,3"')]
+    ("old", "new"),
+    [('"u8"', '"f32"'), ('shape="?,32,32,3"', 'shape="?,16,16,3"'), ('shape="?,32,32,3"', 'shape="?,?,?,3"')],
 )
 def test_a_model_of_other_shapes_is_refused(bundle, old, new):
     files = with_export(bundle)
