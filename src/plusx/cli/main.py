@@ -165,9 +165,11 @@ def _run(words: list[str]) -> int:
     language(args.lang)
     module = _module(name)
     if getattr(args, "output", None) is not None:
-        from plusx.cli.output import check_output
+        from plusx.cli.output import check_inputs_kept, check_output
 
-        check_output(args.output, is_folder=getattr(module, "WRITES_FOLDER", False))
+        is_folder = getattr(module, "WRITES_FOLDER", False)
+        check_output(args.output, is_folder=is_folder)
+        check_inputs_kept(args, is_folder=is_folder)
     from plusx.cli.downloads import DownloadLine
     from plusx.weights.hub.watching import watching
 

@@ -111,6 +111,33 @@ def check_output(output: str, is_folder: bool = False) -> None:
     raise SpecError(_not_written(output, why))
 
 
+def check_inputs_kept(args: argparse.Namespace, is_folder: bool = False) -> None:
+    """Refuse an -o that is one of the inputs, or lies inside a bundle, or is a folder with an input. Raises SpecError."""
+    if is_stdout(args.output) or _is_special(args.output):
+        return
+    out = Path(args.output)
+    outputs = [out, out.with_suffix(".csv")] if out.suffix == ".npy" else [out]  # embed names its rows beside them
+    for name, value in vars(args).items():
+        for word in value if isinstance(value, list) else [value]:
+            if name == "output" or not isinstance(word, str) or not os.path.lexists(word):
+                continue
+            if any(_same(each, word) for each in outputs) and not (is_folder and os.path.isdir(word)):
+                raise SpecError(_not_written(args.output, _("{input} is an input. Choose another place.", input=word)))
+            if is_folder and os.path.isfile(word) and Path(word).resolve().is_relative_to(out.resolve()):
+                raise SpecError(_not_written(args.output, _("{input} is in it. Choose another place.", input=word)))
+    for above in out.resolve().parents:
+        if os.path.lexists(above / "bundle.json"):
+            why = _("{folder} is a bundle, which would be damaged by it. Choose another place.", folder=above)
+            raise SpecError(_not_written(args.output, why))
+
+
+def _same(path: Path, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
+
+
 def _not_written(output: str, why: Message) -> Message:
     return _("-o {output} cannot be written: {why}", output=output, why=why)
 

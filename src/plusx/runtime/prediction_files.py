@@ -10,7 +10,7 @@ from typing import IO, Any, Self
 
 from plusx.i18n import Message, _, translate, visible
 from plusx.runtime.inputs import Item
-from plusx.runtime.output_files import ParquetRows, not_writable
+from plusx.runtime.output_files import OutputFile, ParquetRows, not_writable
 from plusx.runtime.predicting import Prediction
 from plusx.runtime.rows import ResumedItems, csv_header, format_row, resume
 
@@ -29,6 +29,8 @@ class PredictionWriter:
         self.path, self.form, self.columns, self.again, self.width, self.lang = path, form, columns, again, width, lang
         self.stream: IO[str] = sys.stdout
         self.parquet: ParquetRows | None = None
+        self._out: OutputFile | None = None
+        self._rows = 0
 
     def __enter__(self) -> Self:
         return self
@@ -37,9 +39,16 @@ class PredictionWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.parquet is not None:
-            self.parquet.close()
+            self.parquet.close(error)
         if self.stream is not sys.stdout:
-            self.stream.close()
+            try:
+                self.stream.close()
+            except OSError as failed:
+                error = failed
+                raise
+            finally:
+                if self._out is not None:
+                    self._out.close(error, self._rows)
 
     def skip_done(self, items: Iterator[Item]) -> ResumedItems:
         """Open the file; with --resume, return the items that have no whole row yet. Raises DataError."""
@@ -48,13 +57,17 @@ class PredictionWriter:
             left = resume(Path(self.path), self.form, items, self.columns)
         if self.form == "parquet" and self.path is not None:
             self.parquet = ParquetRows(self.path, self._parquet_columns, _PARQUET_ROWS)
+        elif self.path is not None and self.again:
+            self.stream = self._opened(self.path, "a")
         elif self.path is not None:
-            self.stream = self._opened(self.path, "a" if self.again else "w")
+            self._out = OutputFile(self.path)
+            self.stream = self._opened(str(self._out.path), "w")
         if self.form == "csv" and (self.stream is sys.stdout or not self.stream.tell()):
             self._print(csv_header(self.columns))
         return left
 
     def write(self, row: Prediction) -> None:
+        self._rows += 1
         if self.parquet is not None:
             cells = {f"class{i}": name for i, (name, _p) in enumerate(row.top, 1)}
             self.parquet.write(row.path, row.error, cells | {f"p{i}": p for i, (_name, p) in enumerate(row.top, 1)})

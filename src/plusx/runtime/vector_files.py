@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.runtime.embedding import Embedding
-from plusx.runtime.output_files import ParquetRows, not_writable
+from plusx.runtime.output_files import OutputFile, ParquetRows, not_writable
 from plusx.runtime.rows import csv_line
 
 _HEADER = 128
@@ -22,9 +22,10 @@ class NpyVectors:
 
     def __init__(self, path: Path, width: int) -> None:
         self.width, self.n = width, 0
+        self._outs = OutputFile(path), OutputFile(path.with_suffix(".csv"))
         try:
-            self.file = path.open("wb")
-            self.names = path.with_suffix(".csv").open("w", encoding="utf-8", errors="surrogateescape", newline="")
+            self.file = self._outs[0].path.open("wb")
+            self.names = self._outs[1].path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
         except OSError as error:
             raise not_writable(path, error) from error
         self.file.write(self._head())
@@ -43,10 +44,17 @@ class NpyVectors:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write the final number of rows, also after an interruption, so that the file is whole."""
-        self.file.seek(0)
-        self.file.write(self._head())
-        self.file.close()
-        self.names.close()
+        try:
+            self.file.seek(0)
+            self.file.write(self._head())
+            self.file.close()
+            self.names.close()
+        except OSError as failed:
+            error = failed
+            raise
+        finally:
+            for out in self._outs:
+                out.close(error, self.n)
 
     def _head(self) -> bytes:
         """NPY format 1.0 (numpy.lib.format): magic, length, a dict padded with spaces so that rows begin at 128."""
@@ -70,4 +78,4 @@ class ParquetVectors:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.file.close()
+        self.file.close(error)
