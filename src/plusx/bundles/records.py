@@ -129,6 +129,10 @@ class RunRecord:
     world_size: int | None = None
     """Number of processes."""
     began: datetime | None = None
+    first_weights: str | None = None
+    """sha256 of the weights that it began with, where its seed does not make them."""
+    job: tuple[str, ...] = ()
+    """The torchrun agents that began it, one a machine."""
 
     @property
     def checkpoints(self) -> Path:
@@ -164,6 +168,8 @@ class RunRecord:
             threads=_get(values, "threads", int),
             world_size=_get(values, "world_size", int),
             began=None if began is None else datetime.fromisoformat(began),
+            first_weights=_get(values, "first_weights", str),
+            job=_texts(values, "job"),
         )
 
 

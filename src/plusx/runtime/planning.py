@@ -104,9 +104,10 @@ def tuned_plans(bundle: Bundle, key: str | None = None) -> dict[str, ExecutionPl
     if TUNED not in bundle.files:
         return {}
     try:
-        found = json.loads((bundle.path / TUNED).read_bytes())
-        return {name: ExecutionPlan(**row["plan"]) for name, row in found.get(key or processor.key(), {}).items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = json.loads(bundle.read(TUNED)).get(key or processor.key(), {})
+        own = {name: row["plan"] for name, row in found.items() if row["weights_sha256"] == bundle.weights_sha256}
+        return {name: ExecutionPlan(**plan) for name, plan in own.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(
             _(
                 "{file} is damaged. Write it again with plusx tune {path}.",

@@ -128,22 +128,21 @@ def pick_winner(
 
 def store(bundle: Bundle, result: TuningResult) -> None:
     """Write the result beside those of other processors and of the other objective."""
-    path = bundle.path / TUNED
-    found = _stored(path) if TUNED in bundle.files else {}
+    found = _stored(bundle) if TUNED in bundle.files else {}
     row = {
         "plan": result.plan.to_dict(), "figure": result.figure, "unit": result.unit, "processor": processor.name(),
-        "measured": time.strftime("%Y-%m-%d"), "plusx": version("plusx"),
+        "measured": time.strftime("%Y-%m-%d"), "plusx": version("plusx"), "weights_sha256": bundle.weights_sha256,
         "tried": [{"plan": plan.to_dict(), "figure": figure} for plan, figure in result.tried],
     }  # fmt: skip
     mine = found.get(processor.key())
     found[processor.key()] = {**(mine if isinstance(mine, dict) else {}), result.objective: row}
-    put_file(bundle.path, TUNED, (json.dumps(found, indent=1) + "\n").encode())
+    put_file(bundle, TUNED, (json.dumps(found, indent=1) + "\n").encode())
 
 
-def _stored(path: Path) -> dict[str, Any]:
+def _stored(bundle: Bundle) -> dict[str, Any]:
     """The content of the file; nothing where it is damaged, since tuning is the way to write it again."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = json.loads(bundle.read(TUNED))
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import platform
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,25 +14,27 @@ from typing import Any
 
 import torch
 
-from plusx.bundles import DataRecord, Provenance, check_output_dir, read_run, start_run
+from plusx.bundles import DataRecord, Provenance, check_output_dir, read_run, start_run, tensors_to_bytes
 from plusx.data import Splits
 from plusx.errors import BundleError
 from plusx.graph import Graph
-from plusx.i18n import _, _n
+from plusx.i18n import Message, _, _n
 from plusx.nn import ResNet
 from plusx.specs import ResNetSpec
 from plusx.training import checkpoint
 from plusx.training.bundle_writer import BundleWriter
+from plusx.training.claims import claim_existing, claim_new, numbered, require_outside, require_untouched
 from plusx.training.distributed import process_group
 from plusx.training.estimate import TrainingSpeed, epochs_within, measure_speed
 from plusx.training.events import Event, Finished, ImageSkipped, Started
 from plusx.training.loader import BatchLoader
 from plusx.training.loop import TrainingLoop
 from plusx.training.machine import Compute, deterministic, require_disk_space, using_threads
-from plusx.training.naming import default_recipe, free_path, new_run_command
+from plusx.training.naming import default_recipe, new_run_command, run_stem
 from plusx.training.options import RunOptions
 from plusx.training.recipe import Recipe, parse_recipe
 from plusx.training.report_sink import ReportFile
+from plusx.training.restarts import jobs
 from plusx.training.run_data import DataOrigin, part_record, require_same_data, resolved_path
 from plusx.training.schedule import Schedule, require_batch_sizes
 from plusx.training.setup import Setup, default_threads, prepare
@@ -43,7 +47,8 @@ from plusx.version import __version__
 class TrainingRun:
     """A run in which everything is decided, except how many epochs fit into `options.minutes`. Nothing is written yet.
 
-    `setup` holds network, recipe and preprocessing with concrete values; `network` has its first weights.
+    `setup` holds network, recipe and preprocessing with concrete values; `network` has its first weights. `path` is taken
+    by `claimed`.
     """
 
     path: Path
@@ -56,6 +61,8 @@ class TrainingRun:
     network: ResNet
     resumes: bool = False
     """Whether `events` continues from the newest checkpoint of `path`."""
+    stem: Path | None = None
+    """Where `path` was not named: it without its number, which `claimed` decides."""
 
     @classmethod
     def create(
@@ -76,12 +83,14 @@ class TrainingRun:
             chosen = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe or "", default_recipe(splits))
             setup = prepare(network, splits, chosen, options.weights)
             named = splits.train.kind if isinstance(data, Splits) else data
-            path = group.broadcast(Path(out) if out is not None else free_path(setup.spec, named))
-            if group.is_rank0:
+            stem = None if out is not None else run_stem(setup.spec, named)
+            path = Path(out) if out is not None else numbered(run_stem(setup.spec, named), 1)
+            require_outside(path, origin.path, splits.train)
+            if group.is_rank0 and stem is None:
                 check_output_dir(path)
             compute = Compute.choose(options, group, setup.recipe.precision, default_threads(setup))
             model = setup.network(options.seed)
-            return cls(path, setup, splits, origin, options.seed, options, compute, model)._checked()
+            return cls(path, setup, splits, origin, options.seed, options, compute, model, stem=stem)._checked()
 
         return group.run_on_all_ranks(decide)
 
@@ -113,9 +122,9 @@ class TrainingRun:
                 raise BundleError(
                     _("{run} does not say how its images were prepared or computed. Use another copy.", run=found.path)
                 )
-            recipe = Recipe.from_dict(dict(found.recipe)).replace(precision=found.precision)
+            recipe = Recipe.from_dict(dict(found.recipe))
             setup = Setup(found.spec, recipe, found.preprocessing, None, ())
-            compute = Compute.choose(options, group, recipe.precision, found.threads or default_threads(setup))
+            compute = Compute.choose(options, group, found.precision, found.threads or default_threads(setup))
             model = setup.network(found.seed)
             return cls(found.path, setup, splits, origin, found.seed, options, compute, model, resumes=True)._checked()
 
@@ -130,6 +139,22 @@ class TrainingRun:
     def schedule(self) -> Schedule:
         recipe = self.setup.recipe
         return Schedule(len(self.splits.train), recipe.batch, recipe.epochs, smallest_batch(self.network))
+
+    @contextmanager
+    def claimed(self) -> Iterator[TrainingRun]:
+        """This run in its directory, which no other process writes to until the end. Raises BundleError, RunError."""
+        group = self.compute.group
+        with ExitStack() as stack:
+
+            def claim() -> tuple[Path, Message | None]:
+                return claim_existing(self.path, stack) if self.resumes else claim_new(self.path, self.stem, stack)
+
+            found = group.broadcast(group.run_on_rank0(claim))
+            if found is None:
+                raise RuntimeError("rank 0 has no directory and raised nothing")
+            path, note = found
+            notes = self.setup.notes if note is None else (*self.setup.notes, note)
+            yield replace(self, path=path, setup=replace(self.setup, notes=notes))
 
     def events(self) -> Iterator[Event]:
         """Trains, one step each time the next event is asked for. Raises RunError, BundleError."""
@@ -159,7 +184,7 @@ class TrainingRun:
             return
         run = self._shortened(speed)
         trainer = run._trainer(run.network)
-        self.compute.group.run_on_rank0(partial(run._write_start, trainer))
+        self.compute.group.run_on_rank0(partial(run._write_start, trainer, jobs(self.compute.group)))
         yield run._started(trainer, run.setup.notes, speed.remaining(run.schedule, len(run.splits.val), 0))
         yield from (ImageSkipped(0, row.path, row.reason) for row in run.splits.skipped)
         yield from run._loop(trainer).events()
@@ -169,11 +194,12 @@ class TrainingRun:
         trainer = self._trainer(self.network)
         path = checkpoint.restore(self.path / "checkpoints", trainer, notes.append)
         progress, schedule = trainer.progress, self.schedule
+        command = new_run_command(self.path, self.origin.path, str(self.setup.recipe))
         if path is None:
+            self.compute.group.run_on_rank0(partial(require_untouched, self.path, command))
             notes.append(_("No checkpoint was written yet, so the run starts from its first step."))
         loop = self._loop(trainer)
         if loop.is_over():
-            command = new_run_command(self.path, self.origin.path, str(self.setup.recipe))
             notes.append(
                 _n(
                     "This training has ended after {done} of {n} epoch. To train for another from its weights: {command}",
@@ -229,11 +255,14 @@ class TrainingRun:
         )
         return TrainingLoop(self.path, trainer, self._loader(), self.splits.val, bundle, self.options)
 
-    def _write_start(self, trainer: Trainer) -> None:
-        """The run's directory, and the first weights where a resume could not compute them again."""
-        start_run(self.path, self.record())
+    def _write_start(self, trainer: Trainer, agents: list[str]) -> None:
+        """The first weights where a resume could not compute them again, then run.json: without these it has not begun."""
+        record = {**self.record(), "job": agents}
         if self.setup.weights is not None:
-            checkpoint.write(self.path / "checkpoints", checkpoint.snapshot(trainer))
+            shot = checkpoint.snapshot(trainer)
+            record["first_weights"] = hashlib.sha256(tensors_to_bytes(shot.arrays["model"])).hexdigest()
+            checkpoint.write(self.path / "checkpoints", shot)
+        start_run(self.path, record)
 
     def _started(self, trainer: Trainer, notes: Sequence[str], seconds: float | None) -> Started:
         progress, schedule = trainer.progress, self.schedule

@@ -7,6 +7,7 @@ import json
 import shlex
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,7 +29,8 @@ def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
     """The same events, each passed to every sink first. A sink that raises is named in a warning and called no more.
 
     A sink's `close`, if it has one, is called at the end, also after a training that failed. Before it, when an
-    error ends the training, `failed` is called with that error.
+    error ends the training, `failed` is called with that error. `dropped` is called with the text about a sink that failed:
+    the warning may go where the sink could not write either.
     """
     active = list(sinks)
 
@@ -39,7 +41,11 @@ def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
             active.remove(sink)
             name = getattr(sink, "__name__", type(sink).__name__)
             text = _("{sink} failed and is no longer called: {error}. Training continues.", sink=name, error=error)
-            warnings.warn(text, RuntimeWarning, stacklevel=3)
+            with suppress(Exception):
+                warnings.warn(text, RuntimeWarning, stacklevel=3)
+            for other in list(active):
+                if (dropped := getattr(other, "dropped", None)) is not None:
+                    invoke(other, partial(dropped, text))
 
     try:
         for event in events:
@@ -67,10 +73,16 @@ class MetricsFile:
         self.path = path
         self.every = 1
         self.step = 0
+        self.started = False
+
+    def dropped(self, text: str) -> None:
+        """A line for a sink that failed."""
+        if self.started:
+            append_line(self.path, {"event": "dropped", "step": self.step, "reason": text[:MOST_REASON]})
 
     def failed(self, error: Exception) -> None:
-        """The last line of a training that an error ended: after which step, and why."""
-        if (self.path.parent / RUN_FILE).is_file():
+        """The last line of a training that an error ended: after which step, and why. What never began has changed nothing."""
+        if self.started and (self.path.parent / RUN_FILE).is_file():
             why = " ".join(str(error).split())[:MOST_REASON]
             if not isinstance(error, PlusxError):  # the text is another library's
                 why = _(
@@ -82,6 +94,7 @@ class MetricsFile:
     def __call__(self, event: Event) -> None:
         self.step = event.step
         if isinstance(event, Started):
+            self.started = True
             self.every = max(1, event.steps // event.epochs // 20)
             if self.path.exists():
                 kept = [row for row in read_lines(self.path) if is_kept(row, event)]
@@ -108,8 +121,10 @@ class MetricsFile:
                 }  # fmt: skip
             case Checkpointed():
                 values = {"seconds": event.seconds, "stall": event.stall}
-            case Started() | Finished():
+            case Started():
                 values = {"seconds": event.seconds}
+            case Finished():
+                values = {"seconds": event.seconds, "reason": event.reason}
             case _:
                 return None
         return {"event": type(event).__name__.lower(), "step": event.step, **values}
