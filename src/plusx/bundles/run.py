@@ -196,7 +196,8 @@ def read_checkpoint_dir(path: str | Path) -> dict[str, bytes]:
 
 
 def _open_checkpoint(path: Path) -> OpenFiles:
-    return OpenFiles(path, read_manifest(path, CHECKPOINT_MANIFEST, CHECKPOINT_SCHEMA)["files"])
+    where = current_location(path)
+    return OpenFiles(where, read_manifest(where, CHECKPOINT_MANIFEST, CHECKPOINT_SCHEMA)["files"])
 
 
 def checkpoint_names(parent: str | Path) -> list[str]:
@@ -209,25 +210,30 @@ def checkpoint_names(parent: str | Path) -> list[str]:
 
 def restore_replaced(parent: Path) -> None:
     """Puts back the checkpoints whose writer was killed while it replaced them. Only who resumes the run may do so."""
-    for old in parent.glob(".step-*.old") if parent.is_dir() else ():
-        restore_old(parent / old.name[1 : -len(".old")])
+    for name in _set_aside(parent):
+        restore_old(parent / name)
+
+
+def _set_aside(parent: Path) -> list[str]:
+    return [old.name[1 : -len(".old")] for old in parent.glob(".step-*.old")] if parent.is_dir() else []
 
 
 def newest_complete(parent: str | Path, on_damage: Callable[[str], None] | None = None) -> Path | None:
     """The newest checkpoint in `parent` that is complete, or None; `on_damage` gets a line for each newer one that is not.
 
     A checkpoint in a newer plusx's format is an error (BundleError), not damage: going back silently would lose steps. One
-    that a training removes meanwhile is no damage.
+    that a training removes meanwhile is no damage. Nothing is changed on disk: `read_checkpoint_dir` finds one whose writer
+    was killed while it replaced it.
     """
     parent = Path(parent)
-    for name in reversed(checkpoint_names(parent)):
+    for name in reversed(sorted({*checkpoint_names(parent), *_set_aside(parent)})):
         path = parent / name
         try:
             _open_checkpoint(path).check()
         except BundleError as error:
             if isinstance(error, NewerFormatError):
                 raise
-            if on_damage is not None and path.is_dir():
+            if on_damage is not None and current_location(path).is_dir():
                 on_damage(_("Checkpoint {name} is skipped. {reason}", name=name, reason=error.message))
             continue
         return path

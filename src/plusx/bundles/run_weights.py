@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from plusx.bundles.atomic import current_location
 from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, wrong_fields
 from plusx.bundles.run import newest_checkpoint, read_checkpoint_dir, read_run
 from plusx.bundles.serialisation import Tensors, bytes_to_tensors
@@ -91,5 +92,5 @@ def _newest_files(run: str | Path, on_damage: Callable[[str], None]) -> tuple[Pa
         try:
             return path, read_checkpoint_dir(path)
         except BundleError:
-            if path.is_dir():
+            if current_location(path).is_dir():
                 raise

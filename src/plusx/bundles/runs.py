@@ -162,14 +162,18 @@ def _row(path: Path) -> RunRow:
 
 
 def _is_training(path: Path) -> bool:
-    """Whether a process trains the run now; by the age of its files where the file system has no locks."""
+    """Whether a process trains the run now; by the age of its files where the file system has no locks.
+
+    In the process that trains it, which writes the report too, its log tells when it is about to end.
+    """
+    last = (last_lines(path / METRICS) or [{}])[-1]
+    ended = last.get("event") in ("failed", "finished")
     try:
-        return run_holder(path) is not None
+        holder = run_holder(path)
+        return holder is not None and not (holder.is_this_process and ended)
     except UnsupportedLockError:
-        last = (last_lines(path / METRICS) or [{}])[-1]
         signs = [sign.stat().st_mtime for sign in (path / METRICS, path / CHECKPOINTS) if sign.exists()]
-        recent = bool(signs) and time.time() - max(signs) < QUIET_SECONDS
-        return recent and last.get("event") not in ("failed", "finished")
+        return bool(signs) and time.time() - max(signs) < QUIET_SECONDS and not ended
 
 
 def _told(run: RunRecord) -> dict[str, Any]:
@@ -250,7 +254,12 @@ def _without_checkpoint(run: RunRecord) -> dict[str, Any]:
     if is_finished(last):
         found = read_json(current_location(run.bundle) / MANIFEST, SCHEMA)["metrics"]
         best = BestEvaluation(float(found["top1"]), int(found["n"]), int(found["epoch"]))
-        known = {"epochs_done": run.recipe["epochs"], "step": int(last["step"]), "seconds": float(last["seconds"]), "best": best}
+        known = {
+            "epochs_done": run.recipe["epochs"],
+            "step": int(last["step"]),
+            "seconds": float(last["seconds"]),
+            "best": best,
+        }
         return {**known, "state": "done", "note": _("its checkpoints were removed")}
     if not _is_training(run.path) and (run.first_weights is not None or had_progress(run.path)):
         weights = _("; train on from its weights with --weights {run}", run=run.path) if run.bundle.is_dir() else ""

@@ -45,7 +45,10 @@ def held_error(run: Path, holder: locks.LockHolder) -> BundleError:
     """The error for a run that another training writes to."""
     if holder.is_this_process:
         return BundleError(
-            _("This process is training {run} already. Close the iterator of its events, or restart the kernel.", run=run)
+            _(
+                "This process is training {run} already. Close the iterator of its events, or restart the kernel.",
+                run=run,
+            )
         )
     return BundleError(
         _("{run} is being trained by {holder}. Wait until that ends, or stop it first.", run=run, holder=holder.text())

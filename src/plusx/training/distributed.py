@@ -184,7 +184,9 @@ def process_group(device: str = "auto") -> ProcessGroup:
                 torch.cuda.set_device(local_rank)
             store, rank, size = met_store()
             # the deadline of the meeting holds for the connections too, and is lifted once they stand
-            dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=rank, world_size=size, timeout=MEETING)
+            dist.init_process_group(
+                "nccl" if cuda else "gloo", store=store, rank=rank, world_size=size, timeout=MEETING
+            )
             set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout
             set_timeout(_TIMEOUT)
         except (RuntimeError, ValueError, TimeoutError) as error:  # DistNetworkError and its like are RuntimeErrors

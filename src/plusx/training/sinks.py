@@ -42,7 +42,7 @@ def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
             name = getattr(sink, "__name__", type(sink).__name__)
             text = _("{sink} failed and is no longer called: {error}. Training continues.", sink=name, error=error)
             with suppress(Exception):
-                warnings.warn(text, RuntimeWarning, stacklevel=3)
+                warnings.warn(text, RuntimeWarning, stacklevel=4)
             for other in list(active):
                 if (dropped := getattr(other, "dropped", None)) is not None:
                     invoke(other, partial(dropped, text))
