@@ -239,7 +239,7 @@ def test_a_folder_with_nothing_but_a_killed_writers_leftover_takes_a_run(tmp_pat
         patch.setattr(atomic, "_rename", kill)
         start_run(tmp_path / "run", FIELDS)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".run.json.new", "checkpoints"]
-    with pytest.raises(BundleError, match="killed before it began. Run its command again"):
+    with pytest.raises(BundleError, match=r"killed before it began\. Run its command again"):
         read_run(tmp_path / "run")
     check_output_dir(tmp_path / "run")
     assert read_run(start_run(tmp_path / "run", FIELDS)).seed == 0

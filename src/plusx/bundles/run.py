@@ -226,7 +226,7 @@ def newest_complete(parent: str | Path, on_damage: Callable[[str], None] | None 
     was killed while it replaced it.
     """
     parent = Path(parent)
-    for name in reversed(sorted({*checkpoint_names(parent), *_set_aside(parent)})):
+    for name in sorted({*checkpoint_names(parent), *_set_aside(parent)}, reverse=True):
         path = parent / name
         try:
             _open_checkpoint(path).check()

@@ -262,8 +262,9 @@ def _without_checkpoint(run: RunRecord) -> dict[str, Any]:
         }
         return {**known, "state": "done", "note": _("its checkpoints were removed")}
     if not _is_training(run.path) and (run.first_weights is not None or had_progress(run.path)):
-        weights = _("; train on from its weights with --weights {run}", run=run.path) if run.bundle.is_dir() else ""
-        return {**known, "state": "damaged", "note": _("its checkpoints are gone{weights}", weights=weights)}
+        notes = [_("its checkpoints are gone")]
+        notes += [_("train on from its weights with --weights {run}", run=run.path)] if run.bundle.is_dir() else []
+        return {**known, "state": "damaged", "note": joined("; ", notes)}
     return {**known, **_unfinished(run, [])}
 
 

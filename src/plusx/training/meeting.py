@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from torch import distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 MEETING = timedelta(seconds=60)
@@ -23,7 +23,7 @@ MEETING = timedelta(seconds=60)
 _POLL_S = 0.02
 
 
-def met_store(deadline: timedelta = MEETING) -> tuple[dist.Store, int, int]:
+def met_store(deadline: timedelta = MEETING) -> tuple[Store, int, int]:
     """A store that this attempt's processes alone use, the rank and the world size; from torchrun's environment.
 
     Raises RuntimeError and ValueError as torch does, and TimeoutError when the others do not appear.
@@ -32,19 +32,19 @@ def met_store(deadline: timedelta = MEETING) -> tuple[dist.Store, int, int]:
     store, rank, size = next(iter(rendezvous("env://", timeout=deadline)))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     job = os.environ.get("TORCHELASTIC_RUN_ID", "")
-    shared = dist.PrefixStore(f"plusx/{job}/{attempt}", store)
+    shared = PrefixStore(f"plusx/{job}/{attempt}", store)
     token = meet(shared, rank, size, end)
-    return dist.PrefixStore(token, shared), rank, size
+    return PrefixStore(token, shared), rank, size
 
 
-def meet(store: dist.Store, rank: int, size: int, end: float) -> str:
+def meet(store: Store, rank: int, size: int, end: float) -> str:
     """A token that rank 0 has drawn for exactly the processes that take part now. Raises TimeoutError at `end` (monotonic)."""
     own = secrets.token_hex(8)
     store.set(f"hello/{rank}", own)
     return _invite(store, size, end) if rank == 0 else _follow(store, rank, own, end)
 
 
-def _invite(store: dist.Store, size: int, end: float) -> str:
+def _invite(store: Store, size: int, end: float) -> str:
     """Names the numbers in the store, anew whenever one changes, until all who are named have answered."""
     invited: list[str | None] = []
     token = ""
@@ -64,7 +64,7 @@ def _invite(store: dist.Store, size: int, end: float) -> str:
     return token
 
 
-def _follow(store: dist.Store, rank: int, own: str, end: float) -> str:
+def _follow(store: Store, rank: int, own: str, end: float) -> str:
     """Answers every invitation that names this process, until one begins; those of the dead name another."""
     token = ""
 
@@ -90,5 +90,5 @@ def _until(done: Callable[[], bool], end: float) -> None:
         time.sleep(_POLL_S)
 
 
-def _get(store: dist.Store, key: str) -> str | None:
+def _get(store: Store, key: str) -> str | None:
     return store.get(key).decode() if store.check([key]) else None
