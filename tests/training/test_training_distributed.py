@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import pytest
 
 from plusx.training import RunOptions, Started, resume
 from plusx.training.step import Trainer
+from processes import run
 from training.tinyrun import digest, splits
-from waiting import HANG
 
 HERE = Path(__file__).parent
 Answers = dict[str, Any]
@@ -37,9 +36,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Answers,
         words = [HERE / "distributed_worker.py", folder]
         command = torchrun(size, *words) if size > 1 else [sys.executable, *map(str, words)]
         path = os.pathsep.join([str(HERE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=HANG, env={**os.environ, "PYTHONPATH": path}
-        )
+        done = run(command, env={"PYTHONPATH": path})
         assert done.returncode == 0, done.stderr[-3000:]
         out[size] = json.loads(done.stdout.splitlines()[-1]), folder
     return out

@@ -173,7 +173,7 @@ def test_first_weights_are_there_or_the_run_has_not_begun(call: int, whole: Path
         try:
             list(resumed(path))
         except BundleError as error:
-            assert "was killed before it began. Run its command again." in str(error)  # noqa: PT017
+            assert "was killed before it began. Run its command again." in str(error)
             assert read_run_row(path).note == "killed before it began; run its command again"
             list(started(path, RECIPE, weights=whole))
         assert digest(path) == from_weights(whole)
@@ -219,7 +219,9 @@ def test_a_full_disk_at_the_start_leaves_no_run(tmp_path: Path, whole: Path, mon
 
 
 @pytest.mark.parametrize("hashed", [True, False])
-def test_no_bit_of_run_json_turns_unseen(hashed: bool, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_bit_of_run_json_turns_unseen(
+    hashed: bool, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """300 of them: one line each, or the same values, and a row in plusx runs. The control lets some pass."""
     raw, draw, passed = (whole / "run.json").read_bytes(), random.Random(0), 0
     good = read_run(whole)
@@ -233,7 +235,7 @@ def test_no_bit_of_run_json_turns_unseen(hashed: bool, whole: Path, tmp_path: Pa
         try:
             passed += vars(read_run(run)) | {"path": whole} != vars(good)
         except PlusxError as error:
-            assert "\n" not in str(error)  # noqa: PT017
+            assert "\n" not in str(error)
             assert read_run_row(run).state == "damaged"
     assert (passed == 0) == hashed
 
@@ -269,7 +271,9 @@ def test_processes_with_other_data_are_refused() -> None:
     theirs = SimpleNamespace(all_gather=lambda value: [value, ("node1", changed(value[1]))])
     ours = SimpleNamespace(all_gather=lambda value: [value, ("node1", value[1])])
     require_equal_data(splits(), ours)  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"different val data: process 0 on .* has 30 images .*process 1 on node1 has 29"):
+    with pytest.raises(
+        DataError, match=r"different val data: process 0 on .* has 30 images .*process 1 on node1 has 29"
+    ):
         require_equal_data(splits(), theirs)  # type: ignore[arg-type]
     require_equal_data(splits(), ProcessGroup())
 
