@@ -111,7 +111,7 @@ def test_packs_of_killed_starts_are_swept(tmp_path: Path, cache: Path, monkeypat
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     open_data(path)
-    assert [file.suffix for file in sorted((cache / "parquet").iterdir())] == [".json", ".pack"]
+    assert sorted(file.suffix for file in (cache / "parquet").iterdir()) == [".json", ".pack"]
 
 
 def test_a_pack_that_is_there_is_not_replaced_under_who_reads_it(tmp_path: Path, cache: Path) -> None:

@@ -87,7 +87,7 @@ def save_index(at: Path, seen: ImageIndex) -> None:
 
 def digest_of(raw: bytes) -> str:
     """The hash of an image's encoded bytes; a changed image has another, but for one in 2^64."""
-    return hashlib.blake2b(raw, digest_size=8).hexdigest()
+    return hashlib.sha256(raw).hexdigest()[:16]
 
 
 def stored_message(text: Message | str) -> Any:

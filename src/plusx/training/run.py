@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from plusx.bundles import DataRecord, Provenance, check_output_dir, read_run, start_run, tensors_to_bytes
+from plusx import settings
+from plusx.bundles import DataRecord, Provenance, RunRecord, check_output_dir, read_run, start_run, tensors_to_bytes
 from plusx.data import Splits
-from plusx.errors import BundleError
+from plusx.errors import BundleError, SpecError
 from plusx.graph import Graph
 from plusx.i18n import Message, _, _n
 from plusx.nn import ResNet
@@ -122,7 +123,9 @@ class TrainingRun:
                 raise BundleError(
                     _("{run} does not say how its images were prepared or computed. Use another copy.", run=found.path)
                 )
-            recipe = Recipe.from_dict(dict(found.recipe))
+            recipe = _recipe(found)
+            if found.threads is not None:
+                settings.check_threads(found.threads)
             setup = Setup(found.spec, recipe, found.preprocessing, None, ())
             compute = Compute.choose(options, group, found.precision, found.threads or default_threads(setup))
             model = setup.network(found.seed)
@@ -302,6 +305,20 @@ class TrainingRun:
         weights = sum(t.nbytes for t in self.network.state_dict().values())
         copies = 3 if self.setup.recipe.ema else 2
         return weights * (copies * (checkpoint.KEEP + 2) + 2) + (1 << 22)
+
+
+def _recipe(found: RunRecord) -> Recipe:
+    """The recipe of a run. Raises SpecError for keys and values that there are not, BundleError for what plusx never writes."""
+    try:
+        recipe = Recipe.from_dict(dict(found.recipe))
+        str(recipe)  # which asks for the recipe of its name
+        return recipe
+    except SpecError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise BundleError(
+            _("{path} has an invalid value of {key}. Use another copy.", path=found.path / "run.json", key="recipe")
+        ) from error
 
 
 def _versions() -> dict[str, str]:
