@@ -16,7 +16,7 @@ from plusx import locks
 from plusx.locks import LockedError, UnsupportedLockError, acquire, holder, replacing
 
 
-def child(work: Callable[[], None]) -> int:
+def child(work: Callable[[], object]) -> int:
     pid = os.fork()
     if pid:
         return pid

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from torch.distributed import HashStore
+from torch.distributed.distributed_c10d import HashStore
 
 from plusx.training import meeting
 from plusx.training.meeting import meet
