@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plusx.bundles import Bundle
 from plusx.errors import BundleError
-from plusx.i18n import _
+from plusx.i18n import Message, _
 
 
 def engine_folder(engine: str, precision: str) -> str:
@@ -17,8 +17,31 @@ def engine_folder(engine: str, precision: str) -> str:
 
 
 def is_proven(bundle: Bundle, engine: str, precision: str) -> bool:
-    """Whether the bundle has an export of this kind; each was proven when it was written."""
-    return f"{engine_folder(engine, precision)}/engine.json" in bundle.files
+    """Whether the bundle has an export of this kind; each was proven when it was written.
+
+    Raises BundleError for one that was made from other weights than the bundle's.
+    """
+    name = f"{engine_folder(engine, precision)}/engine.json"
+    if name not in bundle.files:
+        return False
+    try:
+        made_from = bundle.read_json(name)["weights_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            _("{file} does not say from which weights it was made. {again}", file=bundle.path / name, again=_again(bundle, engine, precision))
+        ) from error  # fmt: skip
+    if made_from != bundle.weights_sha256:
+        raise BundleError(
+            _("{file} was made from other weights than the bundle's. {again}", file=bundle.path / name, again=_again(bundle, engine, precision))
+        )  # fmt: skip
+    return True
+
+
+def _again(bundle: Bundle, engine: str, precision: str) -> Message:
+    return _(
+        "Write it again: plusx export {path} --to {target} --precision {precision}.",
+        path=bundle.path, target="onnx" if engine == "onnxruntime" else engine, precision=precision,
+    )  # fmt: skip
 
 
 def not_exported(bundle: Bundle, engine: str, precision: str) -> BundleError:
