@@ -136,6 +136,8 @@ class MetricsFile:
                 values = {"seconds": event.seconds}
             case Finished():
                 values = {"seconds": event.seconds, "reason": event.reason}
+            case StagesStarted():
+                return {"event": "started", "step": event.step}
             case StageEnded():
                 return {"event": "stage", **asdict(event)}
             case _:
