@@ -107,10 +107,13 @@ def test_packs_of_killed_starts_are_swept(tmp_path: Path, cache: Path, monkeypat
         monkeypatch.setattr(parquet_module, "_is_same", lambda *_: time.sleep(600))
         open_data(path)
         os._exit(0)
-    while not [part for part in cache.glob("parquet/.*.part") if part.stat().st_size]:
-        time.sleep(0.01)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    try:
+        while not [part for part in cache.glob("parquet/.*.plusx-part") if part.stat().st_size]:
+            assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+            time.sleep(0.01)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
     open_data(path)
     assert sorted(file.suffix for file in (cache / "parquet").iterdir()) == [".json", ".pack"]
 
