@@ -7,7 +7,8 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,32 @@ from plusx import locks
 from plusx.locks import LockedError, UnsupportedLockError, acquire, holder, replacing
 
 
-def child(work: Callable[[], object]) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        work()
-    finally:
-        os._exit(0)
+@pytest.fixture
+def child() -> Iterator[Callable[[Callable[[], object]], int]]:
+    """Forks a process that does something; at the end it is killed, whatever became of the test."""
+    pids: list[int] = []
+
+    def fork(work: Callable[[], object]) -> int:
+        pids.append(os.fork())
+        if pids[-1]:
+            return pids[-1]
+        try:
+            work()
+        finally:
+            os._exit(0)
+
+    yield fork
+    for pid in pids:
+        kill(pid)
+
+
+def kill(pid: int) -> None:
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+Child = Callable[[Callable[[], object]], int]
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -31,17 +50,16 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
-def test_the_second_is_told_who_holds_it_and_death_frees_it(tmp_path: Path) -> None:
+def test_the_second_is_told_who_holds_it_and_death_frees_it(child: Child, tmp_path: Path) -> None:
     path = tmp_path / "lock"
     pid = child(lambda: (acquire(path), time.sleep(600)))
-    wait_for(lambda: holder(path) is not None)
+    wait_for(lambda: (found := holder(path)) is not None and found.pid is not None)
     with pytest.raises(LockedError) as caught:
         acquire(path, 0)
     found = caught.value.holder
     assert (found.pid, found.host, found.is_this_process) == (pid, platform.node(), False)
     assert f"process {pid} on {platform.node()}, since 20" in str(found.text())
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    kill(pid)
     assert path.exists() and holder(path) is None
     lock = acquire(path, 0)
     assert json.loads(path.read_text())["pid"] == os.getpid()
@@ -50,16 +68,14 @@ def test_the_second_is_told_who_holds_it_and_death_frees_it(tmp_path: Path) -> N
     assert not path.exists() and holder(path) is None
 
 
-def test_it_holds_against_the_same_process_and_not_in_a_forked_child(tmp_path: Path) -> None:
+def test_it_holds_against_the_same_process_and_not_in_a_forked_child(child: Child, tmp_path: Path) -> None:
     lock = acquire(tmp_path / "lock")
     with pytest.raises(LockedError) as caught:
         acquire(tmp_path / "lock", 0)
     assert caught.value.holder.is_this_process
-    pid = child(lambda: time.sleep(600))  # as a DataLoader's worker that outlives the training
+    child(lambda: time.sleep(600))  # as a DataLoader's worker that outlives the training
     lock.release()
     acquire(tmp_path / "lock", 0).release()
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
 
 
 def increments(path: Path, times: int) -> None:
@@ -72,7 +88,9 @@ def increments(path: Path, times: int) -> None:
 
 
 @pytest.mark.parametrize("locked", [True, False])
-def test_two_hundred_races_lose_nothing(locked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_hundred_races_lose_nothing(
+    locked: bool, child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two processes, a hundred turns each, the lock's file made and removed at each. Without the lock, counts are lost."""
     if not locked:
         monkeypatch.setattr(locks, "_try_lock", lambda _: True)
@@ -115,22 +133,19 @@ def test_any_text_in_the_file_is_no_more_than_text(text: str, tmp_path: Path) ->
     lock.release()
 
 
-def test_what_killed_writers_left_is_swept_and_what_is_being_written_stays(tmp_path: Path) -> None:
+def test_what_killed_writers_left_is_swept_and_what_is_being_written_stays(child: Child, tmp_path: Path) -> None:
     def begin(name: str) -> None:
         with replacing(tmp_path / name) as file:
             file.write(b"half")
             file.flush()
             time.sleep(600)
 
-    dead, alive = child(lambda: begin("a.pack")), child(lambda: begin("b.pack"))
-    wait_for(lambda: [path.stat().st_size for path in tmp_path.glob(".*.part")] == [4, 4])
-    os.kill(dead, signal.SIGKILL)
-    os.waitpid(dead, 0)
+    dead, _alive = child(lambda: begin("a.pack")), child(lambda: begin("b.pack"))
+    wait_for(lambda: [path.stat().st_size for path in tmp_path.glob(".*.plusx-part")] == [4, 4])
+    kill(dead)
     with replacing(tmp_path / "c.pack") as file:
         file.write(b"whole")
     left = [path.name for path in tmp_path.iterdir()]
-    os.kill(alive, signal.SIGKILL)
-    os.waitpid(alive, 0)
     assert len(left) == 2 and "c.pack" in left and any(name.startswith(".b.pack.") for name in left)
     assert (tmp_path / "c.pack").read_bytes() == b"whole"
 

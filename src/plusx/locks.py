@@ -22,8 +22,8 @@ from plusx.i18n import Message, _
 
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _MOST_TEXT = 1 << 12
-PART = "part"
-"""Ending of a file that is being written beside its target."""
+PART = "plusx-part"
+"""Ending of a file that is being written beside its target; no other program's is swept."""
 
 
 class UnsupportedLockError(Exception):

@@ -81,11 +81,12 @@ def test_images_that_changed_without_changing_their_size_are_other_data(
     data = source(kind, tmp_path)
     first = open_data(data)
     victim = data / "a/00.png" if kind == "folder" else data
-    about, raw = victim.stat(), victim.read_bytes()
+    raw = victim.read_bytes()
     end = raw.index(b"IEND") + 7  # of a checksum, which decoders do not compare
     changed = raw[:end] + bytes([raw[end] ^ 1]) + raw[end + 1 :]
     victim.write_bytes(raw)
     assert open_data(data).train.fingerprint == first.train.fingerprint
+    about = victim.stat()
     victim.write_bytes(changed)
     if keeps_time:
         os.utime(victim, ns=(about.st_atime_ns, about.st_mtime_ns))
@@ -106,10 +107,13 @@ def test_packs_of_killed_starts_are_swept(tmp_path: Path, cache: Path, monkeypat
         monkeypatch.setattr(parquet_module, "_is_same", lambda *_: time.sleep(600))
         open_data(path)
         os._exit(0)
-    while not [part for part in cache.glob("parquet/.*.part") if part.stat().st_size]:
-        time.sleep(0.01)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    try:
+        while not [part for part in cache.glob("parquet/.*.plusx-part") if part.stat().st_size]:
+            assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+            time.sleep(0.01)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
     open_data(path)
     assert sorted(file.suffix for file in (cache / "parquet").iterdir()) == [".json", ".pack"]
 

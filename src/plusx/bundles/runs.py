@@ -17,17 +17,15 @@ from plusx.bundles.records import RunRecord
 from plusx.bundles.run import (
     CHECKPOINT_MANIFEST,
     CHECKPOINT_SCHEMA,
-    CHECKPOINTS,
     METRICS,
-    RUN_FILE,
     checkpoint_names,
     had_progress,
     has_first_weights,
     is_finished,
-    is_unbegun,
     last_lines,
     read_run,
 )
+from plusx.bundles.run_place import CHECKPOINTS, RUN_FILE, is_unbegun
 from plusx.bundles.writing import LOCK, run_holder
 from plusx.errors import BundleError, PlusxError
 from plusx.files import read_regular

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from plusx.bundles import check_output_dir, read_run
 from plusx.bundles.atomic import current_location, disk_error
-from plusx.bundles.run import METRICS, clear_unbegun, had_progress, has_first_weights, is_finished, last_lines
+from plusx.bundles.run import METRICS, had_progress, has_first_weights, is_finished, last_lines
+from plusx.bundles.run_place import clear_unbegun
 from plusx.bundles.writing import lock_run
 from plusx.data import Data
 from plusx.errors import BundleError, SpecError

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from plusx.bundles import append_line, read_lines, write_skipped
 from plusx.bundles.atomic import write_file
-from plusx.bundles.run import RUN_FILE
+from plusx.bundles.run_place import RUN_FILE
 from plusx.errors import PlusxError
 from plusx.files import json_text
 from plusx.i18n import _

@@ -21,7 +21,8 @@ from plusx.bundles import (
     write_checkpoint_dir,
 )
 from plusx.bundles.atomic import remove_dir
-from plusx.bundles.run import CHECKPOINTS, FIRST_BUNDLE, RUN_FILE, read_run, restore_replaced
+from plusx.bundles.run import read_run, restore_replaced
+from plusx.bundles.run_place import CHECKPOINTS, FIRST_BUNDLE, RUN_FILE
 from plusx.data import Splits
 from plusx.errors import BundleError, DataError, SpecError
 from plusx.graph import Graph
