@@ -21,7 +21,7 @@ from plusx.bundles import (
     prune_checkpoints,
     read_checkpoint_dir,
     read_run,
-    run,
+    snapshot,
     start_run,
     tensors_to_bytes,
     write_checkpoint_dir,
@@ -208,7 +208,7 @@ def test_without_hashes_flips_are_not_caught(tmp_path, monkeypatch):
     """Negative control: it is the hashes that catch them; sizes and JSON catch cuts alone."""
     save(tmp_path, 1)
     victim = save(tmp_path, 2)
-    monkeypatch.setattr(run, "check_files", atomic.check_sizes)
+    monkeypatch.setattr(snapshot.OpenFiles, "_compare", lambda *_: None)
     monkeypatch.setattr(atomic, "_digest", lambda manifest: manifest.get(atomic._DIGEST))
     missed: dict[str, int] = {}
     for name in ("model.safetensors", "state.json", "manifest.json"):
@@ -238,7 +238,9 @@ def test_a_folder_with_nothing_but_a_killed_writers_leftover_takes_a_run(tmp_pat
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(atomic, "_rename", kill)
         start_run(tmp_path / "run", FIELDS)
-    assert [path.name for path in (tmp_path / "run").iterdir()] == [".run.json.new"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".run.json.new", "checkpoints"]
+    with pytest.raises(BundleError, match=r"killed before it began\. Run its command again"):
+        read_run(tmp_path / "run")
     check_output_dir(tmp_path / "run")
     assert read_run(start_run(tmp_path / "run", FIELDS)).seed == 0
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["checkpoints", "run.json"]

@@ -50,11 +50,18 @@ def test_a_run_comes_back(tmp_path):
     check_output_dir(tmp_path / "new")
 
 
-def test_runs_that_cannot_be_read(tmp_path):
+def test_runs_that_cannot_be_read(tmp_path, monkeypatch):
     with pytest.raises(BundleError, match="no run at"):
         read_run(tmp_path)
     path = start_run(tmp_path / "r", FIELDS) / "run.json"
-    whole = path.read_text()
+    sealed = path.read_text()
+    path.write_text(sealed.replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(BundleError, match="was changed after it was written"):
+        read_run(tmp_path / "r")
+    monkeypatch.setattr(
+        atomic, "_digest", lambda found: found.get(atomic._DIGEST)
+    )  # what a writer of another kind would seal
+    whole = sealed
     for text, words in [
         (whole[:50], "damaged"),
         (whole.replace("run/1", "run/7"), "newer than this plusx"),

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from plusx.bundles import atomic, start_run, write_checkpoint_dir
+from plusx.bundles import atomic, runs, start_run, write_checkpoint_dir
 from plusx.bundles.runs import find_runs, read_run_row
+from plusx.bundles.writing import lock_run
 from plusx.cli.main import main
 from plusx.errors import RunError
+from plusx.locks import UnsupportedLockError
 from plusx.training.estimate import TrainingSpeed
 from plusx.training.recipe import parse_recipe
 from plusx.training.step import Trainer
@@ -158,12 +160,22 @@ def test_nothing_to_list(here: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "There are no runs below runs. " in capsys.readouterr().err
 
 
-def test_running_is_told_from_killed(capsys: pytest.CaptureFixture[str]) -> None:
-    """A log without an end: at work while it is fresh, killed when nothing was written for long."""
+def test_running_is_told_from_killed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the lock, which goes with its process; where there are no locks by a log without an end that is fresh."""
     path = make(Path("runs/one"), ended=False)
+    assert [row["state"] for row in listed(capsys)] == ["interrupted"]
+    lock = lock_run(path, 0)
     assert [row["state"] for row in listed(capsys)] == ["running"]
     assert main(["runs"]) == 0
     assert capsys.readouterr().out.rstrip().endswith("running, step 40 is saved")
+    lock.release()
+    assert [row["state"] for row in listed(capsys)] == ["interrupted"]
+
+    def unsupported(run: Path) -> None:
+        raise UnsupportedLockError
+
+    monkeypatch.setattr(runs, "run_holder", unsupported)
+    assert [row["state"] for row in listed(capsys)] == ["running"]
     for part in (path / "metrics.jsonl", path / "checkpoints"):
         os.utime(part, (time.time() - 3600, time.time() - 3600))
     assert [row["state"] for row in listed(capsys)] == ["interrupted"]
@@ -216,9 +228,13 @@ def cut(path: Path, keep: float = 0.5) -> None:
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
 
 
+def flip(path: Path) -> None:
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+
+
 def rewrite(path: Path, **keys: object) -> None:
-    found = json.loads(path.read_text())
-    path.write_text(json.dumps({**found, **keys}))
+    """Another content under a hash that fits, as another writer would make it."""
+    path.write_bytes(atomic.sealed_bytes({**json.loads(path.read_text()), **keys}))
 
 
 def state_of(run: Path, step: int, progress: object) -> None:
@@ -233,6 +249,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "run.json a folder": (lambda r: ((r / "run.json").unlink(), (r / "run.json").mkdir()), "no run at"),
     "run.json deep": (lambda r: (r / "run.json").write_text("[" * 10**5), "run.json is damaged"),
     "newer": (lambda r: rewrite(r / "run.json", schema="plusx.run/2"), "newer than this plusx"),
+    "one bit": (lambda r: flip(r / "run.json"), "was changed after it was written"),
     "no recipe": (lambda r: rewrite(r / "run.json", recipe={}), "lacks or misstates 'epochs'"),
     "odd recipe": (lambda r: rewrite(r / "run.json", recipe=[1]), "run.json has an invalid value of recipe"),
     "odd epochs": (lambda r: rewrite(r / "run.json", recipe={"epochs": "3"}), "lacks or misstates epochs"),
@@ -287,7 +304,7 @@ def test_the_newest_checkpoint_cut_is_said_and_the_one_before_counts(capsys: pyt
 
 
 def test_killed_before_the_first_checkpoint_and_before_it_began(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.rmtree(make(here / "runs/one") / "checkpoints")
+    shutil.rmtree(make(here / "runs/one", ended=False) / "checkpoints")
     (here / "runs/two").mkdir()
     (here / "runs/two/.run.json.new").write_text('{"sche')
     rows = {Path(row["path"]).name: row for row in listed(capsys)}

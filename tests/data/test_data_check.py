@@ -201,7 +201,7 @@ def test_many_findings_are_cut_in_the_table(photos, capsys):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["data", "chek", "x"], "unknown way of plusx data 'chek'. Did you mean 'check'"),
+        (["data", "chek", "x"], "unknown subcommand of plusx data 'chek'. Did you mean 'check'"),
         (["data", "check", "no/such"], "There is no data at"),
         (["data", "check", "digits", "--fail-on", "leak"], "Did you mean 'leaks'"),
         (["data", "check", "digits", "--val-split", "2"], "--val-split takes a finite number above 0 and below 1"),

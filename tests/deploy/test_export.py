@@ -179,20 +179,20 @@ def test_an_interrupted_store_leaves_a_whole_bundle(bundle: Path, monkeypatch: p
         real(source, target)
 
     for steps in range(4):  # unlist, set aside, move in, list
-        put_engine(bundle, "x-fp32", {}, {"model": b"old"})
+        put_engine(open_bundle(bundle), "x-fp32", {}, {"model": b"old"})
         allowed = steps
         monkeypatch.setattr(atomic, "_rename", stop)
         with pytest.raises(KeyboardInterrupt):
-            put_engine(bundle, "x-fp32", {}, {"model": b"new"})
+            put_engine(open_bundle(bundle), "x-fp32", {}, {"model": b"new"})
         monkeypatch.setattr(atomic, "_rename", real)
         if "engines/x-fp32/model" in open_bundle(bundle).files:
             assert (bundle / "engines/x-fp32/model").read_bytes() in (b"old", b"new")
-    put_engine(bundle, "x-fp32", {}, {"model": b"newest"})
+    put_engine(open_bundle(bundle), "x-fp32", {}, {"model": b"newest"})
     assert open_bundle(bundle).files["engines/x-fp32/model"]["bytes"] == 6
 
 
 def test_a_tampered_engine_is_found(bundle: Path) -> None:
-    put_engine(bundle, "x-fp32", {}, {"model": b"proven"})
+    put_engine(open_bundle(bundle), "x-fp32", {}, {"model": b"proven"})
     (bundle / "engines/x-fp32/model").write_bytes(b"forged")
     with pytest.raises(BundleError, match=r"engines/x-fp32/model is damaged"):
         open_bundle(bundle)

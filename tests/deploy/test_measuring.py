@@ -156,7 +156,7 @@ def test_what_cannot_be_measured_is_said_before_the_machine_is_called_busy(
 
 def test_tune_ends_with_the_line_it_chose(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Damage in what was measured before is written over, as the message about it promises."""
-    put_file(bundle, TUNED, b"{")
+    put_file(open_bundle(bundle), TUNED, b"{")
     with pytest.raises(BundleError, match=f"plusx tune {bundle}"):
         tuned_plans(open_bundle(bundle))
     assert main(["tune", str(bundle), "--seconds", "0", "--threads", "1"]) == 0

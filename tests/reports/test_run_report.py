@@ -16,6 +16,7 @@ import pytest
 
 from plusx import spec
 from plusx.bundles import read_run, save_bundle, start_run, write_checkpoint_dir
+from plusx.bundles.atomic import sealed_bytes
 from plusx.cli.main import main
 from plusx.errors import BundleError
 from plusx.images import Preprocessing
@@ -202,7 +203,7 @@ BREAKAGES: dict[str, Callable[[Path], object]] = {
 
 
 def edit(path: Path, **keys: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+    path.write_bytes(sealed_bytes({**json.loads(path.read_text()), **keys}))
 
 
 @pytest.mark.parametrize("what", BREAKAGES)

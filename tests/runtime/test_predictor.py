@@ -12,6 +12,7 @@ import pytest
 
 import plusx
 from plusx.bundles import open_bundle
+from plusx.bundles.engines import put_engine
 from plusx.deploy.reference import Reference
 from plusx.errors import BundleError, DataError, MissingExtra, SpecError
 from plusx.images import decode, resize_crop
@@ -20,7 +21,7 @@ from plusx.runtime.engine import ExecutionPlan
 from plusx.runtime.engines import EngineOptions
 from plusx.runtime.planning import choose_plan
 from plusx.runtime.predicting import softmax
-from shipping import fresh
+from shipping import copy_bare, fresh
 
 pytest.importorskip("openvino")
 pytest_plugins = ["shipped"]
@@ -235,15 +236,15 @@ def test_a_missing_engine_is_one_line(photos: Path) -> None:
     assert out.strip() == "plusx: openvino is not installed. Install it with pip install 'plusx[cpu]'."
 
 
-def test_auto_takes_what_was_proven_and_tuned(run: Path) -> None:
+def test_auto_takes_what_was_proven_and_tuned(run: Path, tmp_path: Path) -> None:
     """fp32 until an export has proven something quicker; a measurement of this processor before all."""
-    bundle = open_bundle(run)
-    bare = {name: entry for name, entry in bundle.files.items() if not name.startswith("engines/")}
-    plan = choose_plan(replace(bundle, files=bare), EngineOptions(threads=2))
+    path = copy_bare(run, tmp_path / "bundle")
+    bare = open_bundle(path)
+    plan = choose_plan(bare, EngineOptions(threads=2))
     assert plan == ExecutionPlan("openvino", "fp32", plan.batch, 2, 2)
-    int8 = {**bare, "engines/openvino-int8/engine.json": {}}
-    assert choose_plan(replace(bundle, files=int8), EngineOptions(threads=2)).precision == "int8"
-    assert choose_plan(replace(bundle, files=int8), EngineOptions(precision="fp32", threads=2)).precision == "fp32"
+    put_engine(bare, "openvino-int8", {"weights_sha256": bare.weights_sha256}, {})
+    assert choose_plan(open_bundle(path), EngineOptions(threads=2)).precision == "int8"
+    assert choose_plan(open_bundle(path), EngineOptions(precision="fp32", threads=2)).precision == "fp32"
 
 
 def test_small_networks_get_batches_and_large_ones_do_not(run: Path) -> None:

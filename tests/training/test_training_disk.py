@@ -161,6 +161,7 @@ def test_a_kill_before_run_json_stands_leaves_the_folder_free(undisturbed: dict[
         list(started(tmp_path / "run"))
 
     assert abroad(work, {}) == -9
-    assert [path.name for path in (tmp_path / "run").iterdir()] == [".run.json.new"]
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left == {".run.json.new", ".plusx.lock", "checkpoints"}
     list(started(tmp_path / "run"))
     assert digest(tmp_path / "run") == undisturbed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import pytest
 
 from plusx.training import RunOptions, Started, resume
 from plusx.training.step import Trainer
+from processes import run
 from training.tinyrun import digest, splits
-from waiting import HANG
 
 HERE = Path(__file__).parent
 Answers = dict[str, Any]
@@ -34,7 +33,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Answers,
     folder = tmp_path_factory.mktemp("worlds")
     command = [sys.executable, str(HERE / "distributed_worker.py"), str(folder), "1", "2", "3"]
     path = os.pathsep.join([str(HERE.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env={**os.environ, "PYTHONPATH": path})
+    done = run(command, env={"PYTHONPATH": path})
     assert done.returncode == 0, done.stderr[-3000:]
     return {size: (json.loads((folder / f"{size}/answers.json").read_text()), folder / str(size)) for size in (1, 2, 3)}
 

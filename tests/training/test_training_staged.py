@@ -71,7 +71,7 @@ def test_a_probe_is_a_run_with_a_bundle(splits: Splits, weights: Path, tmp_path:
     row = read_run_row(tmp_path / "run")
     assert (row.state, row.epochs_done, row.epochs) == ("done", 1, 1)
     assert (tmp_path / "run" / "report.html").is_file()
-    assert not (tmp_path / "run" / "first").exists()
+    assert not (tmp_path / "run" / "checkpoints" / "first").exists()
 
 
 def test_auto_is_what_weights_without_a_recipe_get(splits: Splits, weights: Path, tmp_path: Path) -> None:

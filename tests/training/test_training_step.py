@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from contextlib import ExitStack
 from dataclasses import astuple
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from plusx.errors import RunError
 from plusx.nn import build
 from plusx.training import Evaluated, Event, Finished, Started, Step
 from plusx.training import step as step_module
+from plusx.training.claims import claim_new
 from plusx.training.loader import Batch
-from plusx.training.naming import free_path
+from plusx.training.naming import run_stem
 from plusx.training.optimiser import sgd
 from plusx.training.recipe import parse_recipe
 from plusx.training.schedule import Schedule, learning_rate
@@ -282,9 +284,11 @@ def test_a_sink_that_raises_never_stops_the_run(tmp_path: Path) -> None:
 )
 def test_a_run_is_named_after_its_data(data: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert str(free_path(build("resnet18").spec, data)) == f"runs/resnet18-{name}-001"
-    Path(f"runs/resnet18-{name}-001").mkdir(parents=True)
-    assert str(free_path(build("resnet18").spec, data)) == f"runs/resnet18-{name}-002"
+    stem = run_stem(build("resnet18").spec, data)
+    with ExitStack() as stack:
+        assert str(claim_new(stem, stem, stack)[0]) == f"runs/resnet18-{name}-001"
+        assert str(claim_new(stem, stem, stack)[0]) == f"runs/resnet18-{name}-002"
+    assert list(tmp_path.iterdir()) == []  # neither began
 
 
 def test_an_unexpected_error_is_logged_in_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

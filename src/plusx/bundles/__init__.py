@@ -4,7 +4,6 @@ from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, save_bundle
 from plusx.bundles.records import DataRecord, PartRecord, Provenance, RunRecord
 from plusx.bundles.run import (
     append_line,
-    check_output_dir,
     checkpoint_names,
     newest_checkpoint,
     newest_complete,
@@ -16,6 +15,7 @@ from plusx.bundles.run import (
     write_checkpoint_dir,
     write_skipped,
 )
+from plusx.bundles.run_place import check_output_dir
 from plusx.bundles.run_weights import open_weights
 from plusx.bundles.serialisation import bytes_to_tensors, tensors_to_bytes
 

@@ -18,11 +18,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from plusx.errors import BundleError, RunError
-from plusx.files import json_text, open_regular, read_regular
+from plusx.files import json_text, read_regular
 from plusx.i18n import _
 
 Json = dict[str, Any]
-_MAX_MANIFEST = 64 << 20
+MOST_MANIFEST = 64 << 20
 _DIGEST = "sha256_of_the_rest"
 
 
@@ -32,10 +32,18 @@ class NewerFormatError(BundleError):
 
 def manifest_bytes(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
     """The manifest as JSON bytes, with "files" (name → bytes, sha256) and the hash of its own content added."""
-    whole = dict(manifest)
-    whole["files"] = {n: {"bytes": len(b), "sha256": hashlib.sha256(b).hexdigest()} for n, b in sorted(files.items())}
-    whole[_DIGEST] = _digest(whole)
-    return f"{json_text(whole, 1, allow_nan=False)}\n".encode()
+    return sealed_bytes({**manifest, "files": {name: file_entry(content) for name, content in sorted(files.items())}})
+
+
+def file_entry(content: bytes) -> Json:
+    """What a manifest lists of a file."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def sealed_bytes(content: Mapping[str, Any]) -> bytes:
+    """JSON bytes with the hash of their own content, in place of one that `content` has."""
+    rest = {key: value for key, value in content.items() if key != _DIGEST}
+    return f"{json_text({**rest, _DIGEST: _digest(rest)}, 1, allow_nan=False)}\n".encode()
 
 
 def write_dir(target: Path, manifest_name: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -43,7 +51,7 @@ def write_dir(target: Path, manifest_name: str, manifest: Mapping[str, Any], fil
 
     Raises RunError when the disk is full or refuses; what was at `target` is unchanged then.
     """
-    new, old = _aside(target, "new"), _aside(target, "old")
+    new, old = aside(target, "new"), aside(target, "old")
     everything = {**files, manifest_name: manifest_bytes(manifest, files)}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +60,8 @@ def write_dir(target: Path, manifest_name: str, manifest: Mapping[str, Any], fil
             _remove(leftover)
         new.mkdir()
         for name, content in everything.items():
-            _write_file(_inside(new, name), content)
-        for folder in sorted({_inside(new, name).parent for name in everything} | {new}):
+            _write_file(path_inside(new, name), content)
+        for folder in sorted({path_inside(new, name).parent for name in everything} | {new}):
             _sync_dir(folder)
         if target.exists():
             _rename(target, old)
@@ -69,47 +77,53 @@ def write_dir(target: Path, manifest_name: str, manifest: Mapping[str, Any], fil
 
 def restore_old(target: Path) -> None:
     """Puts the old directory back if a writer was killed between its two renames."""
-    old = _aside(target, "old")
+    old = aside(target, "old")
     if old.is_dir() and not target.exists():
         _rename(old, target)
 
 
 def current_location(target: Path) -> Path:
     """Where the directory `target` is now: itself, or the old one of a writer killed between its two renames."""
-    old = _aside(target, "old")
+    old = aside(target, "old")
     return old if old.is_dir() and not target.exists() else target
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Write one file aside, fsync, rename. Raises RunError."""
-    aside = _aside(path, "new")
+    new = aside(path, "new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_file(aside, content)
-        _rename(aside, path)
+        _write_file(new, content)
+        _rename(new, path)
         _sync_dir(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
         raise disk_error(path, error) from error
 
 
 def read_manifest(folder: Path, manifest_name: str, schema: str) -> Json:
     """The manifest of `folder`, its own hash and schema ("plusx.bundle/1") checked. Raises BundleError."""
     path = folder / manifest_name
-    found = read_json(path, schema)
-    if found.get(_DIGEST) != _digest(found):
-        raise BundleError(_("{path} was changed after it was written. Use another copy.", path=path))
+    found = read_sealed(path, schema)
     files = found.get("files")
     if not isinstance(files, dict) or not all(_is_entry(name, entry) for name, entry in files.items()):
         raise BundleError(_("{path} has no valid list of files. Use another copy.", path=path))
     return found
 
 
+def read_sealed(path: Path, schema: str) -> Json:
+    """A JSON object of that schema whose own hash is right. Raises BundleError."""
+    found = read_json(path, schema)
+    if found.get(_DIGEST) != _digest(found):
+        raise BundleError(_("{path} was changed after it was written. Use another copy.", path=path))
+    return found
+
+
 def read_json(path: Path, schema: str) -> Json:
     """A JSON object whose "schema" is `schema`. Raises BundleError: missing, damaged, another kind, or newer."""
     try:
-        raw = read_regular(path, _MAX_MANIFEST)
+        raw = read_regular(path, MOST_MANIFEST)
     except OSError as error:
         raise BundleError(
             _("{path} cannot be read ({reason}). Give the folder of a bundle or run.", path=path, reason=error.strerror)
@@ -149,7 +163,7 @@ def read_json(path: Path, schema: str) -> Json:
 def check_sizes(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     """Compare every listed file's size, which takes no time. Raises BundleError that names the first that differs."""
     for name, entry in files.items():
-        path = _inside(folder, name)
+        path = path_inside(folder, name)
         try:
             if not path.is_file():
                 raise BundleError(_("{path} is missing. Use another copy.", path=path))
@@ -165,28 +179,6 @@ def check_sizes(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
                     path=path,
                     size=size,
                     written=entry["bytes"],
-                )
-            )
-
-
-def check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Compare every listed file with its size and sha256. Raises BundleError that names the first that differs."""
-    for name, entry in files.items():
-        check_sizes(folder, {name: entry})
-        path = _inside(folder, name)
-        try:
-            with open_regular(path) as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise BundleError(
-                _("{path} cannot be read ({reason}). Use another copy.", path=path, reason=error.strerror)
-            ) from error
-        if digest != entry["sha256"]:
-            raise BundleError(
-                _(
-                    "{path} is damaged (its sha256 is {digest}…, not the recorded one). Use another copy.",
-                    path=path,
-                    digest=digest[:12],
                 )
             )
 
@@ -213,7 +205,7 @@ def disk_error(path: Path, error: OSError) -> RunError:
 
 def remove_dir(folder: Path) -> None:
     """Remove a directory so that a kill half way leaves no half directory under its name. Raises RunError."""
-    gone = _aside(folder, "gone")
+    gone = aside(folder, "gone")
     try:
         _remove(gone)
         _rename(folder, gone)
@@ -223,8 +215,8 @@ def remove_dir(folder: Path) -> None:
 
 
 def is_leftover(path: Path, target: Path) -> bool:
-    """Whether `path` is what a writer of `target` that was killed left half written or half removed."""
-    return path in (_aside(target, "new"), _aside(target, "gone"))
+    """Whether `path` is what a writer of `target` that was killed left: half written, half removed, or its lock."""
+    return path in (aside(target, "new"), aside(target, "gone"), aside(target, "lock"))
 
 
 def remove_leftovers(parent: Path, pattern: str) -> None:
@@ -243,7 +235,8 @@ def remove_leftovers(parent: Path, pattern: str) -> None:
                 raise disk_error(path, error) from error
 
 
-def _aside(target: Path, what: str) -> Path:
+def aside(target: Path, what: str) -> Path:
+    """The hidden name beside `target` of what writers put there."""
     whole = target if target.name else target.resolve()  # "" and "." have no name, and the root never has one
     return whole.parent / f".{whole.name}.{what}"
 
@@ -259,7 +252,7 @@ def _is_entry(name: object, entry: object) -> bool:
     return isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str)
 
 
-def _inside(folder: Path, name: str) -> Path:
+def path_inside(folder: Path, name: str) -> Path:
     """folder / name, refused when it would leave the folder."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:

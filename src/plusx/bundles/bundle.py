@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.bundles.atomic import Json, check_files, current_location, read_manifest, write_dir
+from plusx.bundles.atomic import MOST_MANIFEST, Json, current_location, read_manifest, write_dir
 from plusx.bundles.records import Provenance
 from plusx.bundles.serialisation import Tensors, bytes_to_tensors, tensors_to_bytes
+from plusx.bundles.snapshot import OpenFiles
+from plusx.bundles.writing import sole_writer
 from plusx.errors import BundleError, PlusxError
 from plusx.files import read_regular
 from plusx.i18n import Message, _
@@ -22,13 +26,18 @@ from plusx.specs import ResNetSpec
 SCHEMA = "plusx.bundle/1"
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
+MOST_JSON = 4 << 20
+"""Of a JSON file beside the manifest; tuned.json, with a processor's plans and all figures, takes a few thousand bytes."""
+_MOST_TRIES = 50
+"""How often a bundle that is replaced while it is opened is opened again."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: its files were complete and unchanged when it was opened.
+    """An opened bundle: its files were complete and unchanged when it was opened, and are held open.
 
-    `metrics` is the result of its evaluation, `provenance` where the weights come from.
+    A training may replace the bundle at `path` meanwhile: what is read is of the version that was opened. `metrics` is the
+    result of its evaluation, `provenance` where the weights come from.
     """
 
     path: Path
@@ -38,12 +47,30 @@ class Bundle:
     metrics: Json
     provenance: Provenance
     files: Json
+    held: OpenFiles | None = field(default=None, repr=False, compare=False, kw_only=True)
 
-    def weights(self) -> Tensors:
-        """Tensor name → array, torchvision's names. Raises BundleError when the file has vanished or changed since."""
-        path = self.path / WEIGHTS
-        check_files(self.path, {WEIGHTS: self.files[WEIGHTS]})
-        return bytes_to_tensors(read_regular(path), str(path))
+    @property
+    def weights_sha256(self) -> str:
+        """The hash that every result made from these weights names."""
+        return self.files[WEIGHTS]["sha256"]
+
+    def weights(self, *, checked: bool = False) -> Tensors:
+        """Tensor name → array, torchvision's names; hashed unless `checked` just now. Raises BundleError when the file was changed."""
+        return bytes_to_tensors(self.read(WEIGHTS, checked=checked), str(self.path / WEIGHTS))
+
+    def read(self, name: str, *, checked: bool = False) -> bytes:
+        """The bytes of a file of `files`, as they were when the bundle was opened. Raises BundleError when it was changed."""
+        held = self.held or OpenFiles(current_location(self.path), {name: self.files[name]})
+        return held.read(name, checked=checked)
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file of `files`. Raises ValueError where it is none or larger than any that plusx writes; BundleError."""
+        if self.files[name]["bytes"] > MOST_JSON:
+            raise ValueError(name)
+        try:
+            return json.loads(self.read(name))
+        except RecursionError as error:
+            raise ValueError(name) from error
 
 
 def save_bundle(
@@ -70,7 +97,9 @@ def save_bundle(
         "metrics": dict(metrics or {}),
         "provenance": (provenance or Provenance()).to_dict(),
     }
-    write_dir(path, MANIFEST, manifest, {WEIGHTS: tensors_to_bytes(weights)})
+    files = {WEIGHTS: tensors_to_bytes(weights)}
+    with sole_writer(path):
+        write_dir(path, MANIFEST, manifest, files)
     return path
 
 
@@ -84,17 +113,39 @@ def open_bundle(path: str | Path | Bundle) -> Bundle:
     if isinstance(path, Bundle):
         return path
     asked = Path(path)
-    run_bundle = asked / "bundle"
-    path = run_bundle if (asked / "run.json").is_file() and not is_bundle(asked) else asked
-    path = current_location(path)
-    if not path.is_dir():
-        if path is not asked and path.parent == asked:
+    for tries in range(_MOST_TRIES):
+        target = asked / "bundle" if (asked / "run.json").is_file() and not is_bundle(asked) else asked
+        before = _version(target)
+        try:
+            return _open(target, asked)
+        except BundleError:
+            again = before != _version(target) or (before is None and tries < 2)
+            if not again or tries == _MOST_TRIES - 1:  # nobody has replaced it meanwhile
+                raise
+            time.sleep(0.001 * tries)
+    raise AssertionError  # the last try returns or raises
+
+
+def _version(target: Path) -> tuple[Path, bytes] | None:
+    """What tells one version of a bundle from the next: where it is, and its manifest."""
+    where = current_location(target)
+    try:
+        return where, read_regular(where / MANIFEST, MOST_MANIFEST)
+    except OSError:
+        return None
+
+
+def _open(target: Path, asked: Path) -> Bundle:
+    where = current_location(target)
+    if not where.is_dir():
+        if target is not asked:
             raise BundleError(_("The run {run} has no bundle yet. Train it further with --resume {run}.", run=asked))
         raise BundleError(
             _("There is no bundle at {path}. Give a folder with {manifest}.", path=asked, manifest=MANIFEST)
         )
-    found = read_manifest(path, MANIFEST, SCHEMA)
-    check_files(path, found["files"])
+    found = read_manifest(where, MANIFEST, SCHEMA)
+    held = OpenFiles(where, found["files"])
+    held.check()
     try:
         if WEIGHTS not in found["files"]:
             raise KeyError(WEIGHTS)
@@ -102,19 +153,20 @@ def open_bundle(path: str | Path | Bundle) -> Bundle:
         if classes and len(classes) != spec.classes:
             raise ValueError(classes)
         return Bundle(
-            path=path,
+            path=target,
             spec=spec,
             classes=classes,
             preprocessing=Preprocessing.from_dict(found["preprocessing"]),
             metrics=dict(found["metrics"]),
             provenance=Provenance.from_dict(found["provenance"]),
             files=found["files"],
+            held=held,
         )
     except PlusxError as error:
-        raise BundleError(_("{path} cannot be used. {reason}", path=path / MANIFEST, reason=error.message)) from error
+        raise BundleError(_("{path} cannot be used. {reason}", path=target / MANIFEST, reason=error.message)) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
-            _("{path} cannot be used: {reason}. Use another copy.", path=path / MANIFEST, reason=wrong_fields(error))
+            _("{path} cannot be used: {reason}. Use another copy.", path=target / MANIFEST, reason=wrong_fields(error))
         ) from error
 
 

@@ -134,6 +134,10 @@ class RunRecord:
     stages: tuple[str, ...] = ()
     """Of a run in stages, which has them in place of epochs; `minutes` is the time that they may take together."""
     minutes: float | None = None
+    first_weights: str | None = None
+    """sha256 of the weights that it began with, where its seed does not make them."""
+    job: tuple[str, ...] = ()
+    """The torchrun agents that began it, one a machine."""
 
     @property
     def checkpoints(self) -> Path:
@@ -171,6 +175,8 @@ class RunRecord:
             began=None if began is None else datetime.fromisoformat(began),
             stages=_texts(values, "stages"),
             minutes=_number(values, "minutes", math.inf),
+            first_weights=_get(values, "first_weights", str),
+            job=_texts(values, "job"),
         )
 
 

@@ -15,65 +15,56 @@ from typing import Any
 from plusx.bundles.atomic import (
     Json,
     NewerFormatError,
-    check_files,
+    current_location,
     disk_error,
-    is_leftover,
-    read_json,
     read_manifest,
+    read_sealed,
     remove_dir,
     remove_leftovers,
     restore_old,
+    sealed_bytes,
     write_dir,
     write_file,
 )
 from plusx.bundles.records import RunRecord
+from plusx.bundles.run_place import CHECKPOINTS, FIRST_BUNDLE, RUN_FILE, check_output_dir, is_unbegun
+from plusx.bundles.snapshot import OpenFiles
 from plusx.errors import BundleError, PlusxError, RunError
+from plusx.files import json_text
 from plusx.i18n import _
 
 RUN_SCHEMA = "plusx.run/1"
 CHECKPOINT_SCHEMA = "plusx.checkpoint/1"
-RUN_FILE = "run.json"
 CHECKPOINT_MANIFEST = "manifest.json"
-CHECKPOINTS = "checkpoints"
+METRICS = "metrics.jsonl"
 
 
 def start_run(path: str | Path, fields: Mapping[str, Any]) -> Path:
-    """Make the run directory and write run.json ("schema" is added).
+    """Make the run directory and write run.json ("schema", "began", the time in UTC, and its own hash are added).
 
-    `fields`: command, spec, recipe, data {kind, fingerprint, classes, n}, seed, versions. Raises RunError when `path`
-    holds a run or anything else already, or the disk refuses. "began", the time in UTC, is added.
+    `fields`: command, spec, recipe, data {kind, fingerprint, classes, n}, seed, versions. What else a run begins with is
+    there already: a directory without run.json is no run. Who calls holds the run's lock where others may train. Raises
+    BundleError when `path` holds a run or anything else, and RunError.
     """
     path = Path(path)
-    check_output_dir(path)
+    check_output_dir(path, locked=True)
     content = {"schema": RUN_SCHEMA, "began": datetime.now(UTC).isoformat(timespec="seconds"), **fields}
-    write_file(path / RUN_FILE, (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
     try:
-        (path / CHECKPOINTS).mkdir(exist_ok=True)
+        (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise disk_error(path, error) from error
+    write_file(path / RUN_FILE, sealed_bytes(content))
     return path
-
-
-def check_output_dir(path: str | Path) -> None:
-    """Raise BundleError when a new run cannot go to `path`, because something is there.
-
-    What a run leaves that was killed while it wrote run.json does not count: it had not begun.
-    """
-    path = Path(path)
-    if (path / RUN_FILE).exists():
-        raise BundleError(
-            _("{path} already holds a run. Choose another --out, or resume it with --resume {path}.", path=path)
-        )
-    if path.exists() and (not path.is_dir() or not all(is_leftover(p, path / RUN_FILE) for p in path.iterdir())):
-        raise BundleError(_("{path} exists and is not empty. Choose another --out.", path=path))
 
 
 def read_run(path: str | Path) -> RunRecord:
     """The run at `path`. Raises BundleError: no run there, damaged, or newer than this plusx."""
     path = Path(path)
     if not (path / RUN_FILE).is_file():
+        if path.is_dir() and is_unbegun(path):
+            raise BundleError(_("The run {path} was killed before it began. Run its command again.", path=path))
         raise BundleError(_("There is no run at {path}. Give a folder with {file}.", path=path, file=RUN_FILE))
-    found = read_json(path / RUN_FILE, RUN_SCHEMA)
+    found = read_sealed(path / RUN_FILE, RUN_SCHEMA)
     try:
         return RunRecord.from_dict(path, found)
     except KeyError as error:
@@ -90,7 +81,7 @@ def read_run(path: str | Path) -> RunRecord:
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
     """Add one JSON object as a line to metrics.jsonl. Raises RunError when the disk is full or refuses."""
-    line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
+    line = f"{json_text(row)}\n".encode()
     try:
         with path.open("ab+", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
@@ -153,15 +144,13 @@ def write_checkpoint_dir(
 
 def read_checkpoint_dir(path: str | Path) -> dict[str, bytes]:
     """File name → bytes of a checkpoint, sizes and hashes checked. Raises BundleError that says what is damaged."""
-    path = Path(path)
-    manifest = read_manifest(path, CHECKPOINT_MANIFEST, CHECKPOINT_SCHEMA)
-    check_files(path, manifest["files"])
-    try:
-        return {name: (path / name).read_bytes() for name in manifest["files"]}
-    except OSError as error:
-        raise BundleError(
-            _("{path} cannot be read ({reason}). Use another checkpoint.", path=path, reason=error.strerror)
-        ) from error
+    files = _open_checkpoint(Path(path))
+    return {name: files.read(name) for name in files.files}
+
+
+def _open_checkpoint(path: Path) -> OpenFiles:
+    where = current_location(path)
+    return OpenFiles(where, read_manifest(where, CHECKPOINT_MANIFEST, CHECKPOINT_SCHEMA)["files"])
 
 
 def checkpoint_names(parent: str | Path) -> list[str]:
@@ -172,23 +161,32 @@ def checkpoint_names(parent: str | Path) -> list[str]:
     return sorted(p.name for p in parent.iterdir() if p.is_dir() and p.name.startswith("step-"))
 
 
+def restore_replaced(parent: Path) -> None:
+    """Puts back the checkpoints whose writer was killed while it replaced them. Only who resumes the run may do so."""
+    for name in _set_aside(parent):
+        restore_old(parent / name)
+
+
+def _set_aside(parent: Path) -> list[str]:
+    return [old.name[1 : -len(".old")] for old in parent.glob(".step-*.old")] if parent.is_dir() else []
+
+
 def newest_complete(parent: str | Path, on_damage: Callable[[str], None] | None = None) -> Path | None:
     """The newest checkpoint in `parent` that is complete, or None; `on_damage` gets a line for each newer one that is not.
 
-    A checkpoint in a newer plusx's format is an error (BundleError), not damage: going back silently would lose steps.
+    A checkpoint in a newer plusx's format is an error (BundleError), not damage: going back silently would lose steps. One
+    that a training removes meanwhile is no damage. Nothing is changed on disk: `read_checkpoint_dir` finds one whose writer
+    was killed while it replaced it.
     """
     parent = Path(parent)
-    for aside in parent.glob(".step-*.old") if parent.is_dir() else ():
-        restore_old(parent / aside.name[1 : -len(".old")])
-    for name in reversed(checkpoint_names(parent)):
+    for name in sorted({*checkpoint_names(parent), *_set_aside(parent)}, reverse=True):
         path = parent / name
         try:
-            manifest = read_manifest(path, CHECKPOINT_MANIFEST, CHECKPOINT_SCHEMA)
-            check_files(path, manifest["files"])
+            _open_checkpoint(path).check()
         except BundleError as error:
             if isinstance(error, NewerFormatError):
                 raise
-            if on_damage is not None:
+            if on_damage is not None and current_location(path).is_dir():
                 on_damage(_("Checkpoint {name} is skipped. {reason}", name=name, reason=error.message))
             continue
         return path
@@ -214,3 +212,27 @@ def prune_checkpoints(parent: str | Path, keep: int, spare: Container[str] = ())
         remove_dir(parent / name)
     remove_leftovers(parent, "step-*")
     return gone
+
+
+def has_first_weights(run: RunRecord) -> bool:
+    """Whether the run can be trained from its first step without a checkpoint: its seed makes its weights, or they are kept."""
+    return run.first_weights is None or (bool(run.stages) and current_location(run.checkpoints / FIRST_BUNDLE).is_dir())
+
+
+def had_progress(run: Path) -> bool:
+    """Whether a checkpoint of the run was ever complete, as far as its log and its other files tell.
+
+    A bundle alone says nothing: it is written before the checkpoint that records it, and a kill may come between.
+    """
+    metrics = run / METRICS
+    if checkpoint_names(run / CHECKPOINTS):
+        return True
+    for row in read_lines(metrics):
+        if row.get("event") in ("checkpointed", "stage") or (row.get("event") == "finished" and row.get("step") != 0):
+            return True
+    return current_location(run / "bundle").is_dir() and not metrics.is_file()
+
+
+def is_finished(last: Mapping[str, Any]) -> bool:
+    """Whether the last line of a run's log says that the training came to its end."""
+    return last.get("event") == "finished" and last.get("reason") in ("done", "early stop")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from plusx.bundles.bundle import WEIGHTS, Bundle, is_bundle, open_bundle, wrong_fields
+from plusx.bundles.atomic import current_location
+from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, wrong_fields
 from plusx.bundles.run import newest_checkpoint, read_checkpoint_dir, read_run
 from plusx.bundles.serialisation import Tensors, bytes_to_tensors
 from plusx.errors import BundleError, SpecError, unknown
@@ -35,9 +36,8 @@ def open_weights(
     if which == "best":
         if isinstance(source, Bundle):
             return source, source.weights()
-        bundle = open_bundle(source)  # its hashes were checked just now
-        path = bundle.path / WEIGHTS
-        return bundle, bytes_to_tensors(path.read_bytes(), str(path))
+        bundle = open_bundle(source)
+        return bundle, bundle.weights(checked=True)
     if isinstance(source, Bundle) or is_bundle(source):
         raise BundleError(
             _(
@@ -47,12 +47,8 @@ def open_weights(
             )
         )
     run = read_run(source)
-    path = newest_checkpoint(source, on_damage)
-    if path is None:
-        raise BundleError(
-            _("The run {run} has no complete checkpoint yet. Train it further with --resume {run}.", run=source)
-        )
-    files, name = read_checkpoint_dir(path), _FILES[which]
+    path, files = _newest_files(source, on_damage)
+    name = _FILES[which]
     if name not in files:
         raise BundleError(
             _(
@@ -83,3 +79,18 @@ def open_weights(
             )
         ) from error
     return bundle, bytes_to_tensors(files[name], str(path / name))
+
+
+def _newest_files(run: str | Path, on_damage: Callable[[str], None]) -> tuple[Path, dict[str, bytes]]:
+    """The newest complete checkpoint and its files; a training may remove it while it is read, and has a newer one then."""
+    while True:
+        path = newest_checkpoint(run, on_damage)
+        if path is None:
+            raise BundleError(
+                _("The run {run} has no complete checkpoint yet. Train it further with --resume {run}.", run=run)
+            )
+        try:
+            return path, read_checkpoint_dir(path)
+        except BundleError:
+            if current_location(path).is_dir():
+                raise

@@ -11,24 +11,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from plusx.bundles.atomic import Json, check_sizes, current_location, is_leftover, read_json, read_manifest
+from plusx.bundles.atomic import Json, check_sizes, current_location, read_json, read_manifest
 from plusx.bundles.bundle import MANIFEST, SCHEMA
 from plusx.bundles.records import RunRecord
 from plusx.bundles.run import (
     CHECKPOINT_MANIFEST,
     CHECKPOINT_SCHEMA,
-    CHECKPOINTS,
-    RUN_FILE,
+    METRICS,
     checkpoint_names,
+    had_progress,
+    has_first_weights,
+    is_finished,
     last_lines,
     read_run,
 )
+from plusx.bundles.run_place import CHECKPOINTS, RUN_FILE, is_unbegun
+from plusx.bundles.writing import LOCK, run_holder
 from plusx.errors import BundleError, PlusxError
+from plusx.files import read_regular
 from plusx.i18n import Message, _, _n, joined
+from plusx.locks import UnsupportedLockError
 from plusx.metrics import wilson
 
 QUIET_SECONDS = 600
-"""A run without an end in its log that has written nothing for so long counts as interrupted."""
+"""Where the file system has no locks: a run without an end in its log that has written nothing for so long counts as interrupted."""
+_MOST_TRIES = 10
+"""How often a run is read that a training changes meanwhile."""
 MOST_STATE = 16 << 20
 
 State = Literal["done", "running", "interrupted", "failed", "damaged"]
@@ -108,7 +116,7 @@ def _below(folder: Path) -> Iterator[Path]:
         yield folder  # `read_run_row` says what is wrong with it
         return
     names = {entry.name for entry in entries}
-    if RUN_FILE in names or f".{RUN_FILE}.new" in names or {CHECKPOINTS, "metrics.jsonl"} <= names:
+    if names & {RUN_FILE, f".{RUN_FILE}.new", LOCK} or {CHECKPOINTS, METRICS} <= names:
         yield folder
         return
     for entry in entries:
@@ -120,9 +128,21 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def read_run_row(path: Path) -> RunRow:
     """The row of the run at `path`; its note says what is wrong with it."""
+    row = _row(path)
+    for _try in range(_MOST_TRIES):
+        if row.state != "damaged" or not _is_training(path):
+            break
+        time.sleep(0.02)  # what is replaced while it is read is not damaged
+        row = _row(path)
+    return row
+
+
+def _row(path: Path) -> RunRow:
     row = RunRow(path, "damaged", began=_written(path / RUN_FILE) or _written(path), size_bytes=_size(path))
     try:
-        if not (path / RUN_FILE).exists() and all(is_leftover(p, path / RUN_FILE) for p in path.iterdir()):
+        if not (path / RUN_FILE).exists() and is_unbegun(path):
+            if _is_training(path):
+                return replace(row, state="running", step=0, note=_("it is about to begin"))
             return replace(row, note=_("killed before it began; run its command again"))
         run = read_run(path)
     except (BundleError, OSError) as error:
@@ -132,13 +152,28 @@ def read_run_row(path: Path) -> RunRow:
         return replace(row, **_progress(run, row))
     except BundleError as error:
         return replace(row, note=error.message)
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
         return replace(
             row,
             note=_(
                 "{path} or its newest checkpoint lacks or misstates {key}", path=path / RUN_FILE, key=_reason(error)
             ),
         )
+
+
+def _is_training(path: Path) -> bool:
+    """Whether a process trains the run now; by the age of its files where the file system has no locks.
+
+    In the process that trains it, which writes the report too, its log tells when it is about to end.
+    """
+    last = (last_lines(path / METRICS) or [{}])[-1]
+    ended = last.get("event") in ("failed", "finished")
+    try:
+        holder = run_holder(path)
+        return holder is not None and not (holder.is_this_process and ended)
+    except UnsupportedLockError:
+        signs = [sign.stat().st_mtime for sign in (path / METRICS, path / CHECKPOINTS) if sign.exists()]
+        return bool(signs) and time.time() - max(signs) < QUIET_SECONDS and not ended
 
 
 def _told(run: RunRecord) -> dict[str, Any]:
@@ -164,7 +199,7 @@ def _progress(run: RunRecord, row: RunRow) -> dict[str, Any]:
     if found is None:
         if notes:
             raise BundleError(notes[0])
-        return {**_unfinished(run, []), "epochs_done": 0, "step": 0, "seconds": 0.0}
+        return _without_checkpoint(run)
     progress = found["progress"]
     best, done = progress["best"], int(progress["evaluated"])
     patience, since = run.recipe.get("early_stop", 0), done - (int(best["epoch"]) if best else 0)
@@ -202,29 +237,48 @@ def _newest(parent: Path) -> tuple[Json | None, list[Message]]:
         path = parent / name
         try:
             check_sizes(path, read_manifest(path, CHECKPOINT_MANIFEST, CHECKPOINT_SCHEMA)["files"])
-            with (path / "state.json").open("rb") as file:
-                return json.loads(file.read(MOST_STATE)), notes
+            return json.loads(read_regular(path / "state.json", MOST_STATE)), notes
         except BundleError as error:
-            notes.append(_("Checkpoint {name} is skipped. {reason}", name=name, reason=error.message))
+            if path.is_dir():  # else a training has removed it meanwhile
+                notes.append(_("Checkpoint {name} is skipped. {reason}", name=name, reason=error.message))
         except (OSError, ValueError, RecursionError):
             notes.append(_("Checkpoint {name} is skipped. Its state.json is damaged.", name=name))
     return None, notes
 
 
+def _without_checkpoint(run: RunRecord) -> dict[str, Any]:
+    """The row of a run before its first checkpoint, or of one whose checkpoints were removed."""
+    last = (last_lines(run.path / METRICS) or [{}])[-1]
+    known: dict[str, Any] = {"epochs_done": 0, "step": 0, "seconds": 0.0}
+    if is_finished(last):
+        found = read_json(current_location(run.bundle) / MANIFEST, SCHEMA)["metrics"]
+        epoch = run.stages.index(found["stage"]) + 1 if run.stages else int(found["epoch"])
+        best = BestEvaluation(float(found["top1"]), int(found["n"]), epoch)
+        known = {
+            "epochs_done": run.recipe["epochs"],
+            "step": int(last["step"]),
+            "seconds": float(last["seconds"]),
+            "best": best,
+        }
+        return {**known, "state": "done", "note": _("its checkpoints were removed")}
+    if not _is_training(run.path) and (not has_first_weights(run) or had_progress(run.path)):
+        notes = [_("its checkpoints are gone")]
+        notes += [_("train on from its weights with --weights {run}", run=run.path)] if run.bundle.is_dir() else []
+        return {**known, "state": "damaged", "note": joined("; ", notes)}
+    return {**known, **_unfinished(run, [])}
+
+
 def _unfinished(run: RunRecord, notes: Sequence[Message]) -> dict[str, Any]:
-    """State and note of a run with epochs to go: at work, interrupted or failed, as far as its files tell."""
-    rows = last_lines(run.path / "metrics.jsonl")
-    last = rows[-1] if rows else {}
+    """State and note of a run with epochs to go: at work, interrupted or failed."""
+    if _is_training(run.path):
+        return {"state": "running", "note": joined("; ", notes)}
+    last = (last_lines(run.path / METRICS) or [{}])[-1]
     if last.get("event") == "failed":
         return {
             "state": "failed",
             "note": joined("; ", [str(last["reason"]) if "reason" in last else _("the reason is unknown"), *notes]),
         }
-    if last.get("event") == "finished":
-        return {"state": "interrupted", "note": joined("; ", notes)}
-    signs = [path.stat().st_mtime for path in (run.path / "metrics.jsonl", run.checkpoints) if path.exists()]
-    at_work = bool(signs) and time.time() - max(signs) < QUIET_SECONDS
-    return {"state": "running" if at_work else "interrupted", "note": joined("; ", notes)}
+    return {"state": "interrupted", "note": joined("; ", notes)}
 
 
 def _written(path: Path) -> datetime | None:

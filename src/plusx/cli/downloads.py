@@ -17,10 +17,15 @@ class DownloadLine(Watch):
     """Megabytes done, speed and time left on stderr; silent in a pipe, except for waits."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream: TextIO = stream or sys.stderr
+        self.given = stream
         self.name, self.first, self.whole = "", 0, None
         self.start = self.shown = 0.0
         self.drawn = False
+
+    @property
+    def stream(self) -> TextIO:
+        """The given one, or stderr as it is now: around a training that is another one."""
+        return self.given or sys.stderr
 
     def started(self, name: str, done: int, whole: int | None) -> None:
         self.name, self.first, self.whole = name, done, whole

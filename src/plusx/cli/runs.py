@@ -135,7 +135,7 @@ def recipe_text(values: dict[str, Any] | None) -> str:
         return ""
     try:
         return str(Recipe.from_dict(values))
-    except (SpecError, TypeError):
+    except (SpecError, TypeError, ValueError, KeyError, AttributeError):
         return str(values.get("name", ""))
 
 

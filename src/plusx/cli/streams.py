@@ -1,4 +1,7 @@
-"""stdin, stdout and stderr that take any text: in ASCII or Latin-1, closed, or with names that are no UTF-8."""
+"""stdin, stdout and stderr that take any text: in ASCII or Latin-1, closed, or with names that are no UTF-8.
+
+Around a training they also take it where nobody reads them any more.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import codecs
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 from plusx.i18n import visible
 
@@ -47,3 +53,58 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     at = error.object[error.start]
     shown = _PLAIN.get(at) or visible(at)
     return shown if shown.isascii() else at.encode("ascii", "backslashreplace").decode(), error.start + 1
+
+
+class LossyStream(io.TextIOBase):
+    """Passes text on to `stream` until that fails (reader gone, disk full, terminal or file closed), and drops it from then on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.lost = False
+
+    def write(self, text: str) -> int:
+        self._try("write", text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try("flush")
+
+    def _try(self, what: str, *values: Any) -> None:
+        if self.lost:
+            return
+        try:
+            getattr(self.stream, what)(*values)
+        except (OSError, ValueError):  # ValueError: it was closed
+            self.lost = True
+
+    def isatty(self) -> bool:
+        with suppress(OSError, ValueError):
+            return not self.lost and self.stream.isatty()
+        return False
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return getattr(self.stream, "encoding", None) or "utf-8"
+
+
+@contextmanager
+def unstoppable_output() -> Iterator[tuple[TextIO, TextIO]]:
+    """Inside, a print never raises; stdout and stderr as they were come back, for who wants to know whether they can be written.
+
+    The streams were made usable by `prepare`. A stream that failed is a null device afterwards, so that the interpreter's last flush does not change the exit code.
+    """
+    before = sys.stdout, sys.stderr
+    lossy = LossyStream(sys.stdout), LossyStream(sys.stderr)
+    sys.stdout, sys.stderr = lossy
+    try:
+        yield before
+    finally:
+        for stream in lossy:
+            stream.flush()
+        null = open(os.devnull, "w", encoding="utf-8") if any(stream.lost for stream in lossy) else None
+        sys.stdout, sys.stderr = (
+            null if stream.lost and null is not None else own for stream, own in zip(lossy, before, strict=True)
+        )

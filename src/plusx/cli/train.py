@@ -7,9 +7,10 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from plusx.cli.data import add_columns
 from plusx.cli.networks import add_key
@@ -118,10 +119,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Train. Nobody who reads the output, or no longer does, ends it."""
+    from plusx.cli.streams import unstoppable_output
+
+    with unstoppable_output() as (_stdout, stderr):
+        return _train(args, stderr)
+
+
+def _train(args: argparse.Namespace, stderr: TextIO) -> int:
     from plusx.cli.progress import FeatureProgress, IndexingProgress, training_log
     from plusx.training.api import fit, resume
-    from plusx.training.distributed import process_group, restarted
+    from plusx.training.distributed import process_group
     from plusx.training.options import RunOptions
+    from plusx.training.restarts import begun_before
     from plusx.training.signals import Stop
 
     stop = Stop()
@@ -136,15 +146,16 @@ def run(args: argparse.Namespace) -> int:
         on_vectors=FeatureProgress(),
     )
     group = process_group(args.device)
-    screen = training_log()
+    screen = training_log(stderr)
     warnings.showwarning = _one_line
     if args.resume is not None:
         again = [name for name in _FRESH if getattr(args, name) not in (None, [])]
         if again:
             raise SpecError(_not_beside_resume(args, again))
         return _work(resume(args.resume, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
-    if restarted() and group.broadcast(_begun_by(sys.argv, args.out)):
-        return _work(resume(args.out, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
+    begun = begun_before(sys.argv, args.out, group)
+    if begun is not None:
+        return _work(resume(begun, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
     if args.data is None:
         raise SpecError(_("plusx train needs images. Name them, like --data photos/ or --data digits."))
     network = _network(args, group.is_rank0)
@@ -197,13 +208,6 @@ def recipe_text(args: argparse.Namespace) -> str | None:
     return " ".join([*([] if args.recipe is None else [args.recipe]), *words]) or None
 
 
-def _begun_by(command: list[str], out: str | None) -> bool:
-    """Whether this very command started the run at `out`: then torchrun's restart resumes it."""
-    from plusx.bundles import read_run
-
-    return out is not None and Path(out, "run.json").is_file() and list(read_run(out).command) == command
-
-
 def _network(args: argparse.Namespace, speaks: bool) -> str | ResNetSpec | None:
     """The words as they were written (so that a written classes= is known as such), or what a file or bundle holds."""
     from plusx.cli.networks import read_network
@@ -252,7 +256,8 @@ def _work(events: Iterator[Event], stop: Stop, screen: TrainingLog, speaks: bool
                 if isinstance(event, Finished):
                     finished = event
     finally:
-        screen.close()
+        with suppress(OSError, ValueError):  # the terminal was closed
+            screen.close()
     if finished is None:
         raise RunError(_("Training ended without a result. Run it again with --debug."))
     interrupted = finished.reason not in ("done", "early stop")

@@ -31,7 +31,7 @@ class Data:
     """One set of labelled images.
 
     `labels` int64 (n,) index `classes`; `channels` is 1 when every image is grey, else 3; `fingerprint` (sha256 hex)
-    changes when names, sizes, labels or, in memory, pixels change. `images` is uint8 (n, h, w, c) when everything
+    changes when names, contents (encoded bytes, in memory pixels) or labels change. `images` is uint8 (n, h, w, c) when everything
     lies in memory, else None and `root` / names[i] is the file, or with `packed` a name for it and the bytes lie in
     a larger file. Plain data: it may be pickled into a worker.
     """

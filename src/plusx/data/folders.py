@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from plusx.data.dataset import Skipped
 from plusx.data.folder_layout import class_folders, find_layout, loose_images
-from plusx.data.indexing import ImageIndex, ProgressCallback, index_path, load_index, map_threaded, save_index
+from plusx.data.indexing import (
+    ImageIndex,
+    ProgressCallback,
+    digest_of,
+    index_path,
+    load_index,
+    map_threaded,
+    save_index,
+)
+from plusx.data.packed import change_stamp
 from plusx.data.parts import DataParts, LabelledPart, UnreadPart, deep_note, first_skipped, some
 from plusx.errors import DataError
 from plusx.i18n import Message, _
@@ -46,7 +55,7 @@ def files_part(
     return LabelledPart(
         kind, where, tuple(entry.name for entry in entries), tuple(rows[entry.name] for entry in entries),
         np.array([min(entry.width, entry.height) for entry in entries], np.int64),
-        np.array([entry.size for entry in entries], np.int64),
+        tuple(entry.digest for entry in entries),
         1 if all(entry.grey for entry in entries) else 3, classes, root=root, skipped=(*skipped, *bad),
         notes=(*notes, *deep_note([entry.top for entry in entries])),
     )  # fmt: skip
@@ -138,11 +147,11 @@ def _no_folders(root: Path, loose: int) -> Message:
 
 @dataclass(frozen=True)
 class _IndexedFile:
-    """One indexed image: name relative to its root, its file size and time, and its size in pixels."""
+    """One indexed image: name relative to its root, what its file was then, the hash of its bytes, and its size in pixels."""
 
     name: str
-    size: int
-    mtime_ns: int
+    stamp: list[int]
+    digest: str
     width: int
     height: int
     grey: bool
@@ -160,7 +169,7 @@ def _index(
     answers = map_threaded(lambda name: _examine(root, name, known.get(name)), names, progress)
     entries = [answer for answer in answers if isinstance(answer, _IndexedFile)]
     if at is not None and entries != list(known.values()):
-        rows = [astuple(entry) for entry in entries]
+        rows = [[getattr(entry, name) for name in _COLUMNS] for entry in entries]
         save_index(at, ImageIndex({name: [row[i] for row in rows] for i, name in enumerate(_COLUMNS)}, {}))
     return entries, [answer for answer in answers if isinstance(answer, Skipped)]
 
@@ -174,10 +183,11 @@ def _known(seen: ImageIndex | None) -> dict[str, _IndexedFile]:
 def _examine(root: Path, name: str, known: _IndexedFile | None) -> _IndexedFile | Skipped:
     path = root / name
     try:
-        about = os.stat(path)
-        if known is not None and (known.size, known.mtime_ns) == (about.st_size, about.st_mtime_ns):
+        stamp = change_stamp(os.stat(path))
+        if known is not None and known.stamp == stamp:
             return known
-        seen = probe(read_file(path))
+        raw = read_file(path)
+        seen = probe(raw)
     except DataError as error:
         return Skipped(str(path), error.message)
     except (OSError, ValueError) as error:  # a name with a null in it is a ValueError
@@ -185,4 +195,4 @@ def _examine(root: Path, name: str, known: _IndexedFile | None) -> _IndexedFile 
             str(path),
             _("it cannot be read ({reason})", reason=getattr(error, "strerror", None) or _("its name is not valid")),
         )
-    return _IndexedFile(name, about.st_size, about.st_mtime_ns, seen.width, seen.height, seen.grey, seen.top)
+    return _IndexedFile(name, stamp, digest_of(raw), seen.width, seen.height, seen.grey, seen.top)

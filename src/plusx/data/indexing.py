@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from plusx import settings
+from plusx.locks import replacing
 
 ProgressCallback = Callable[[int, int], None]  # done, total
 A = TypeVar("A")
@@ -44,7 +45,7 @@ def index_version() -> str:
     """What an index depends on beside the files: another decoder may accept other images."""
     from importlib.metadata import version
 
-    return f"plusx.index/4 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
+    return f"plusx.index/5 pillow {version('pillow')} simplejpeg {version('simplejpeg')}"
 
 
 def index_path(cache: Path, kind: str, *paths: Path) -> Path:
@@ -64,7 +65,10 @@ class ImageIndex:
 def load_index(at: Path) -> ImageIndex | None:
     """The index stored at `at`, or None: an index that is missing, damaged or of another version costs time, nothing else."""
     try:
-        found = json.loads(at.read_bytes())
+        digest, _line, content = at.read_bytes().partition(b"\n")
+        if digest.decode("ascii") != hashlib.sha256(content).hexdigest():
+            return None
+        found = json.loads(content)
         columns, about = found["columns"], found["about"]
         whole = isinstance(about, dict) and len({len(column) for column in columns.values()}) == 1
         return ImageIndex(columns, about) if whole and found["rules"] == index_version() else None
@@ -73,13 +77,13 @@ def load_index(at: Path) -> ImageIndex | None:
 
 
 def save_index(at: Path, seen: ImageIndex) -> None:
-    """Stores an index. A full or read-only cache must not stop a run: only the next start is slower."""
+    """Stores an index under the hash of its content. A full or read-only cache must not stop a run: only the next start is slower."""
     found = {"rules": index_version(), "columns": seen.columns, "about": seen.about}
-    aside = at.with_name(f"{at.name}.{os.getpid()}")
-    try:
-        at.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(found), encoding="ascii")  # names that are not UTF-8 are read back unchanged
-        aside.replace(at)
-    except OSError:
-        with contextlib.suppress(OSError):
-            aside.unlink()
+    content = json.dumps(found).encode("ascii")  # names that are not UTF-8 are read back unchanged
+    with contextlib.suppress(OSError), replacing(at) as file:
+        file.write(f"{hashlib.sha256(content).hexdigest()}\n".encode() + content)
+
+
+def digest_of(raw: bytes) -> str:
+    """The hash of an image's encoded bytes; a changed image has another, but for one in 2^64."""
+    return hashlib.sha256(raw).hexdigest()[:16]

@@ -17,7 +17,7 @@ MAX_IMAGE_BYTES = 1 << 29  # as for a file of its own, see images.decode
 
 @dataclass(frozen=True)
 class FileStamp:
-    """What tells that a file is still the one that was indexed."""
+    """What tells, while a run reads it, that a file is still the one that was indexed."""
 
     size: int
     mtime_ns: int
@@ -25,6 +25,14 @@ class FileStamp:
     @classmethod
     def of(cls, about: os.stat_result) -> FileStamp:
         return cls(about.st_size, about.st_mtime_ns)
+
+
+def change_stamp(about: os.stat_result) -> list[int]:
+    """What an index keeps to see that a file may have changed since: its size, its time, and when its inode last changed.
+
+    The last is set by the system alone: it tells also where a file was replaced with its time kept (cp -p, rsync -t).
+    """
+    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns if os.name == "posix" else 0]
 
 
 @dataclass(frozen=True, eq=False)

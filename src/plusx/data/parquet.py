@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from plusx.data.parts import class_names, in_range, is_label, one_line, some
 from plusx.data.shards import ShardListing, stamp_of
 from plusx.errors import DataError, MissingExtra
 from plusx.i18n import Message, _
+from plusx.locks import replacing
 
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "cls", "category", "target", "class_name")
 _IMAGE_NAMES = ("image", "img", "picture", "jpg", "jpeg", "png", "bytes")
@@ -205,11 +205,9 @@ def _pack_path(path: Path, cache: Path | None) -> Path:
 
 def _packed(table: _ParquetTable, pack: Path, image: str, label: str, classes: tuple[str, ...] | None) -> ShardListing:
     out = ShardListing(pack, [], [], [], [], [], classes)
-    aside = pack.with_name(f"{pack.name}.{os.getpid()}")
-    at, most = 0, _SPARE + _MAX_RATIO * table.path.stat().st_size
+    at, most, digest = 0, _SPARE + _MAX_RATIO * table.path.stat().st_size, hashlib.sha256()
     try:
-        pack.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as target:
+        with contextlib.suppress(_SamePackError), replacing(pack) as target:
             for row, (value, mark) in enumerate(table.rows(image, label)):
                 raw = _raw(value)
                 why = _why_not(value, raw, mark)
@@ -226,7 +224,9 @@ def _packed(table: _ParquetTable, pack: Path, image: str, label: str, classes: t
                     )  # fmt: skip
                 out.add(str(row), _class(mark, classes, _("{path}, row {row}", path=table.path, row=row)), at, len(raw))
                 at += target.write(raw)
-        aside.replace(pack)
+                digest.update(raw)
+            if _is_same(pack, digest.digest()):
+                raise _SamePackError
     except OSError as error:
         raise DataError(
             _(
@@ -236,10 +236,19 @@ def _packed(table: _ParquetTable, pack: Path, image: str, label: str, classes: t
                 reason=error.strerror,
             )
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
     return out
+
+
+class _SamePackError(Exception):
+    """Another start has written the same pack meanwhile, and may read it already."""
+
+
+def _is_same(pack: Path, digest: bytes) -> bool:
+    try:
+        with pack.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest() == digest
+    except OSError:
+        return False
 
 
 def _raw(value: Any) -> bytes | None:

@@ -32,7 +32,8 @@ _INTEGER = re.compile(r"[+-]?\d{1,18}")
 class LabelledPart:
     """One set as its files tell it: a label (text) for each name; `classes` where the format declares them.
 
-    `sides` int64 (n,): shorter sides in pixels; `sizes` int64 (n,): bytes. `where` names the files in messages.
+    `sides` int64 (n,): shorter sides in pixels; `digests`: the hash of each image's encoded bytes, nothing where `images` are
+    in memory. `where` names the files in messages.
     """
 
     kind: str
@@ -41,7 +42,7 @@ class LabelledPart:
     names: Sequence[str]
     labels: Sequence[str]
     sides: NDArray[np.int64]
-    sizes: NDArray[np.int64]
+    digests: Sequence[str]
     channels: int
     classes: tuple[str, ...] | None = None
     images: NDArray[np.uint8] | None = None
@@ -76,7 +77,7 @@ class LabelledPart:
         """Data whose labels index `classes`, which hold every label; skipped images are not in it."""
         index = {name: i for i, name in enumerate(classes)}
         labels = np.array([index[label] for label in self.labels], dtype=np.int64)
-        what = self.sizes if self.images is None else self.images
+        what = self.digests if self.images is None else self.images
         mark = fingerprint(self.names, what, labels, classes)
         return Data(self.kind, classes, channels, labels, self.names, mark, self.images, self.root, packed=self.packed)
 
@@ -235,7 +236,7 @@ def memory_part(
     n, sides = len(labels), min(images.shape[1:3])
     return LabelledPart(
         kind, where, tuple(f"{which}/{i:05d}" for i in range(n)), [classes[label] for label in labels],
-        np.full(n, sides, np.int64), np.zeros(n, np.int64), images.shape[3], classes, images,
+        np.full(n, sides, np.int64), (), images.shape[3], classes, images,
     )  # fmt: skip
 
 

@@ -142,7 +142,7 @@ def _about(bundle: Bundle, config: ExportConfig, proof: Proof) -> dict[str, Any]
         "preprocessing_before": {"resize_px": bundle.preprocessing.resize_px, "crop_px": bundle.preprocessing.crop_px,
                                  "interpolation": bundle.preprocessing.interpolation, "mode": bundle.preprocessing.mode},
         "preprocessing_inside": {"scale": bundle.preprocessing.scale, "mean": list(bundle.preprocessing.mean), "std": list(bundle.preprocessing.std)},
-        "proof": proof.to_dict(), "weights_sha256": bundle.files["weights.safetensors"]["sha256"],
+        "proof": proof.to_dict(), "weights_sha256": bundle.weights_sha256,
         "provenance": bundle.provenance.to_dict(), "made_by": {"plusx": __version__, "python": platform.python_version()},
     }  # fmt: skip
 
@@ -156,7 +156,7 @@ def _store(
     proof: Proof,
 ) -> ExportResult:
     if out is None:
-        path = put_engine(bundle.path, f"{config.to}-{config.precision}", about, files)
+        path = put_engine(bundle, f"{config.to}-{config.precision}", about, files)
         return ExportResult(path, (*files, ENGINE_FILE), proof)
     path = Path(out)
     tree = laid_out(config.layout, path.name or "plusx", config, about, files)

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from plusx.analysis import analyse
-from plusx.bundles.atomic import Json, current_location, read_json, write_file
+from plusx.bundles.atomic import Json, current_location, disk_error, read_json
 from plusx.bundles.bundle import MANIFEST, SCHEMA
 from plusx.bundles.records import RunRecord
 from plusx.bundles.run import read_lines, read_run
 from plusx.bundles.runs import RunRow, read_run_row
 from plusx.errors import BundleError, PlusxError
 from plusx.i18n import Message, _, _n, bytes_text, duration, translator
+from plusx.locks import replacing
 from plusx.metrics import confused_pairs, wilson
 from plusx.reports.training_page import ClassLine, Epoch, Facts, RunReport, StageLine, report_page
 
@@ -30,9 +31,17 @@ MOST_CLASSES, MOST_MATRIX, MOST_PAIRS, MOST_SKIPPED = 120, 20, 12, 50
 
 
 def write_report(run: str | Path, lang: str = "en") -> Path:
-    """Write RUN/report.html in a language and return its path. Raises BundleError (no run there), RunError (disk)."""
+    """Write RUN/report.html in a language and return its path. Raises BundleError (no run there), RunError (disk).
+
+    A training and `plusx runs --report` may write it at the same time.
+    """
     path = Path(run) / REPORT
-    write_file(path, report_page(read_report(run), translator(lang), lang).encode("utf-8", "replace"))
+    page = report_page(read_report(run), translator(lang), lang).encode("utf-8", "replace")
+    try:
+        with replacing(path) as file:
+            file.write(page)
+    except OSError as error:
+        raise disk_error(path, error) from error
     return path
 
 

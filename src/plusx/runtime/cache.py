@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from plusx.locks import replacing
 from plusx.settings import cache_dir
 
 MOST_NETWORKS = 12
@@ -36,17 +37,11 @@ def load(key: str) -> NDArray[np.uint8] | None:
 def store(key: str, content: bytes | memoryview) -> None:
     """Store bytes under a key. A full or read-only cache is ignored."""
     path = _path(key)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
+    with contextlib.suppress(OSError):
+        with replacing(path) as file:
             file.write(hashlib.sha256(content).digest().ljust(_HEAD, b"\0"))
             file.write(content)
-        aside.replace(path)
         _prune(path.parent)
-    except OSError:
-        with contextlib.suppress(OSError):
-            aside.unlink()
 
 
 def _path(key: str) -> Path:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from plusx.bundles import Bundle
-from plusx.bundles.atomic import read_json
-from plusx.bundles.bundle import WEIGHTS
-from plusx.bundles.engines import ENGINE_FILE, ENGINE_SCHEMA
+from plusx.bundles.engines import ENGINE_FILE
 from plusx.errors import BundleError
 from plusx.i18n import Message, _
 
@@ -27,8 +25,12 @@ def is_proven(bundle: Bundle, engine: str, precision: str) -> bool:
     name = f"{engine_folder(engine, precision)}/{ENGINE_FILE}"
     if name not in bundle.files:
         return False
-    about = read_json(bundle.path / name, ENGINE_SCHEMA)
-    if about.get("weights_sha256") != bundle.files[WEIGHTS]["sha256"]:
+    try:
+        made_from = bundle.read_json(name)["weights_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        reason = _("it does not say from which weights it was made")
+        raise not_usable(bundle, engine, precision, reason) from error
+    if made_from != bundle.weights_sha256:
         raise not_usable(bundle, engine, precision, _("it was made from other weights than those of the bundle"))
     return True
 

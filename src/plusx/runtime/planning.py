@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from plusx.bundles import Bundle
 from plusx.errors import BundleError, MissingExtra
-from plusx.files import read_regular
 from plusx.graph import lower
 from plusx.i18n import _
 from plusx.runtime import processor
@@ -16,8 +14,6 @@ from plusx.runtime.engines import AUTO, ENGINES, EngineOptions, installed
 from plusx.runtime.exports import is_proven
 
 TUNED = "engines/tuned.json"
-MOST_BYTES = 4 << 20
-"""Of tuned.json; a processor's plans and the figures of all candidates take a few thousand bytes."""
 _WORTH_A_CALL = 50_000_000  # multiply-adds for which the overhead of a call no longer matters
 
 
@@ -107,8 +103,9 @@ def tuned_plans(bundle: Bundle, key: str | None = None) -> dict[str, ExecutionPl
     if TUNED not in bundle.files:
         return {}
     try:
-        found = json.loads(read_regular(bundle.path / TUNED, MOST_BYTES))
-        plans = {name: ExecutionPlan(**row["plan"]) for name, row in found.get(key or processor.key(), {}).items()}
+        found = bundle.read_json(TUNED).get(key or processor.key(), {})
+        own = {name: row["plan"] for name, row in found.items() if row["weights_sha256"] == bundle.weights_sha256}
+        plans = {name: ExecutionPlan(**plan) for name, plan in own.items()}
         if not all(isinstance(word, str) for p in plans.values() for word in (p.engine, p.precision, p.device)):
             raise TypeError("engine")
         return plans

@@ -14,14 +14,13 @@ from typing import Any
 from plusx.bundles import Bundle, open_bundle
 from plusx.bundles.engines import put_file
 from plusx.errors import MissingExtra
-from plusx.files import read_regular
 from plusx.i18n import Message, _
 from plusx.runtime import processor
 from plusx.runtime.engine import Engine, ExecutionPlan
 from plusx.runtime.engines import ENGINES, PRECISIONS, EngineOptions, installed, open_engine
 from plusx.runtime.exports import is_proven
 from plusx.runtime.measuring import images_per_s, interleave, latencies_ms, noise
-from plusx.runtime.planning import MOST_BYTES, TUNED, usual_batch
+from plusx.runtime.planning import TUNED, usual_batch
 
 FINALISTS = 3
 ROUNDS = 5
@@ -129,22 +128,21 @@ def pick_winner(
 
 def store(bundle: Bundle, result: TuningResult) -> None:
     """Write the result beside those of other processors and of the other objective."""
-    path = bundle.path / TUNED
-    found = _stored(path) if TUNED in bundle.files else {}
+    found = _stored(bundle) if TUNED in bundle.files else {}
     row = {
         "plan": result.plan.to_dict(), "figure": result.figure, "unit": result.unit, "processor": processor.name(),
-        "measured": time.strftime("%Y-%m-%d"), "plusx": version("plusx"),
+        "measured": time.strftime("%Y-%m-%d"), "plusx": version("plusx"), "weights_sha256": bundle.weights_sha256,
         "tried": [{"plan": plan.to_dict(), "figure": figure} for plan, figure in result.tried],
     }  # fmt: skip
     mine = found.get(processor.key())
     found[processor.key()] = {**(mine if isinstance(mine, dict) else {}), result.objective: row}
-    put_file(bundle.path, TUNED, (json.dumps(found, indent=1) + "\n").encode())
+    put_file(bundle, TUNED, (json.dumps(found, indent=1) + "\n").encode())
 
 
-def _stored(path: Path) -> dict[str, Any]:
+def _stored(bundle: Bundle) -> dict[str, Any]:
     """The content of the file; nothing where it is damaged, since tuning is the way to write it again."""
     try:
-        found = json.loads(read_regular(path, MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
+        found = bundle.read_json(TUNED)
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

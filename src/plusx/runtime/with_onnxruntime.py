@@ -30,14 +30,15 @@ class ONNXRuntimeEngine:
         options.intra_op_num_threads = max(1, plan.threads // plan.workers)
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        path = bundle.path / engine_folder("onnxruntime", plan.precision) / "model.onnx"
+        name = f"{engine_folder('onnxruntime', plan.precision)}/model.onnx"
+        network = bundle.read(name)
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions share no base but this
             raise BundleError(
                 _(
                     "ONNX Runtime cannot load {file}. Export it again: plusx export {path} --to onnx.",
-                    file=path,
+                    file=bundle.path / name,
                     path=bundle.path,
                 )
             ) from error

@@ -13,15 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plusx.bundles import Bundle
+from plusx.bundles.bundle import WEIGHTS
 from plusx.errors import DataError, PlusxError, RunError
 from plusx.graph import Graph, lower
 from plusx.i18n import _
 from plusx.runtime import cache, processor
 from plusx.runtime.engine import ExecutionPlan, fill_batch
-from plusx.runtime.exports import engine_folder, not_exported, not_usable
+from plusx.runtime.exports import engine_folder, is_proven, not_exported, not_usable
 from plusx.runtime.lowering import lower_to_openvino
 from plusx.runtime.preparing import fold_preprocessing
 from plusx.runtime.quiet import openvino
+from plusx.version import __version__
 
 
 class OpenVINOEngine:
@@ -34,8 +36,9 @@ class OpenVINOEngine:
         core, settings = ov.Core(), configuration(plan)
         # a compiled network is only valid for the version and the processor that compiled it
         about = {
-            "openvino": ov.get_version(), "processor": processor.key(), "settings": settings, "batch": plan.batch,
-            "network": graph.spec.to_dict(), "weights": source_hash(bundle, plan), "pre": bundle.preprocessing.to_dict(),
+            "plusx": __version__, "openvino": ov.get_version(), "processor": processor.key(), "settings": settings,
+            "batch": plan.batch, "network": graph.spec.to_dict(), "source": source_hashes(bundle, plan),
+            "pre": bundle.preprocessing.to_dict(),
         }  # fmt: skip
         key = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
         self._compiled = _from_cache(core, key, settings)
@@ -97,18 +100,26 @@ def configuration(plan: ExecutionPlan) -> dict[str, Any]:
     }
 
 
-def source_hash(bundle: Bundle, plan: ExecutionPlan) -> str:
-    """The sha256, checked when the bundle was opened, of the file that the network is made from."""
-    name = f"{engine_folder('openvino', 'int8')}/model.bin" if plan.precision == "int8" else "weights.safetensors"
-    if name not in bundle.files:
+def source_hashes(bundle: Bundle, plan: ExecutionPlan) -> dict[str, str]:
+    """The sha256, checked when the bundle was opened, of every file that the network is made from."""
+    if plan.precision != "int8":
+        return {WEIGHTS: bundle.weights_sha256}
+    if not is_proven(bundle, "openvino", "int8"):
         raise not_exported(bundle, "openvino", plan.precision)
-    return bundle.files[name]["sha256"]
+    return {name: bundle.files[name]["sha256"] for name in int8_files()}
+
+
+def int8_files() -> tuple[str, str]:
+    """The quantised network and its constants, as they stand in a bundle."""
+    folder = engine_folder("openvino", "int8")
+    return f"{folder}/model.xml", f"{folder}/model.bin"
 
 
 def source_model(core: Any, bundle: Bundle, plan: ExecutionPlan, graph: Graph) -> Any:
     """The openvino.Model of a plan, preprocessing inside: lowered from the weights, or read where it was quantised."""
     if plan.precision == "int8":
-        model = core.read_model(bundle.path / engine_folder("openvino", "int8") / "model.xml")
+        network, constants = (bundle.read(name) for name in int8_files())
+        model = core.read_model(network, constants)
         require_shapes(model, bundle)
         return model
     side = bundle.preprocessing.crop_px

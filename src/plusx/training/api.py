@@ -30,9 +30,9 @@ def fit(
 
     Wrong arguments raise now (SpecError, DataError, WeightsError, BundleError), and nothing is written before the first
     event is asked for. Later failures raise RunError and keep the progress. `network` None: the one of
-    `options.weights`. `recipe` None, or key=value words without a name: auto
-    where it starts from weights, else the data's own. `out` None:
-    runs/NETWORK-DATA-001, 002, ….
+    `options.weights`. `recipe` None, or key=value words without a name: auto where it starts from weights, else the data's
+    own. `out` None: runs/NETWORK-DATA-001, 002, …. The run's directory is locked from the first event to the last: a second
+    training there is refused (BundleError).
     The same arguments give the same weights, bit for bit, on the same machine with the same torch, threads and world
     size; with any number of workers, and however often the run is interrupted and resumed. Under torchrun every process
     calls this with the same arguments. Only rank 0 writes files and calls the sinks.
@@ -67,4 +67,5 @@ def resume(
 def _stream(run: TrainingRun | StagedRun, sinks: Sequence[Sink]) -> Iterator[Event]:
     group = (run.base if isinstance(run, StagedRun) else run).compute.group
     more = sinks if group.is_rank0 else ()
-    return tee(run.events(), [*run.sinks(), *more])
+    with run.claimed() as claimed:
+        yield from tee(claimed.events(), [*claimed.sinks(), *more])

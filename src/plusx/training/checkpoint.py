@@ -21,6 +21,7 @@ from plusx.bundles import (
     tensors_to_bytes,
     write_checkpoint_dir,
 )
+from plusx.bundles.run import restore_replaced
 from plusx.errors import BundleError
 from plusx.i18n import _
 from plusx.training.step import Trainer
@@ -105,6 +106,7 @@ def environment(trainer: Trainer) -> dict[str, Any]:
 def _read(
     parent: Path, on_note: Callable[[str], None]
 ) -> tuple[Path, dict[str, dict[str, NDArray[np.generic]]], dict[str, Any]] | None:
+    restore_replaced(parent)
     path = newest_complete(parent, on_note)
     if path is None:
         return None

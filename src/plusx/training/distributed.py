@@ -23,13 +23,14 @@ from torch import distributed as dist
 
 from plusx.errors import PlusxError, RunError, SpecError
 from plusx.i18n import Message, _
+from plusx.training.meeting import MEETING, met_store
 
 T = TypeVar("T")
 _CPU = torch.device("cpu")
 _CHUNK = 1 << 23
 """Numbers summed in one exchange. It bounds the memory: three copies of 32 MB instead of three of the whole network."""
 _TIMEOUT = timedelta(minutes=30)
-"""How long a process waits for another. Indexing a large folder must fit into it."""
+"""How long a process waits for another, once they have met. Indexing a large folder must fit into it."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,14 @@ def process_group(device: str = "auto") -> ProcessGroup:
         try:
             if cuda:
                 torch.cuda.set_device(local_rank)
-            dist.init_process_group("nccl" if cuda else "gloo", timeout=_TIMEOUT)
-        except (RuntimeError, ValueError) as error:  # DistNetworkError and its like are RuntimeErrors
+            store, rank, size = met_store()
+            # the deadline of the meeting holds for the connections too, and is lifted once they stand
+            dist.init_process_group(
+                "nccl" if cuda else "gloo", store=store, rank=rank, world_size=size, timeout=MEETING
+            )
+            set_timeout = getattr(dist, "set_timeout", None) or dist.distributed_c10d._set_pg_timeout
+            set_timeout(_TIMEOUT)
+        except (RuntimeError, ValueError, TimeoutError) as error:  # DistNetworkError and its like are RuntimeErrors
             raise RunError(_connection_error(error)) from error
         atexit.register(_destroy)
     on = torch.device("cuda", local_rank) if dist.get_backend() == "nccl" else torch.device("cpu")
@@ -224,6 +231,12 @@ def _env_int(name: str, default: int) -> int:
 def _connection_error(error: Exception) -> Message:
     where = f"{os.environ.get('MASTER_ADDR', '?')}:{os.environ.get('MASTER_PORT', '?')}"
     text = " ".join(str(error).split())
+    if isinstance(error, TimeoutError):
+        return _(
+            "Not all processes of this training run appeared at {address} within {seconds} s. torchrun --max-restarts 3 "
+            "starts all of them again.",
+            address=where, seconds=int(MEETING.total_seconds()),
+        )  # fmt: skip
     if "EADDRINUSE" in text or "in use" in text:
         return _(
             "The port of {address} is in use. torchrun --rdzv-endpoint localhost:0 takes a free one.", address=where

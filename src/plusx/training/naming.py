@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from itertools import count
 from pathlib import Path
 
 from plusx.data import BUILT_IN, Splits
 from plusx.files import expanded
 from plusx.specs import ResNetSpec, base_preset
+
+RUNS = Path("runs")
+"""Where runs go that nobody named."""
 
 
 def default_recipe(splits: Splits) -> str:
@@ -17,12 +19,11 @@ def default_recipe(splits: Splits) -> str:
     return "digits" if splits.train.kind == "digits" else "default"
 
 
-def free_path(spec: ResNetSpec, data: str | Path) -> Path:
-    """runs/NETWORK-DATA-NNN with the first free number; of a pattern, DATA keeps what can stand in a name."""
+def run_stem(spec: ResNetSpec, data: str | Path) -> Path:
+    """runs/NETWORK-DATA, to which a number is added; of a pattern, DATA keeps what can stand in a name."""
     of = data if data in BUILT_IN else expanded(data).resolve().name
     of = re.sub(r"[^\w.-]+", "", str(of)).strip(".-") or "data"
-    stem = f"{base_preset(spec)}-{of}"
-    return next(path for i in count(1) if not (path := Path("runs") / f"{stem}-{i:03d}").exists())
+    return RUNS / f"{base_preset(spec)}-{of}"
 
 
 def new_run_command(run: str | Path, data: str | Path | None, recipe: str) -> str:

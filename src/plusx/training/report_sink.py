@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from plusx import settings
-from plusx.bundles.run import RUN_FILE
+from plusx.bundles.run_place import RUN_FILE
 from plusx.reports.run_report import write_report
 from plusx.training.events import Evaluated, Event, Finished
 

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,16 +17,17 @@ import torch
 from torch import nn
 
 from plusx import settings
-from plusx.bundles import DataRecord, Provenance, check_output_dir, read_run, start_run
+from plusx.bundles import DataRecord, Provenance, RunRecord, check_output_dir, read_run, start_run, tensors_to_bytes
 from plusx.data import Data, Splits
 from plusx.errors import BundleError, SpecError
 from plusx.graph import Graph
-from plusx.i18n import _, _n
+from plusx.i18n import Message, _, _n
 from plusx.metrics import Evaluation
 from plusx.nn import ResNet
 from plusx.specs import ResNetSpec
 from plusx.training import checkpoint
 from plusx.training.bundle_writer import BundleWriter
+from plusx.training.claims import claim_existing, claim_new, numbered, require_outside, require_untouched
 from plusx.training.distributed import process_group
 from plusx.training.estimate import TrainingSpeed, epochs_within, measure_speed
 from plusx.training.events import Event, Finished, ImageSkipped, Prepared, Started
@@ -34,11 +36,12 @@ from plusx.training.loop import Evaluate, TrainingLoop, is_over
 from plusx.training.machine import Compute, deterministic, require_disk_space, using_threads
 from plusx.training.maps import DESCRIPTION, FrozenPart, MapLoader, MapSample, MapShape, MapStore, key_of, place_for
 from plusx.training.model_evaluation import BATCH, evaluate_model
-from plusx.training.naming import default_recipe, free_path, new_run_command
+from plusx.training.naming import default_recipe, new_run_command, run_stem
 from plusx.training.options import RunOptions
 from plusx.training.probing import probed_head
 from plusx.training.recipe import Recipe, parse_recipe
 from plusx.training.report_sink import ReportFile
+from plusx.training.restarts import jobs
 from plusx.training.run_data import DataOrigin, part_record, require_same_data, resolved_path
 from plusx.training.schedule import Schedule, require_batch_sizes
 from plusx.training.setup import Setup, default_threads, prepare
@@ -54,7 +57,8 @@ MAPS_SHARE = 0.5
 class TrainingRun:
     """A run in which everything is decided, except how many epochs fit into `options.minutes`. Nothing is written yet.
 
-    `setup` holds network, recipe and preprocessing with concrete values; `network` has its first weights.
+    `setup` holds network, recipe and preprocessing with concrete values; `network` has its first weights. `path` is taken
+    by `claimed`.
     """
 
     path: Path
@@ -69,6 +73,8 @@ class TrainingRun:
     """Whether `events` continues from the newest checkpoint of `path`."""
     speed: TrainingSpeed | None = None
     """How fast it trains, where `planned` has decided how many views and epochs there are."""
+    stem: Path | None = None
+    """Where `path` was not named: it without its number, which `claimed` decides."""
 
     @classmethod
     def create(
@@ -89,12 +95,14 @@ class TrainingRun:
             chosen = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe or "", default_recipe(splits))
             setup = prepare(network, splits, chosen, options.weights, options.preprocessing)
             named = splits.train.kind if isinstance(data, Splits) else data
-            path = group.broadcast(Path(out) if out is not None else free_path(setup.spec, named))
-            if group.is_rank0:
+            stem = None if out is not None else run_stem(setup.spec, named)
+            path = Path(out) if out is not None else numbered(run_stem(setup.spec, named), 1)
+            require_outside(path, origin.path, splits.train)
+            if group.is_rank0 and stem is None:
                 check_output_dir(path)
             compute = Compute.choose(options, group, setup.recipe.precision, default_threads(setup))
             model = setup.network(options.seed)
-            return cls(path, setup, splits, origin, options.seed, options, compute, model)._checked()
+            return cls(path, setup, splits, origin, options.seed, options, compute, model, stem=stem)._checked()
 
         return group.run_on_all_ranks(decide)
 
@@ -126,9 +134,11 @@ class TrainingRun:
                 raise BundleError(
                     _("{run} does not say how its images were prepared or computed. Use another copy.", run=found.path)
                 )
-            recipe = Recipe.from_dict(dict(found.recipe)).replace(precision=found.precision)
+            recipe = _recipe(found)
+            if found.threads is not None:
+                settings.check_threads(found.threads)
             setup = Setup(found.spec, recipe, found.preprocessing, None, ())
-            compute = Compute.choose(options, group, recipe.precision, found.threads or default_threads(setup))
+            compute = Compute.choose(options, group, found.precision, found.threads or default_threads(setup))
             model = setup.network(found.seed)
             return cls(found.path, setup, splits, origin, found.seed, options, compute, model, resumes=True)._checked()
 
@@ -146,6 +156,22 @@ class TrainingRun:
     def schedule(self) -> Schedule:
         recipe = self.setup.recipe
         return Schedule(len(self.splits.train), recipe.batch, recipe.epochs, smallest_batch(self.network))
+
+    @contextmanager
+    def claimed(self) -> Iterator[TrainingRun]:
+        """This run in its directory, which no other process writes to until the end. Raises BundleError, RunError."""
+        group = self.compute.group
+        with ExitStack() as stack:
+
+            def claim() -> tuple[Path, Message | None]:
+                return claim_existing(self.path, stack) if self.resumes else claim_new(self.path, self.stem, stack)
+
+            found = group.broadcast(group.run_on_rank0(claim))
+            if found is None:
+                raise RuntimeError("rank 0 has no directory and raised nothing")
+            path, note = found
+            notes = self.setup.notes if note is None else (*self.setup.notes, note)
+            yield replace(self, path=path, setup=replace(self.setup, notes=notes))
 
     def events(self) -> Iterator[Event]:
         """Trains, one step each time the next event is asked for. Raises RunError, BundleError."""
@@ -175,7 +201,7 @@ class TrainingRun:
             return
         run = self if self.speed is not None else self.planned(speed)
         trainer = run._trainer(run.network)
-        self.compute.group.run_on_rank0(partial(run._write_start, trainer))
+        self.compute.group.run_on_rank0(partial(run._write_start, trainer, jobs(self.compute.group)))
         yield run._started(
             trainer, run.setup.notes, run.least_seconds(speed, run.setup.recipe.epochs, run.setup.recipe.views)
         )
@@ -233,10 +259,11 @@ class TrainingRun:
         trainer = self._trainer(self.network)
         path = checkpoint.restore(self.path / "checkpoints", trainer, notes.append)
         progress, schedule = trainer.progress, self.schedule
+        command = new_run_command(self.path, self.origin.path, str(self.setup.recipe))
         if path is None:
+            self.compute.group.run_on_rank0(partial(require_untouched, self.path, command))
             notes.append(_("No checkpoint was written yet, so the run starts from its first step."))
         if is_over(trainer):
-            command = new_run_command(self.path, self.origin.path, str(self.setup.recipe))
             notes.append(
                 _n(
                     "This training has ended after {done} of {n} epoch. To train for another from its weights: {command}",
@@ -342,11 +369,14 @@ class TrainingRun:
         )
         return TrainingLoop(self.path, trainer, loader, evaluate, bundle, self.options)
 
-    def _write_start(self, trainer: Trainer) -> None:
-        """The run's directory, and the first weights where a resume could not compute them again."""
-        start_run(self.path, self.record())
+    def _write_start(self, trainer: Trainer, agents: list[str]) -> None:
+        """The first weights where a resume could not compute them again, then run.json: without these it has not begun."""
+        record = {**self.record(), "job": agents}
         if self.setup.weights is not None:
-            checkpoint.write(self.path / "checkpoints", checkpoint.snapshot(trainer))
+            shot = checkpoint.snapshot(trainer)
+            record["first_weights"] = hashlib.sha256(tensors_to_bytes(shot.arrays["model"])).hexdigest()
+            checkpoint.write(self.path / "checkpoints", shot)
+        start_run(self.path, record)
 
     def _started(self, trainer: Trainer, notes: Sequence[str], seconds: float | None) -> Started:
         progress, schedule = trainer.progress, self.schedule
@@ -386,6 +416,20 @@ class TrainingRun:
         weights = sum(t.nbytes for t in self.network.state_dict().values())
         copies = 3 if self.setup.recipe.ema else 2
         return weights * (copies * (checkpoint.KEEP + 2) + 2) + (1 << 22)
+
+
+def _recipe(found: RunRecord) -> Recipe:
+    """The recipe of a run. Raises SpecError for keys and values that there are not, BundleError for what plusx never writes."""
+    try:
+        recipe = Recipe.from_dict(dict(found.recipe))
+        str(recipe)  # which asks for the recipe of its name
+        return recipe
+    except SpecError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise BundleError(
+            _("{path} has an invalid value of {key}. Use another copy.", path=found.path / "run.json", key="recipe")
+        ) from error
 
 
 def _versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 
 from plusx.bundles import DataRecord, PartRecord, RunRecord
 from plusx.data import BUILT_IN, Data, ListColumns, Splits, open_data
-from plusx.errors import BundleError
+from plusx.errors import BundleError, DataError
 from plusx.files import expanded
 from plusx.i18n import Message, _, _n, joined
 from plusx.training.distributed import ProcessGroup
@@ -39,13 +40,19 @@ class DataOrigin:
     def open(
         self, data: str | Path | Splits, seed: int, group: ProcessGroup, on_index: Callable[[int, int], None] | None
     ) -> Splits:
-        """The splits of `data`, with this origin's share and columns. Rank 0 indexes it, the others find the index cached."""
+        """The splits of `data`, with this origin's share and columns. Rank 0 indexes it, the others find the index cached.
+
+        Raises DataError, also when the processes see different data.
+        """
         if isinstance(data, Splits):
-            return data
-        progress = on_index if group.is_rank0 else None
-        return group.rank0_then_others(
-            partial(open_data, data, val_split=self.val_split, seed=seed, progress=progress, **self.columns)
-        )
+            splits = data
+        else:
+            progress = on_index if group.is_rank0 else None
+            splits = group.rank0_then_others(
+                partial(open_data, data, val_split=self.val_split, seed=seed, progress=progress, **self.columns)
+            )
+        require_equal_data(splits, group)
+        return splits
 
 
 def resolved_path(data: str | Path | Splits) -> str | None:
@@ -53,6 +60,24 @@ def resolved_path(data: str | Path | Splits) -> str | None:
     if isinstance(data, Splits):
         return None
     return str(data) if data in BUILT_IN else str(expanded(data).resolve())
+
+
+def require_equal_data(splits: Splits, group: ProcessGroup) -> None:
+    """Raises DataError on all ranks when one has other images, labels or classes than rank 0: on other machines or in memory."""
+    own = [(name, len(part), part.fingerprint) for name, part in (("train", splits.train), ("val", splits.val))]
+    seen = group.all_gather((platform.node(), own))
+    host, first = seen[0]
+    for rank, (other, theirs) in enumerate(seen):
+        for (part, n, mark), (_part, n_first, first_mark) in zip(theirs, first, strict=True):
+            if mark != first_mark:
+                raise DataError(
+                    _(
+                        "The processes see different {part} data: process 0 on {host} has {n_first} images (fingerprint "
+                        "{first}), process {rank} on {other} has {n} ({mark}). Give every machine the same files.",
+                        part=part, host=host, n_first=n_first, first=first_mark[:12], rank=rank, other=other, n=n,
+                        mark=mark[:12],
+                    )
+                )  # fmt: skip
 
 
 def part_record(data: Data) -> PartRecord:
@@ -85,8 +110,8 @@ def _differences(found: RunRecord, n_then: int | None, now: Data) -> Message:
         differences.append(_("new classes {names}", names=", ".join(new[:3])))
     if not differences:
         return _n(
-            "{n} image as before, but with another name, size or label",
-            "{n} images as before, but with other names, sizes or labels",
+            "{n} image as before, but with another name, content or label",
+            "{n} images as before, but with other names, contents or labels",
             len(now),
         )
     return joined(", ", differences)

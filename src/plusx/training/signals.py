@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that the loop checks between two steps, so that no step is interrupted."""
+"""Ctrl-C, SIGTERM and SIGHUP as a request that the loop checks between two steps, so that no step is interrupted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from types import FrameType
 
 from plusx.training.distributed import ProcessGroup
+
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""Windows has none."""
 
 
 @dataclass
@@ -34,14 +37,22 @@ class Stop:
 
 @contextmanager
 def stop_on_signals(stop: Stop) -> Iterator[Stop]:
-    """Inside, the first SIGINT or SIGTERM only sets `stop`; a second one interrupts at once (KeyboardInterrupt)."""
+    """Inside, the first SIGINT, SIGTERM or SIGHUP only sets `stop`; a second one interrupts at once (KeyboardInterrupt).
+
+    SIGHUP, by which a terminal says that it was closed, is ignored where it was (nohup, disown), and interrupts nothing:
+    it often comes together with another.
+    """
 
     def handle(number: int, _: FrameType | None) -> None:
-        if stop():
+        if stop() and _HANGUP not in (number, stop.signal):
             raise KeyboardInterrupt
-        stop.signal = number
+        if number != _HANGUP or not stop():
+            stop.signal = number
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
+        numbers.append(_HANGUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield stop
     finally:

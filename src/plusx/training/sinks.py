@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 import shlex
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,21 @@ from typing import Any, TypeAlias
 
 from plusx.bundles import append_line, read_lines, write_skipped
 from plusx.bundles.atomic import write_file
-from plusx.bundles.run import RUN_FILE
+from plusx.bundles.run_place import RUN_FILE
 from plusx.errors import PlusxError
+from plusx.files import json_text
 from plusx.i18n import _
-from plusx.training.events import Checkpointed, Evaluated, Event, Finished, ImageSkipped, StageEnded, Started, Step
+from plusx.training.events import (
+    Checkpointed,
+    Evaluated,
+    Event,
+    Finished,
+    ImageSkipped,
+    StageEnded,
+    StagesStarted,
+    Started,
+    Step,
+)  # fmt: skip
 
 Sink: TypeAlias = Callable[[Event], None]
 
@@ -29,7 +40,8 @@ def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
     """The same events, each passed to every sink first. A sink that raises is named in a warning and called no more.
 
     A sink's `close`, if it has one, is called at the end, also after a training that failed. Before it, when an
-    error ends the training, `failed` is called with that error.
+    error ends the training, `failed` is called with that error. `dropped` is called with the text about a sink that failed:
+    the warning may go where the sink could not write either.
     """
     active = list(sinks)
 
@@ -40,7 +52,11 @@ def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
             active.remove(sink)
             name = getattr(sink, "__name__", type(sink).__name__)
             text = _("{sink} failed and is no longer called: {error}. Training continues.", sink=name, error=error)
-            warnings.warn(text, RuntimeWarning, stacklevel=3)
+            with suppress(Exception):
+                warnings.warn(text, RuntimeWarning, stacklevel=4)
+            for other in list(active):
+                if (dropped := getattr(other, "dropped", None)) is not None:
+                    invoke(other, partial(dropped, text))
 
     try:
         for event in events:
@@ -68,10 +84,16 @@ class MetricsFile:
         self.path = path
         self.every = 1
         self.step = 0
+        self.started = False
+
+    def dropped(self, text: str) -> None:
+        """A line for a sink that failed."""
+        if self.started:
+            append_line(self.path, {"event": "dropped", "step": self.step, "reason": text[:MOST_REASON]})
 
     def failed(self, error: Exception) -> None:
-        """The last line of a training that an error ended: after which step, and why."""
-        if (self.path.parent / RUN_FILE).is_file():
+        """The last line of a training that an error ended: after which step, and why. What never began has changed nothing."""
+        if self.started and (self.path.parent / RUN_FILE).is_file():
             why = " ".join(str(error).split())[:MOST_REASON]
             if not isinstance(error, PlusxError):  # the text is another library's
                 why = _(
@@ -82,11 +104,12 @@ class MetricsFile:
 
     def __call__(self, event: Event) -> None:
         self.step = event.step
+        self.started = self.started or isinstance(event, Started | StagesStarted)
         if isinstance(event, Started):
             self.every = max(1, event.steps // event.epochs // 20)
-            if self.path.exists():
-                kept = [row for row in read_lines(self.path) if is_kept(row, event)]
-                write_file(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept).encode())
+        if isinstance(event, Started | StagesStarted) and self.path.exists():
+            kept = [row for row in read_lines(self.path) if is_kept(row, event)]
+            write_file(self.path, "".join(f"{json_text(row)}\n" for row in kept).encode())
         if (row := self.row(event)) is not None and (
             self.path.parent / RUN_FILE
         ).is_file():  # without it the run never began
@@ -109,8 +132,14 @@ class MetricsFile:
                 }  # fmt: skip
             case Checkpointed():
                 values = {"seconds": event.seconds, "stall": event.stall}
-            case Started() | Finished():
+            case Started():
                 values = {"seconds": event.seconds}
+            case Finished():
+                values = {"seconds": event.seconds, "reason": event.reason}
+            case StagesStarted():
+                return {"event": "started", "step": event.step}
+            case StageEnded():
+                return {"event": "stage", **asdict(event)}
             case _:
                 return None
         return {"event": type(event).__name__.lower(), "step": event.step, **values}
@@ -120,23 +149,24 @@ class StagesFile:
     """metrics.jsonl of a run in stages: a line for each stage and for the end. A stage's training has a file of its own."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.file = MetricsFile(path)
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, StageEnded):
-            append_line(self.path, {"event": "stage", **asdict(event)})
-        elif isinstance(event, Finished) and (self.path.parent / RUN_FILE).is_file():
-            append_line(self.path, {"event": "finished", "step": event.step, "seconds": event.seconds})
+        if isinstance(event, StagesStarted | StageEnded | Finished):
+            self.file(event)
+
+    def dropped(self, text: str) -> None:
+        self.file.dropped(text)
 
     def failed(self, error: Exception) -> None:
-        MetricsFile(self.path).failed(error)
+        self.file.failed(error)
 
 
-def is_kept(row: dict[str, Any], started: Started) -> bool:
+def is_kept(row: dict[str, Any], started: Started | StagesStarted) -> bool:
     """Whether a line belongs to a step or an evaluation that the resumed checkpoint includes."""
     if row.get("event") == "failed":
         return False  # the resumed run succeeds, or writes a new line when it fails again
-    if row.get("event") == "evaluated":
+    if row.get("event") == "evaluated" and isinstance(started, Started):
         return row.get("epoch", 0) <= started.evaluated
     return row.get("step", 0) <= started.step
 

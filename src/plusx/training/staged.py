@@ -7,6 +7,7 @@ import math
 import tempfile
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from plusx.bundles import (
     write_checkpoint_dir,
 )
 from plusx.bundles.atomic import remove_dir
-from plusx.bundles.run import CHECKPOINTS, RUN_FILE, read_run
+from plusx.bundles.run import read_run, restore_replaced
+from plusx.bundles.run_place import CHECKPOINTS, FIRST_BUNDLE, RUN_FILE
 from plusx.data import Splits
 from plusx.errors import BundleError, DataError, DivergedError, RunError, SpecError
 from plusx.graph import Graph
@@ -28,14 +30,17 @@ from plusx.i18n import Message, _, _n, duration
 from plusx.probing.running import EXTRA_IMAGES, ProbeOutcome
 from plusx.probing.views import MIRRORED
 from plusx.specs import ResNetSpec
+from plusx.training.claims import require_untouched
 from plusx.training.events import Event, Finished, Prepared, StageEnded, StagesStarted
 from plusx.training.folds import FEW, FOLDS, Evidence, FoldTraining
 from plusx.training.machine import using_threads
+from plusx.training.naming import new_run_command
 from plusx.training.options import RunOptions
 from plusx.training.probing import probe_of
 from plusx.training.recipe import Recipe, parse_recipe, preset
 from plusx.training.recipe_keys import READ
 from plusx.training.report_sink import ReportFile
+from plusx.training.restarts import jobs
 from plusx.training.run import TrainingRun
 from plusx.training.sinks import Sink, SkippedFile, StagesFile, tee
 
@@ -45,8 +50,6 @@ MINUTES = 10.0
 """The time that the stages of `auto` may take where nothing says otherwise."""
 LEAST_EPOCHS = 3
 """A stage that has no time for so many epochs is not begun."""
-FIRST = "first"
-"""The weights that the run starts from, kept until the probe's bundle holds them."""
 
 
 @dataclass
@@ -72,7 +75,7 @@ class StagedRun:
     """What was decided: network, data, preprocessing, first weights. It trains nothing itself."""
     stages: tuple[str, ...]
     minutes: float | None
-    progress: Progress
+    progress: Progress = field(default_factory=Progress)
     outcome: ProbeOutcome | None = None
     """The probe, where this process made it."""
 
@@ -89,24 +92,16 @@ class StagedRun:
         chosen = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe)
         _require_read(chosen)
         base = TrainingRun.create(network, data, chosen, out, options)
-        return cls._of(base, options.minutes, Progress())
+        return cls._of(base, options.minutes)
 
     @classmethod
     def load(cls, path: str | Path, options: RunOptions, data: str | Path | Splits | None = None) -> StagedRun:
         """The run at `path`, to be continued. Raises BundleError, DataError, SpecError."""
         base = TrainingRun.load(path, options, data)
-        progress = Progress()
-        newest = newest_complete(base.path / "checkpoints")
-        if newest is not None:
-            try:
-                state = json.loads(read_checkpoint_dir(newest)["state.json"])
-                progress = Progress(**state["progress"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise BundleError(_("{path} is damaged. Start a new run.", path=newest)) from error
-        return cls._of(base, read_run(base.path).minutes, progress)
+        return cls._of(base, read_run(base.path).minutes)
 
     @classmethod
-    def _of(cls, base: TrainingRun, minutes: float | None, progress: Progress) -> StagedRun:
+    def _of(cls, base: TrainingRun, minutes: float | None) -> StagedRun:
         if base.compute.group.world_size > 1:
             raise SpecError(
                 _("Recipe {name} runs in one process. Start it without torchrun.", name=base.setup.recipe.name)
@@ -114,7 +109,13 @@ class StagedRun:
         stages = STAGES[base.setup.recipe.name]
         if len(stages) > 1:
             minutes = minutes or MINUTES
-        return cls(base, stages, minutes, progress)
+        return cls(base, stages, minutes)
+
+    @contextmanager
+    def claimed(self) -> Iterator[StagedRun]:
+        """This run in its directory, which no other process writes to until the end. Raises BundleError, RunError."""
+        with self.base.claimed() as base:
+            yield replace(self, base=base, progress=_read_progress(base) if base.resumes else Progress())
 
     def sinks(self) -> list[Sink]:
         path = self.base.path
@@ -133,7 +134,7 @@ class StagedRun:
         yield StagesStarted(
             step=progress.evaluated, run=base.path, spec=str(base.setup.spec), recipe=str(base.setup.recipe),
             classes=base.splits.train.classes, n_train=len(base.splits.train), n_val=len(base.splits.val),
-            stages=self.stages, minutes=self.minutes, notes=() if base.resumes else base.setup.notes,
+            stages=self.stages, minutes=self.minutes, notes=base.setup.notes,
         )  # fmt: skip
         begun = time.monotonic() - progress.seconds
         for number, name in enumerate(self.stages[progress.evaluated :], progress.evaluated + 1):
@@ -154,9 +155,9 @@ class StagedRun:
             self._record(ended)
             yield ended
         over = progress.evaluated == len(self.stages)
-        for rest in (FIRST, "maps") if over else ():
-            if (base.path / rest).exists():
-                remove_dir(base.path / rest)
+        for rest in (self._first, base.path / "maps") if over else ():
+            if rest.exists():
+                remove_dir(rest)
         bundle = base.path / "bundle"
         yield Finished(
             progress.evaluated, progress.evaluated, "done" if over else base.options.stop.name, progress.seconds,
@@ -164,17 +165,25 @@ class StagedRun:
         )  # fmt: skip
 
     def _write_start(self) -> None:
-        """The run's directory, with the weights that it starts from. They are its own from here on."""
+        """The weights that the run starts from, which are its own from here on, then run.json: without these it has not begun."""
         base, first = self.base, self.base.setup.first
         if first is None:
             raise ValueError("a run in stages starts from weights")
         recipe = base.setup.recipe.to_dict()
         read = {key: recipe[key] for key in ("name", "epochs", *READ[recipe["name"]])}
-        start_run(base.path, {**base.record(), "recipe": read, "stages": list(self.stages), "minutes": self.minutes})
         weights = dict(first.weights())
-        save_bundle(
-            base.path / FIRST, first.spec, first.classes, first.preprocessing, weights, provenance=first.provenance
-        )
+        save_bundle(self._first, first.spec, first.classes, first.preprocessing, weights, provenance=first.provenance)
+        start_run(
+            base.path,
+            {
+                **base.record(), "recipe": read, "stages": list(self.stages), "minutes": self.minutes,
+                "first_weights": open_bundle(self._first).weights_sha256, "job": jobs(base.compute.group),
+            },
+        )  # fmt: skip
+
+    @property
+    def _first(self) -> Path:
+        return self.base.path / CHECKPOINTS / FIRST_BUNDLE
 
     def _reason_not_to_begin(self, name: str) -> Message | None:
         """Why no stage after those before can pay; None: it may."""
@@ -209,7 +218,7 @@ class StagedRun:
 
     def _probed(self, out: Path) -> ProbeOutcome | None:
         base = self.base
-        first, data = open_bundle(base.path / FIRST), base.provenance().data
+        first, data = open_bundle(self._first), base.provenance().data
         self.outcome = probe_of(first, base.splits, base.setup.recipe, base.seed, base.options, out, data)
         return self.outcome
 
@@ -240,11 +249,12 @@ class StagedRun:
                 if judged is None or isinstance(judged, Message):
                     return None if judged is None else _not_begun(number, name, judged)
         finished: Finished | None = None
-        for event in tee(run.events(), run.sinks()):
-            if isinstance(event, Finished):
-                finished = event
-            else:
-                yield event
+        with run.claimed() as claimed:
+            for event in tee(claimed.events(), claimed.sinks()):
+                if isinstance(event, Finished):
+                    finished = event
+                else:
+                    yield event
         kept = finished.kept if finished is not None else None
         if finished is None or kept is None:  # stopped before its first evaluation
             return None
@@ -326,6 +336,20 @@ class StagedRun:
         figures = {"stage": ended.name, "n": ended.n, "top1": ended.top1, "nll": ended.nll}
         self.progress.best = {"epoch": ended.step, "step": ended.step, **figures}
         self.progress.kept = {"epoch": ended.step, **figures}
+
+
+def _read_progress(base: TrainingRun) -> Progress:
+    """How far the run is. Raises BundleError where that is lost."""
+    checkpoints = base.path / CHECKPOINTS
+    restore_replaced(checkpoints)
+    newest = newest_complete(checkpoints)
+    if newest is None:
+        require_untouched(base.path, new_run_command(base.path, base.origin.path, str(base.setup.recipe)))
+        return Progress()
+    try:
+        return Progress(**json.loads(read_checkpoint_dir(newest)["state.json"])["progress"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise BundleError(_("{path} is damaged. Start a new run.", path=newest)) from error
 
 
 def _require_read(recipe: Recipe) -> None:
