@@ -18,7 +18,7 @@ class LoadedBundle(Bundle):
 
     tensors: Tensors
 
-    def weights(self) -> Tensors:
+    def weights(self, *, checked: bool = False) -> Tensors:
         """Tensor name → array, as they were when the bundle was opened."""
         return self.tensors
 

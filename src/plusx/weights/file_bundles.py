@@ -39,7 +39,7 @@ class FileBundle(Bundle):
     tensors: Tensors = field(default_factory=dict)
     said: tuple[Message, ...] = ()
 
-    def weights(self) -> Tensors:
+    def weights(self, *, checked: bool = False) -> Tensors:
         """Tensor name to array, plusx's names; the arrays are shared, not copied."""
         return dict(self.tensors)
 
