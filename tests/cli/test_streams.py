@@ -143,3 +143,10 @@ def test_closed_streams(made, closed, tmp_path):
         ).returncode
         == 0
     )
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_file_never_takes_the_number_of_a_closed_stream(closed, tmp_path):
+    code = "import sys; from plusx.cli import streams; streams.prepare(); sys.exit(open(sys.argv[1], 'w').fileno())"
+    words = ["bash", "-c", f'exec "$@" {closed}', "bash", sys.executable, "-c", code, str(tmp_path / "file")]
+    assert subprocess.run(words, timeout=60, capture_output=True).returncode > 2

@@ -253,7 +253,7 @@ def test_the_clock_ends_a_child_that_only_waits(watching, monkeypatch):
     code = "import sys, time; sys.stdin.buffer.readline(); time.sleep(60)"
     waiting = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     monkeypatch.setattr(watched, "_started", lambda: waiting)
-    monkeypatch.setattr(watched, "PATIENCE", 0.05)
+    monkeypatch.setattr(watched, "PATIENCE_S", 0.5)
     with pytest.raises(DataError, match="takes longer than"):
         decode(slow_png(1), "L")
     assert waiting.returncode == -signal.SIGKILL

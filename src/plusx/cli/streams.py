@@ -25,11 +25,7 @@ def prepare() -> None:
 
     A name that is no UTF-8 goes to a pipe or file as the bytes that it has, and to a terminal escaped.
     """
-    for number in range(3):  # else the next file that is opened would be taken for the closed stream
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
+    # in this order each takes the number of its closed stream, which the next file that is opened would take otherwise
     sys.stdin = sys.stdin or open(os.devnull)
     sys.stdout = sys.stdout or open(os.devnull, "w")
     sys.stderr = sys.stderr or open(os.devnull, "w")

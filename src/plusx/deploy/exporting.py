@@ -20,7 +20,7 @@ from plusx.deploy.reference import Reference
 from plusx.deploy.targets import TARGETS, ExportTarget
 from plusx.errors import BundleError, GateError, SpecError
 from plusx.files import json_text
-from plusx.i18n import Message, _
+from plusx.i18n import Message, _, visible
 from plusx.runtime.lowering import output_name
 from plusx.version import __version__
 
@@ -138,7 +138,7 @@ def _about(bundle: Bundle, config: ExportConfig, proof: Proof) -> dict[str, Any]
     return {
         "engine": config.to, "precision": config.precision, "spec": str(spec),
         "input": {"name": "images", "type": "uint8", "layout": "NHWC", "channels": list(bundle.preprocessing.mode)},
-        "output": {"name": output_name(spec), "type": "float32"}, "classes": list(bundle.classes),
+        "output": {"name": output_name(spec), "type": "float32"}, "classes": [*map(visible, bundle.classes)],
         "preprocessing_before": {"resize_px": bundle.preprocessing.resize_px, "crop_px": bundle.preprocessing.crop_px,
                                  "interpolation": bundle.preprocessing.interpolation, "mode": bundle.preprocessing.mode},
         "preprocessing_inside": {"scale": bundle.preprocessing.scale, "mean": list(bundle.preprocessing.mean), "std": list(bundle.preprocessing.std)},

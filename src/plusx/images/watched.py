@@ -26,8 +26,8 @@ from plusx.images.limits import QUICK_BYTES, QUICK_JPEG_BYTES
 
 DEADLINE_S = 10
 """Processor seconds that one image may take. The clock on the wall would refuse good images on a busy machine."""
-PATIENCE = 6
-"""How many times longer it may take by the clock on the wall, where the processor is shared or the system counts no time."""
+PATIENCE_S = 60
+"""Seconds that it may take by the clock on the wall, where the processor is shared or the system counts no processor time."""
 
 _idle: list[subprocess.Popen[bytes]] = []
 _lock = threading.Lock()
@@ -56,7 +56,7 @@ def call(task: str, raw: bytes, **words: Any) -> tuple[dict[str, Any], NDArray[n
         late.set()
         child.kill()
 
-    timer = threading.Timer(DEADLINE_S * PATIENCE, end)
+    timer = threading.Timer(PATIENCE_S, end)
     timer.daemon = True
     timer.start()
     try:
