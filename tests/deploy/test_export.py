@@ -217,7 +217,7 @@ def test_notes_in_a_bundle_survive(bundle: Path) -> None:
         (["--layout", "triton"], "Name a new directory with -o DIR"),
         (["--size", "16"], "Name a new directory with -o DIR"),
         (["--size", "16x20", "-o", "x"], "plusx crops squares"),
-        (["--accept-drop", "1"], "is not a share. Write a number from 0 to below 1"),
+        (["--accept-drop", "1"], "--accept-drop takes a finite number from 0 to below 1"),
         (["--data", "nowhere"], "There is no data at nowhere"),
         (["-o", "."], "exists and is not empty"),
     ],
