@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from torch.distributed.distributed_c10d import HashStore
+from torch._C._distributed_c10d import HashStore
 
 from plusx.training import meeting
 from plusx.training.meeting import meet
