@@ -128,7 +128,10 @@ def test_the_overview_in_chinese(words, capsys):
             ["--lang", "zh", "show"],
             "plusx: show 还缺 NETWORK（预设和 key=value 词、.toml 或 .json 文件、模型包、训练运行或权重文件）。",
         ),
-        (["--lang", "zh", "predict", "b", "x", "--top", "1.5"], "plusx: --top 应为整数（1 到 1000000），而不是 '1.5'。"),
+        (
+            ["--lang", "zh", "predict", "b", "x", "--top", "1.5"],
+            "plusx: --top 应为整数（1 到 1000000），而不是 '1.5'。",
+        ),
         (["--lang", "zh", "show", "resnet18", "-o", "a.xlsx"], "plusx: -o a.xlsx 以 .xlsx 结尾"),
     ],
 )

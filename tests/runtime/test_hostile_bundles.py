@@ -63,7 +63,7 @@ def with_export(bundle):
     model = fold_preprocessing(lower_to_openvino(lower(opened.spec), opened.weights(), (32, 32)), opened.preprocessing)
     openvino().save_model(model, bundle.parent / "model.xml", compress_to_fp16=False)
     files = {name: (bundle.parent / name).read_bytes() for name in ("model.xml", "model.bin")}
-    put_engine(bundle, "openvino-int8", {"weights_sha256": opened.files["weights.safetensors"]["sha256"]}, files)
+    put_engine(opened, "openvino-int8", {"weights_sha256": opened.files["weights.safetensors"]["sha256"]}, files)
     return files
 
 
@@ -141,7 +141,7 @@ def test_every_hostile_manifest(bundle, capsys):
 def test_hostile_plans(bundle, row, capsys):
     if isinstance(row, dict) and isinstance(row["plan"], dict):
         row = {"plan": {**ExecutionPlan("openvino", "fp32", 1, 1, 1).to_dict(), **row["plan"]}}
-    put_file(bundle, "engines/tuned.json", json.dumps({processor.key(): {"throughput": row}}).encode())
+    put_file(open_bundle(bundle), "engines/tuned.json", json.dumps({processor.key(): {"throughput": row}}).encode())
     code = main(["predict", "b", "photos"])
     said = capsys.readouterr()
     assert (code == 2 and said.err.startswith("plusx: ") and said.err.count("\n") == 1) or said.out.count("\n") == 2
@@ -149,7 +149,7 @@ def test_hostile_plans(bundle, row, capsys):
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"' * 50_000, "", "\x00", "[1,"])
 def test_plans_that_are_no_json(bundle, text, capsys):
-    put_file(bundle, "engines/tuned.json", text.encode())
+    put_file(open_bundle(bundle), "engines/tuned.json", text.encode())
     assert main(["predict", "b", "photos"]) == 2
     assert "is damaged. Write it again with plusx tune" in capsys.readouterr().err
 
