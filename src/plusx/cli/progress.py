@@ -244,15 +244,15 @@ def stage_line(event: StageEnded) -> Message:
     low, high = wilson(round(event.top1 * event.n), event.n) or (0.0, 1.0)
     values = {
         "stage": event.name, "top1": event.top1, "n": event.n, "low": low, "high": high, "images": event.images,
-        "time": duration(event.seconds),
+        "time": duration(event.seconds), "nll": event.nll,
     }  # fmt: skip
     if event.best:
         return _(
-            "{stage}: {top1:.1%} of {n:,} held-out images (95 %: {low:.1%} to {high:.1%}) after {time} on {images:,} images: kept",
+            "{stage}: {top1:.1%} of {n:,} held-out images (95 %: {low:.1%} to {high:.1%}, nll {nll:.3f}) after {time} on {images:,} images: kept",
             **values,
         )
     return _(
-        "{stage}: {top1:.1%} of {n:,} held-out images (95 %: {low:.1%} to {high:.1%}) after {time} on {images:,} images: "
+        "{stage}: {top1:.1%} of {n:,} held-out images (95 %: {low:.1%} to {high:.1%}, nll {nll:.3f}) after {time} on {images:,} images: "
         "not better, not kept",
         **values,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -47,8 +48,15 @@ class Evidence:
         return Evidence(self.n + other.n, self.right + other.right, self.nll + other.nll)
 
     def is_better_than(self, other: Evidence) -> bool:
-        """More of the same images right; of equals, the smaller nll."""
-        return (self.right, -self.nll) > (other.right, -other.nll)
+        """More of the same images right, by more than chance; else the smaller nll, which tells more of few images.
+
+        Chance is the square root of `other`'s errors, the standard deviation of such a count (Poisson).
+
+        >>> Evidence(100, 90, 40.0).is_better_than(Evidence(100, 91, 50.0)), Evidence(100, 80, 40.0).is_better_than(Evidence(100, 91, 50.0))
+        (True, False)
+        """
+        gain, chance = self.right - other.right, math.sqrt(other.n - other.right)
+        return gain > 0 if abs(gain) > chance else self.nll < other.nll
 
 
 @dataclass(frozen=True, eq=False)

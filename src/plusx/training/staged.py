@@ -312,8 +312,15 @@ class StagedRun:
         return recipe.replace(head="keep", keep=keep, **({key: getattr(asked, key) for key in READ["auto"]} | frozen))
 
     def _is_better(self, top1: float, nll: float) -> bool:
+        """Whether figures of the held-out images speak for the network that has them."""
         best = self.progress.best
-        return best is None or (top1, -nll) > (best["top1"], -best["nll"])
+        if best is None:
+            return True
+        n = best["n"]
+        now, before = (
+            Evidence(n, round(n * one), n * other) for one, other in ((top1, nll), (best["top1"], best["nll"]))
+        )
+        return now.is_better_than(before)
 
     def _record(self, ended: StageEnded) -> None:
         """The stage is over: its network is kept if it is the best, and a checkpoint says how far the run is."""
