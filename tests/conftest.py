@@ -98,3 +98,8 @@ def _heavy(path: Path) -> bool:
                 if helper.is_file() and helper != path and _heavy(helper):
                     return True
     return False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that fork come first: no thread of an exporter or an engine is then missing in their children."""
+    items.sort(key=lambda item: item.get_closest_marker("forks") is None)

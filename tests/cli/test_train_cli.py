@@ -236,7 +236,14 @@ def test_recipe_keys_as_people_type_them(words: list[str], recipe: str, capsys: 
     assert train("--data", "digits", "--out", "run", *words) == 0
     capsys.readouterr()
     found, wanted = read_run("run").recipe, parse_recipe(recipe).to_dict()
-    settled = ("crop", "shift", "size", "precision")  # auto becomes a value when the data is known
+    settled = (
+        "crop",
+        "shift",
+        "size",
+        "precision",
+        "eval_crop",
+        "interpolation",
+    )  # auto becomes a value when the data is known
     free = [key for key in settled if f"{key}=" not in recipe]
     assert {k: v for k, v in found.items() if k not in free} == {k: v for k, v in wanted.items() if k not in free}
 

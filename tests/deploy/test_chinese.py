@@ -48,7 +48,7 @@ def test_the_pattern_finds_english() -> None:
         "export BUNDLE --layout triton",
         "export BUNDLE",
         "bench BUNDLE --engine openvino --against openvino:fp32 --precision fp32",
-        "tune BUNDLE --seconds 0 --threads 1",
+        "tune BUNDLE --seconds 0.01 --threads 1",
     ],
 )
 def test_no_english_sentence_is_left(

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plusx.bundles import atomic, open_bundle
+from plusx.bundles import open_bundle
+from plusx.bundles.snapshot import OpenFiles
 from plusx.cli.main import main
 from plusx.data import open_data
 from plusx.errors import BundleError, SpecError
@@ -66,14 +67,13 @@ def test_an_export_of_other_weights_is_not_evaluated(run: Path) -> None:
 def test_weights_are_hashed_once(engine: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(engine)
     hashed: list[str] = []
-    check = atomic.check_files
+    compare = OpenFiles._compare
 
-    def watched(folder: Path, files: dict[str, object]) -> None:
-        hashed.extend(files)
-        check(folder, files)  # type: ignore[arg-type]
+    def watched(self: OpenFiles, name: str, chunks: list[bytes]) -> None:
+        hashed.append(name)
+        compare(self, name, chunks)
 
-    for module in ("bundle", "run_weights", "run"):
-        monkeypatch.setattr(f"plusx.bundles.{module}.check_files", watched, raising=False)
+    monkeypatch.setattr(OpenFiles, "_compare", watched)
     evaluate(run, "digits", options=EngineOptions(engine))
     assert hashed.count("weights.safetensors") == 1
     open_bundle(run).weights()  # the control: a bundle that is opened and then read is hashed twice

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -73,5 +74,7 @@ def killed(begin: Begin, phase: str, at: int) -> bool:
         for event in begin():
             if phase == type(event).__name__ and getattr(event, "step", 0) >= at:
                 die()
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(0)

@@ -22,6 +22,8 @@ from plusx.training import step as step_module
 from training.tinyrun import digest, resumed, started, stopped_after
 from waiting import HANG
 
+pytestmark = pytest.mark.forks
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

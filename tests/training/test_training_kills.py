@@ -21,6 +21,8 @@ from plusx.training import RunOptions, Step, Stop, fit, resume
 from training.killing import PHASES, killed
 from training.tinyrun import digest, losses, resumed, splits, started
 
+pytestmark = pytest.mark.forks
+
 EVERYTHING = (
     "digits epochs=2 batch=16 lr=0.05 warmup=0.25 ema=0.9 accumulate=2 erase=0.3 flip=yes mixup=0.2 cutmix=1 "
     "policy=trivialaugment size_from=6 class_weights=balanced early_stop=5 keep=best precision=fp32"

@@ -25,6 +25,8 @@ from plusx.training.run_data import require_equal_data
 from training.killing import killed
 from training.tinyrun import RECIPE, digest, resumed, splits, started, stopped_after, write_photos
 
+pytestmark = pytest.mark.forks
+
 
 def state(run: Path) -> dict[str, str]:
     return {

@@ -21,6 +21,8 @@ from plusx.training import step as step_module
 from training.killing import killed
 from training.tinyrun import RECIPE, STEPS, digest, losses, resumed, splits, started, stopped_after
 
+pytestmark = pytest.mark.forks
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[int, float]]]:

@@ -23,6 +23,8 @@ from plusx.training import RunOptions, Step, Stop, fit, resume, staged
 from plusx.training.events import StageEnded
 from training.killing import killed
 
+pytestmark = pytest.mark.forks
+
 NET = "resnet20 depths=1,1,1 widths=4,8,8 stem_width=4"
 
 

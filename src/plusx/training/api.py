@@ -12,6 +12,7 @@ from plusx.specs import ResNetSpec
 from plusx.training.events import Event
 from plusx.training.options import RunOptions
 from plusx.training.recipe import Recipe, recipe_name
+from plusx.training.recipe_keys import READ
 from plusx.training.run import TrainingRun
 from plusx.training.sinks import Sink, tee
 from plusx.training.staged import STAGES, StagedRun
@@ -38,8 +39,9 @@ def fit(
     calls this with the same arguments. Only rank 0 writes files and calls the sinks.
     """
     options = options or RunOptions()
-    if options.weights is not None and not isinstance(recipe, Recipe) and "=" in (recipe or "=").split()[0]:
-        recipe = f"auto {recipe or ''}".strip()
+    if options.weights is not None and not isinstance(recipe, Recipe) and recipe_name(recipe) is None:
+        keys = {word.partition("=")[0] for word in (recipe or "").split()}
+        recipe = f"{'auto' if keys <= set(READ['auto']) else 'finetune'} {recipe or ''}".strip()
     name = recipe.name if isinstance(recipe, Recipe) else recipe_name(recipe)
     if recipe is not None and name in STAGES:
         return _stream(StagedRun.create(network, data, recipe, out, options), sinks)
