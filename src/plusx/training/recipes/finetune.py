@@ -7,7 +7,14 @@ from plusx.training.recipe import Recipe
 
 SUMMARY = _("pretrained weights: the whole network, early layers with lower learning rates")
 CONTRACT = {
-    "result": _("not measured yet"),
+    "result": _("test accuracy 71.4 % (364 of 510), after a probe with 72.9 %: so few images are too few for it"),
+    "on": _(
+        "which photograph a crop is of: 10 crops of one half of each of 17 photographs, 510 crops of the other halves to test; "
+        "weights of Yahoo's open_nsfw, a thin ResNet-50 (benchmarks/transfer.py)"
+    ),
+    "seeds": _("1 (0)"),
+    "seconds": _("146 by the clock, 270 of CPU time"),
+    "machine": _("2-core AMD EPYC (Zen 4, AVX512-BF16), two threads"),
     "source": _(
         "the probe first, then training (linear probing then fine-tuning: Kumar et al. 2022, arXiv 2202.10054); lower rates "
         "for earlier layers as in ULMFiT (Howard and Ruder 2018, arXiv 1801.06146) and fastai's fine_tune"
