@@ -6,7 +6,7 @@ RECIPE is probe, layer4, finetune or auto, or scratch: the same thin ResNet-50 w
 default.
 """
 
-from clock import Clock  # isort: skip  (first, so that the imports below count)
+from clock import Clock  # isort: skip  # pyright: ignore[reportMissingImports]  (first, so that the imports below count)
 
 import argparse
 import json

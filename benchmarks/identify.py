@@ -6,7 +6,7 @@ ResNet-18 as torch exports it, both with random weights. Memory is what a proces
 
     python benchmarks/identify.py [--n 15] [--json FILE]
 
-Claimed: at most 700 ms, 450 ms of processor time, and 1.5 times the size of the file. Every round runs each once, order turning
+Claimed: at most 700 ms, and 1.5 times the size of the file in memory. Every round runs each once, order turning
 round; one warm-up round is not counted. Exit 1 if a target is missed.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from _common import PEERS, Claims, interleave, machine_line, process, ratio, save, spread
 
-MS, CPU_MS, TIMES = 700, 450, 1.5
+MS, TIMES = 700, 1.5
 WRITE = """
 import sys, torch, torchvision, warnings
 warnings.simplefilter("ignore")
@@ -72,7 +72,6 @@ def main() -> int:
     claims = Claims()
     for name in ("plusx, .pth", "plusx, .onnx"):
         claims.check(f"{name}, time", statistics.median(ms[name]), MS, "ms")
-        claims.check(f"{name}, processor time", statistics.median(cpu[name]), CPU_MS, "ms")
         claims.check(f"{name}, memory beyond imports", grown[name], TIMES, "times the file")
     print(f"          torch.load takes {ratio(cpu['torch.load, .pth'], cpu['plusx, .pth'])} of the processor time")
     save(asked.json, "identify.py", asked.n, {"ms": ms, "cpu_ms": cpu, "peak_mb": peak, "file_mb": mb}, claims)
