@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What needs a GPU, in one run of about 8 minutes: training in bf16 and fp32, resume, one process under NCCL, the torch
-# engine, and images a second beside torchvision. Prints one line a check; exit 1 when one fails.
+# What needs a GPU, in one run of about 8 minutes: training in bf16 and fp32, resume, one process under NCCL, training from
+# weights, the torch engine, and images a second beside torchvision. Prints one line a check; exit 1 when one fails.
 #   DEVICE=cuda PYTHON=.venv/bin/python scripts/gpu_check.sh      (DEVICE=cpu tries the script itself on a machine without one)
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -51,6 +51,8 @@ done
 check "interrupt and resume" interrupted
 check "one process under torchrun" "$PYTHON" -m torch.distributed.run --nproc-per-node=1 --rdzv-backend=c10d --rdzv-endpoint=localhost:0 \
     -m plusx train resnet20 --data digits --recipe "digits epochs=2" --device "$DEVICE" --out "$SCRATCH/ranks"
+check "from weights: kept maps" plusx train --weights "$SCRATCH/fp32" --data digits --recipe "layer4 freeze=layer2 flip=no epochs=3" --device "$DEVICE" --out "$SCRATCH/layer4"
+check "from weights: finetune" plusx train --weights "$SCRATCH/fp32" --data digits --recipe "finetune flip=no epochs=3" --device "$DEVICE" --out "$SCRATCH/finetune"
 check "evaluate" plusx evaluate "$SCRATCH/fp32" --data digits --device "$DEVICE"
 check "predict --engine torch" plusx predict "$SCRATCH/fp32" docs --engine torch --device "$DEVICE" --format csv -o "$SCRATCH/rows.csv"
 check "images a second" fast
