@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import signal
 import subprocess
 import sys
@@ -118,14 +117,14 @@ def test_a_closed_terminal_asks_to_stop_and_never_interrupts() -> None:
         stop = Stop()
         with stop_on_signals(stop):
             for number in numbers:
-                os.kill(os.getpid(), number)
+                signal.raise_signal(number)
             assert stop.signal == numbers[0]
     stop = Stop()
     with stop_on_signals(stop), pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGHUP)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
         assert stop.signal == signal.SIGTERM
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_where_it_was_ignored_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +133,7 @@ def test_where_it_was_ignored_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         stop = Stop()
         with stop_on_signals(stop):
-            os.kill(os.getpid(), signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
             assert not stop()
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:

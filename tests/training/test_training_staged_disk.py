@@ -28,10 +28,16 @@ pytestmark = pytest.mark.forks
 NET = "resnet20 depths=1,1,1 widths=4,8,8 stem_width=4"
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all: a forked child finds the vectors there, and opens no engine, which it may not."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _impatient(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     whole = staged.preset
-    monkeypatch.setenv("PLUSX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PLUSX_CACHE", str(cache))
     monkeypatch.setattr("plusx.training.claims.PATIENCE_S", 0.05)
     monkeypatch.setattr(staged, "preset", lambda name: whole(name).replace(epochs=1) if name != "auto" else whole(name))
 
@@ -51,9 +57,11 @@ def weights(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def probed(splits: Splits, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def probed(splits: Splits, weights: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("probed") / "run"
-    list(begun(splits, weights, out, "probe"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLUSX_CACHE", str(cache))
+        list(begun(splits, weights, out, "probe"))
     return out
 
 
