@@ -306,3 +306,14 @@ def test_a_signal_is_obeyed_within_five_seconds(here: Path, capsys: pytest.Captu
             f"\nfrom signal to end, n = {len(took)}: median {sorted(took)[len(took) // 2]:.2f} s, most {max(took):.2f} s"
         )
     assert max(took) < 5
+
+
+def test_a_stopped_run_in_stages_names_its_best_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from plusx.cli.train import _tell_how_to_resume
+    from plusx.training.events import Finished
+
+    kept = {"stage": "probe", "n": 20, "top1": 0.9, "nll": 0.3, "epoch": 1}
+    _tell_how_to_resume(Finished(1, 1, "SIGINT", 9.0, tmp_path, tmp_path / "bundle", kept))
+    said = capsys.readouterr().err
+    assert f"of probe, is in {tmp_path / 'bundle'}" in said
+    assert said.splitlines()[-1] == f"plusx train --resume {tmp_path}"

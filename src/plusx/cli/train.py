@@ -272,13 +272,19 @@ def _tell_how_to_resume(finished: Finished) -> None:
     if not finished.run.exists():
         warn(_("Training was stopped before the first step. Nothing was written."))
         return
-    warn(
-        _(
-            "Training was stopped by {reason} after step {step}. Everything is saved. Resume it with:",
-            reason=finished.reason,
-            step=finished.step,
+    stage = None if finished.kept is None else finished.kept.get("stage")
+    if stage is not None:
+        values = {"reason": finished.reason, "stage": stage, "bundle": finished.bundle}
+        text = _(
+            "Training was stopped by {reason}. The best network so far, of {stage}, is in {bundle}. Resume with:",
+            **values,
         )
-    )
+    else:
+        text = _(
+            "Training was stopped by {reason} after step {step}. Everything is saved. Resume it with:",
+            reason=finished.reason, step=finished.step,
+        )  # fmt: skip
+    warn(text)
     print(f"plusx train --resume {shlex.quote(str(finished.run))}", file=sys.stderr)
 
 
