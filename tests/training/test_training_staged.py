@@ -75,11 +75,16 @@ def test_a_probe_is_a_run_with_a_bundle(splits: Splits, weights: Path, tmp_path:
 
 
 def test_auto_is_what_weights_without_a_recipe_get(splits: Splits, weights: Path, tmp_path: Path) -> None:
-    events = run(splits, weights, tmp_path / "run", "size=8", minutes=30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(staged.Evidence, "is_better_than", lambda *_: True)  # so that every stage is tried
+        events = run(splits, weights, tmp_path / "run", "size=8", minutes=30)
     stages = ended(events)
-    assert list(stages) == ["probe", "layer4", "finetune"]
+    assert list(stages) == ["probe", "layer4", "finetune"] and all(stage.n for stage in stages.values())
     tried = [stage for stage in stages.values() if stage.n]
     best = [stage for stage in tried if stage.best][-1]
+    frozen = {"layer4": "layer2", "finetune": "stem"}
+    for stage in tried[1:]:
+        assert read_run(tmp_path / "run" / stage.name).recipe["freeze"] == frozen[stage.name]
     assert events[-1].kept["stage"] == best.name
     assert plusx.evaluate(tmp_path / "run", splits.val).correct == round(best.top1 * best.n)
     assert read_run_row(tmp_path / "run").state == "done"

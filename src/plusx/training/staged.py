@@ -303,9 +303,7 @@ class StagedRun:
         """
         recipe, asked = preset(name), self.base.setup.recipe
         before_last = len(self.base.setup.spec.depths) - 1
-        frozen: dict[str, Any] = (
-            {} if recipe.freeze is None else {"freeze": f"layer{before_last}" if before_last else "stem"}
-        )
+        frozen: dict[str, Any] = {"freeze": f"layer{before_last}" if before_last else "stem"} if recipe.views else {}
         keep = "last" if few else recipe.keep
         if self.progress.flip is False:
             frozen["flip"] = False
