@@ -221,7 +221,7 @@ def test_no_fold_is_judged_by_a_network_that_saw_it(
     few: Splits, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the classifier that a fold's training starts with nor its batches have seen an image that is tested."""
-    whole, fitted, learnt, tested = staged.preset, [], [], []
+    whole, fitted, trained, tested = staged.preset, [], [], []
     monkeypatch.setattr(
         staged, "preset", lambda name: whole(name).replace(epochs=1, views=1) if name == "layer4" else whole(name)
     )
@@ -232,7 +232,7 @@ def test_no_fold_is_judged_by_a_network_that_saw_it(
         return refit(probe, vectors, *arguments, **more)
 
     def batches_spy(self: Any, images: Any, *arguments: Any) -> Any:
-        learnt.append(set(images.tolist()))
+        trained.append(set(images.tolist()))
         return batches_of(self, images, *arguments)
 
     monkeypatch.setattr(folds, "refit", refit_spy)
@@ -240,8 +240,8 @@ def test_no_fold_is_judged_by_a_network_that_saw_it(
     monkeypatch.setattr(staged.Evidence, "of", lambda logits, labels: tested.append(labels) or of(logits, labels))
     run(few, weights, tmp_path / "run", "auto flip=no", minutes=60)
     everything = set(range(len(few.train)))
-    held = [everything - images for images in learnt[: folds.FOLDS]]
+    held = [everything - images for images in trained[: folds.FOLDS]]
     assert sorted(image for fold in held for image in fold) == sorted(everything)
     labels = few.train.labels
     assert all(sorted(labels[sorted(fold)]) == sorted(found) for fold, found in zip(held, tested, strict=False))
-    assert [len(vectors) for vectors in fitted] == [len(images) for images in learnt[: folds.FOLDS]]
+    assert [len(vectors) for vectors in fitted] == [len(images) for images in trained[: folds.FOLDS]]

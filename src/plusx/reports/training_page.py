@@ -217,7 +217,7 @@ def _stages(report: RunReport, say: Translate) -> Iterator[str]:
     if not report.stages:
         return
     yield f"<section>{_heading(_('Stages'), say)}"
-    heads = (_("stage"), _("learnt from"), _("Top-1"), _("95 %"), _("NLL"), _("time"), _("outcome"))
+    heads = (_("stage"), _("trained on"), _("Top-1"), _("95 %"), _("NLL"), _("time"), _("outcome"))
     yield _head("stages", heads, say)
     for line in report.stages:
         name = f"<td>{escape(line.name)}</td>"

@@ -73,7 +73,7 @@ class StageEnded:
     nll: float
     best: bool
     images: int
-    """Images that the stage learnt from."""
+    """Images that the stage was trained on."""
     seconds: float
     why: str
     """Why it was not begun (a clause), or why it `failed`; empty otherwise."""

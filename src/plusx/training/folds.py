@@ -30,7 +30,7 @@ FOLDS = 3
 
 @dataclass(frozen=True)
 class Evidence:
-    """Predictions of images that were not learnt from: how many, how many are right, and their nll in nats, summed."""
+    """Predictions of images that were not trained on: how many, how many are right, and their nll in nats, summed."""
 
     n: int = 0
     right: int = 0
@@ -92,7 +92,7 @@ class FoldTraining:
     def _logits(
         self, rows: NDArray[np.int64], images: NDArray[np.int64], maps: NDArray[np.float32], stopped: Callable[[], bool]
     ) -> NDArray[np.float32] | None:
-        """float32 (n, classes) of `maps` by a network that learnt from `images` alone; `rows` are their vectors."""
+        """float32 (n, classes) of `maps` by a network trained on `images` alone; `rows` are their vectors."""
         recipe, device = self.recipe, self.loader.frozen.device
         labels, classes = self.vectors.labels[rows], self.loader.images.data.classes
         head = refit(self.probe, self.vectors.values[rows], labels, classes, class_weights=recipe.class_weights)
