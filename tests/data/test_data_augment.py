@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plusx.data import crop_boxes, erase, erase_boxes, flip, flips, shift, shifts
+from plusx.data import crop_box, crop_draws, erase, erase_boxes, flip, flips, shift, shifts
 
 AT = np.arange(4000)
 
 
 def batch(n: int = 6, h: int = 9, w: int = 11, c: int = 3) -> np.ndarray:
     return np.random.default_rng(0).integers(1, 256, (n, h, w, c), dtype=np.uint8)
+
+
+def crop_boxes(seed: int, epoch: int, at: object, h: int, w: int, **keys: object) -> np.ndarray:
+    return np.array([crop_box(draws, h, w, **keys) for draws in crop_draws(seed, epoch, at)])  # type: ignore[arg-type]
 
 
 def test_a_sample_looks_the_same_in_any_batch():

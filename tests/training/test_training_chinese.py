@@ -73,7 +73,7 @@ def test_a_failure_in_a_run_keeps_its_translation(tmp_path: Path, monkeypatch: p
 
     def poisoned(self: Trainer, images: np.ndarray, *rest: object) -> StepResult:  # type: ignore[type-arg]
         bad = self.progress.step == 8 and (tmp_path / "run" / "run.json").exists()
-        return train_step(self, images * np.float32("nan" if bad else 1), *rest)  # type: ignore[arg-type]
+        return train_step(self, np.full((len(images), 1, 8, 8), np.nan, np.float32) if bad else images, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(step_module.Trainer, "train_step", poisoned)
     with pytest.raises(PlusxError) as caught:

@@ -12,9 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plusx.data import Skipped, crop_boxes, erase, erase_boxes, flip, flips, open_data, permutation
+from plusx.data import Skipped, crop_box, crop_draws, erase, erase_boxes, flip, flips, open_data, permutation
 from plusx.errors import DataError
-from plusx.images import normalise, resize_box
+from plusx.images import Preprocessing, normalise, resize_box
+from plusx.nn.inputs import to_tensor
 from plusx.runtime import processor
 from plusx.training.loader import BatchLoader
 from plusx.training.machine import deterministic
@@ -101,17 +102,31 @@ def test_a_batch_is_the_permutation_and_augmentation_of_its_positions(photos) ->
     batches = list(BatchLoader(train, schedule, recipe, pre, seed).batches(schedule.steps_per_epoch, schedule.steps))
     positions, chosen = np.arange(len(train)), permutation(len(train), seed, epoch)
     read = [train.read(int(i), "RGB", 32) for i in chosen]
-    heights, widths = ([image.shape[axis] for image in read] for axis in (0, 1))
-    boxes = crop_boxes(seed, epoch, positions, heights, widths, scale=(0.35, 1.0))
-    augmented = np.stack([resize_box(p, tuple(b), (16, 16)) for p, b in zip(read, boxes.tolist(), strict=True)])
+    draws = crop_draws(seed, epoch, positions)
+    boxes = [crop_box(d, *p.shape[:2], scale=(0.35, 1.0)) for d, p in zip(draws, read, strict=True)]
+    augmented = np.stack([resize_box(p, b, (16, 16)) for p, b in zip(read, boxes, strict=True)])
     augmented = flip(augmented, flips(seed, epoch, positions))
     augmented = erase(
         augmented, erase_boxes(seed, epoch, positions, 16, 16, share=0.5), np.round(np.array(pre.mean) * 255)
     )
-    assert np.array_equal(np.concatenate([batch.images for batch in batches]), normalise(augmented, pre))
+    assert np.array_equal(np.concatenate([batch.images for batch in batches]), augmented)
     names = [name for batch in batches for name in batch.names]
     labels = np.concatenate([batch.labels for batch in batches])
     assert [Path(name).parent.name for name in names] == [train.classes[label] for label in labels]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_network_sees_what_the_evaluation_sees(mode: str) -> None:
+    """Every value that a byte can have, in every channel, against images.normalise."""
+    channels = 3 if mode == "RGB" else 1
+    std = (0.2, 0.3, 0.05)[:channels]
+    pre = Preprocessing(mode=mode, resize_px=None, crop_px=16, mean=(0.4, 0.9, 0.1)[:channels], std=std)  # type: ignore[arg-type]
+    images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(channels, axis=3)
+    images = np.concatenate([images, images[:, ::-1]])
+    found, expected = to_tensor(images, pre, torch.device("cpu")), normalise(images, pre)
+    assert found.dtype == torch.float32 and found.shape == (2, channels, 16, 16) and len(np.unique(expected)) > 250
+    assert np.abs(found.numpy() - expected).max() < 3e-6  # of 18
+    assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_an_image_that_vanishes_is_skipped_and_named(photos) -> None:  # type: ignore[no-untyped-def]

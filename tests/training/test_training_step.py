@@ -116,7 +116,7 @@ def test_nan_stops_before_a_weight_changes(tmp_path: Path, monkeypatch: pytest.M
 
     def poisoned(self: Trainer, images: np.ndarray, labels: np.ndarray, names: list[str]) -> StepResult:  # type: ignore[type-arg]
         if self.progress.step == 8 and "digits/" in names[0]:
-            images = images * np.float32("nan")
+            images = np.full((len(images), 1, 8, 8), np.nan, np.float32)
         return train_step(self, images, labels, names)
 
     monkeypatch.setattr(step_module.Trainer, "train_step", poisoned)
@@ -142,7 +142,8 @@ def test_a_training_that_fails_has_its_report(tmp_path: Path, monkeypatch: pytes
     train_step = step_module.Trainer.train_step
 
     def poisoned(self: Trainer, images: np.ndarray, *rest: object) -> StepResult:  # type: ignore[type-arg]
-        return train_step(self, images * np.float32("nan" if self.progress.step == 8 else 1), *rest)  # type: ignore[arg-type]
+        bad = np.full((len(images), 1, 8, 8), np.nan, np.float32)
+        return train_step(self, bad if self.progress.step == 8 else images, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(step_module.Trainer, "train_step", poisoned)
     monkeypatch.setattr("plusx.training.run.measure_speed", lambda *_: _no_measure())

@@ -1,6 +1,6 @@
 """Labelled images of every format; seeded permutations and augmentation parameters for training."""
 
-from plusx.data.augment import K_FREE, crop_boxes, erase, erase_boxes, flip, flips, shift, shifts
+from plusx.data.augment import K_FREE, crop_box, crop_draws, erase, erase_boxes, flip, flips, shift, shifts
 from plusx.data.dataset import Data, Skipped, Splits, with_mode
 from plusx.data.detection import BUILT_IN
 from plusx.data.list_columns import ListColumns
@@ -15,7 +15,8 @@ __all__ = [
     "Skipped",
     "Splits",
     "cache_dir",
-    "crop_boxes",
+    "crop_box",
+    "crop_draws",
     "erase",
     "erase_boxes",
     "flip",

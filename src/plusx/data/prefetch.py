@@ -2,47 +2,63 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Key = TypeVar("Key")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Group = TypeVar("Group")
 
 DEPTH = 3
 """Groups in work at once: enough to hide one slow image, few enough to need little memory."""
+NICENESS = 10
+"""How far these threads stand back where the others want the same cores."""
 
 
 def prefetch(
-    groups: Iterable[tuple[Key, list[Item]]], work: Callable[[Item], Result], workers: int
-) -> Iterator[tuple[Key, list[Result]]]:
-    """(key, [work(item) for item in items]) of each group, in order; by `workers` threads, or by the caller's when 0.
+    groups: Iterable[Sequence[Item]],
+    work: Callable[[Item], Result],
+    finish: Callable[[Sequence[Item], list[Result]], Group],
+    workers: int,
+) -> Iterator[Group]:
+    """finish(items, [work(item) for item in items]) of each group, in order; by `workers` threads, or by the caller's when 0.
 
     Threads, not processes: decoding and resizing run outside Python's lock, nothing is copied, and a kill leaves
     no process behind.
 
-    >>> list(prefetch([("a", [1, 2]), ("b", [3])], abs, workers=2))
-    [('a', [1, 2]), ('b', [3])]
+    >>> list(prefetch([[1, 2], [3]], abs, lambda items, found: sum(found), workers=2))
+    [3, 3]
     """
     if not workers:
-        for key, items in groups:
-            yield key, [work(item) for item in items]
+        for items in groups:
+            yield finish(items, [work(item) for item in items])
         return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="plusx")
-    waiting: deque[tuple[Key, list[Future[Result]]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="plusx", initializer=_stand_back)
+    waiting: deque[Future[Group]] = deque()
+
+    def joined(items: Sequence[Item], parts: list[Future[Result]]) -> Group:
+        return finish(items, [part.result() for part in parts])
+
     try:
-        for key, items in groups:
-            waiting.append((key, [pool.submit(work, item) for item in items]))
+        for items in groups:
+            parts = [pool.submit(work, item) for item in items]
+            # submitted last, so a thread that waits in it waits for images that other threads have begun
+            waiting.append(pool.submit(joined, items, parts))
             if len(waiting) == DEPTH:
-                yield _next(waiting)
+                yield waiting.popleft().result()
         while waiting:
-            yield _next(waiting)
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _next(waiting: deque[tuple[Key, list[Future[Result]]]]) -> tuple[Key, list[Result]]:
-    key, futures = waiting.popleft()
-    return key, [future.result() for future in futures]
+def _stand_back() -> None:
+    """Lets computing threads go first: where one of them waits for its core, all the others wait for it (Linux alone has
+    priorities of threads)."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -103,9 +103,12 @@ def _count(
     def image(i: int) -> NDArray[np.uint8]:
         return resize_crop(data.read(i, pre.mode, pre.decode_px), pre)
 
+    def batch(span: Sequence[int], images: list[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        return np.stack(images), data.labels[span]
+
     workers = 0 if data.images is not None else workers
-    for span, images in prefetch(((span, list(span)) for span in spans), image, workers):
+    for images, labels in prefetch(spans, image, batch, workers):
         if stopped():
             return False
-        counters.add(infer(np.stack(images)), data.labels[span.start : span.stop])
+        counters.add(infer(images), labels)
     return True

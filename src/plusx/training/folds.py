@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from plusx.evaluation.counting import BATCH
-from plusx.images import normalise, resize_crop
+from plusx.images import resize_crop
 from plusx.nn import ResNet
 from plusx.probing.folds import stratified_folds
 from plusx.probing.logistic import mean_nll
@@ -120,5 +120,5 @@ class FoldTraining:
             if stopped():
                 return None
             pixels = [resize_crop(data.read(int(i), pre.mode, pre.decode_px), pre) for i in images[low : low + BATCH]]
-            found.append(self.loader.frozen.fp32(normalise(np.stack(pixels), pre)))
+            found.append(self.loader.frozen.fp32(np.stack(pixels)))
         return np.concatenate(found)

@@ -5,29 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plusx.data import Data, Skipped, crop_boxes, erase, erase_boxes, flip, flips, permutation, shift, shifts
+from plusx.data import Data, Skipped, crop_box, crop_draws, erase, erase_boxes, flip, flips, permutation, shift, shifts
 from plusx.data.prefetch import prefetch
 from plusx.errors import DataError
-from plusx.images import Preprocessing, normalise, resize_box, resize_crop
+from plusx.images import Preprocessing, resize_box, resize_crop
 from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
 from plusx.training.policies import apply_policy
 from plusx.training.recipe import Recipe
 from plusx.training.schedule import Schedule, training_size
 
 _ASPECT = 3 / 4
-"""Narrowest box of data.crop_boxes."""
+"""Narrowest box of data.crop_box."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """float32 (n, c, h, w), int64 (n,), the images' names, and those that could not be read."""
+    """Images, int64 (n,), the images' names, and those that could not be read.
 
-    images: NDArray[np.float32]
+    Images are uint8 (n, h, w, c), or float32 (n, c, h, w) where they are maps of frozen layers.
+    """
+
+    images: NDArray[Any]
     labels: NDArray[np.int64]
     names: Sequence[str]
     skipped: tuple[Skipped, ...] = ()
@@ -46,6 +49,8 @@ class _Position:
     epoch: int
     position: int
     index: int
+    draws: NDArray[np.float64] | None = None
+    """What crop=area draws for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +72,9 @@ class BatchLoader:
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches `start` to `stop` - 1, prefetched by the workers if there are any."""
         workers = 0 if self.data.images is not None else self.workers
-        for positions, found in prefetch(self._positions(start, stop), self._image, workers):
-            yield self._finish(positions, found)
+        yield from prefetch(self._positions(start, stop), self._image, self._finish, workers)
 
-    def _positions(self, start: int, stop: int) -> Iterator[tuple[list[_Position], list[_Position]]]:
+    def _positions(self, start: int, stop: int) -> Iterator[list[_Position]]:
         known, chosen = -1, np.empty(0, np.int64)
         for step in range(start, stop):
             epoch, low, high = self.schedule.span(step)
@@ -78,34 +82,38 @@ class BatchLoader:
                 known, chosen = epoch, permutation(self.schedule.n, self.seed, epoch)
             indices = [int(index) for index in chosen[slice(*self.group.share(low, high))]]
             if self.recipe.views:
-                positions = [_Position(epoch % self.recipe.views, index, index) for index in indices]
+                yield self._drawn(epoch % self.recipe.views, indices, indices)
             else:
                 first = self.group.share(low, high)[0]
-                positions = [_Position(epoch, first + i, index) for i, index in enumerate(indices)]
-            yield positions, positions
+                yield self._drawn(epoch, range(first, first + len(indices)), indices)
+
+    def _drawn(self, epoch: int, positions: Sequence[int], indices: Sequence[int]) -> list[_Position]:
+        """Samples with what is drawn for them, which numpy does for a whole batch in the time of one."""
+        if self.recipe.crop != "area" or not indices:
+            return [_Position(epoch, position, index) for position, index in zip(positions, indices, strict=True)]
+        draws = crop_draws(self.seed, epoch, positions)
+        return [_Position(epoch, *at) for at in zip(positions, indices, draws, strict=True)]
 
     def view(self, view: int, start: int, batch: int) -> Iterator[tuple[range, Batch]]:
         """The augmentation `view` of every image from `start` on, in the order of the data, `batch` at a time."""
         spans = [range(low, min(low + batch, len(self.data))) for low in range(start, len(self.data), batch)]
-        groups = ((span, [_Position(view, index, index) for index in span]) for span in spans)
         workers = 0 if self.data.images is not None else self.workers
-        for span, found in prefetch(groups, self._image, workers):
-            yield span, self._finish([_Position(view, index, index) for index in span], found)
+        groups = (self._drawn(view, span, span) for span in spans)
+        yield from zip(spans, prefetch(groups, self._image, self._finish, workers), strict=True)
 
     def _image(self, at: _Position) -> NDArray[np.uint8] | Skipped:
         """uint8 (size, size, c). What can be done to a whole batch at once is left to `_finish`."""
         pre = self._pre(at.epoch)
         size = pre.crop_px
         try:
-            if self.recipe.crop != "area" or size is None:
+            if at.draws is None or size is None:
                 return resize_crop(self.data.read(at.index, pre.mode, pre.decode_px), pre)
             # decoded so large that even the smallest box has `size` pixels a side and is not enlarged
             at_least = math.ceil(size / math.sqrt(self.recipe.area * _ASPECT))
             image = self.data.read(at.index, pre.mode, at_least)
             h, w = image.shape[:2]
-            box = crop_boxes(self.seed, at.epoch, at.position, h, w, scale=(self.recipe.area, 1.0))[0]
-            left, top, right, bottom = (float(side) for side in box)
-            return resize_box(image, (left, top, right, bottom), (size, size), pre.interpolation)
+            box = crop_box(at.draws, h, w, scale=(self.recipe.area, 1.0))
+            return resize_box(image, box, (size, size), pre.interpolation)
         except DataError as error:
             return Skipped(self.data.path(at.index), str(error))
 
@@ -120,14 +128,14 @@ class BatchLoader:
         )
 
     def _finish(self, positions: Sequence[_Position], found: Sequence[NDArray[np.uint8] | Skipped]) -> Batch:
-        """The batch of the images that could be read: shifted, flipped, erased and normalised."""
+        """The batch of the images that could be read: shifted, flipped and erased."""
         skipped = tuple(item for item in found if isinstance(item, Skipped))
         arrays = [item for item in found if not isinstance(item, Skipped)]
         positions = [position for position, item in zip(positions, found, strict=True) if not isinstance(item, Skipped)]
         names = [self.data.path(position.index) for position in positions]
         labels = self.data.labels[[position.index for position in positions]]
         if not arrays:
-            return Batch(np.empty((0, self.pre.channels, 1, 1), np.float32), labels, names, skipped)
+            return Batch(np.empty((0, 1, 1, self.pre.channels), np.uint8), labels, names, skipped)
         images, recipe = np.stack(arrays), self.recipe
         at = self.seed, positions[0].epoch, np.array([position.position for position in positions])
         if recipe.crop == "shift" and recipe.shift:
@@ -139,4 +147,4 @@ class BatchLoader:
         if recipe.erase:
             fill = np.round(np.array(self.pre.mean) / self.pre.scale)
             images = erase(images, erase_boxes(*at, *images.shape[1:3], share=recipe.erase), fill)
-        return Batch(normalise(images, self.pre), labels, names, skipped)
+        return Batch(images, labels, names, skipped)

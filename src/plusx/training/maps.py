@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,11 @@ from plusx.errors import BundleError, SpecError
 from plusx.evaluation.counting import BATCH
 from plusx.graph import lower
 from plusx.i18n import _
-from plusx.images import normalise, resize_crop
+from plusx.images import Preprocessing, normalise, resize_crop
 from plusx.metrics import Counters, Evaluation
 from plusx.nn import ResNet
 from plusx.nn.device import autocast, memory_format
+from plusx.nn.inputs import to_tensor
 from plusx.nn.surgery import cut
 from plusx.nn.traversal import forward_after
 from plusx.training.loader import Batch, BatchLoader
@@ -45,6 +46,8 @@ SAMPLE = 3
 SAMPLE_SECONDS = 10.0
 """Batches that measure the frozen part's speed, and how long that may take."""
 DESCRIPTION = "maps.json"
+FORMAT = 2
+"""Counts up when the same images and layers give other bits, so that no store holds both."""
 SPARE_BYTES = 1 << 30
 """What stays free on the disk for checkpoints and for other programs."""
 AUGMENTATION = ("size", "crop", "area", "shift", "flip", "policy", "erase", "interpolation")
@@ -61,25 +64,28 @@ class FrozenPart:
     part: str
     precision: str
     device: torch.device
+    pre: Preprocessing
 
     @classmethod
-    def of(cls, network: ResNet, part: str, precision: str, device: torch.device) -> FrozenPart:
+    def of(cls, network: ResNet, part: str, precision: str, device: torch.device, pre: Preprocessing) -> FrozenPart:
         """Of a copy of the network's tensors."""
         exact = copy.deepcopy(cut(network, part)).requires_grad_(False).to(device).eval()
         exact.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         fast = copy.deepcopy(exact).to(memory_format=memory_format(precision))  # type: ignore[call-overload]
-        return cls(fast, exact, part, precision, device)
+        return cls(fast, exact, part, precision, device, pre)
 
-    def bf16(self, images: NDArray[np.float32]) -> NDArray[np.uint16]:
-        """The maps of float32 (n, c, h, w), rounded to bf16, as the bits of that format."""
-        x = torch.from_numpy(images).to(self.device, memory_format=memory_format(self.precision))
+    def bf16(self, images: NDArray[np.uint8]) -> NDArray[np.uint16]:
+        """The maps of uint8 (n, h, w, c), rounded to bf16, as the bits of that format."""
+        x = to_tensor(images, self.pre, self.device).contiguous(memory_format=memory_format(self.precision))
         with torch.inference_mode(), autocast(self.device, self.precision):
             maps = self.network(x).to(torch.bfloat16).cpu().contiguous()
         return maps.view(torch.int16).numpy().view(np.uint16)
 
-    def fp32(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def fp32(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The maps of uint8 (n, h, w, c) as an evaluation computes them."""
+        x = normalise(images, self.pre)
         with torch.inference_mode():
-            return self.exact(torch.from_numpy(images).to(self.device)).float().cpu().contiguous().numpy()
+            return self.exact(torch.from_numpy(x).to(self.device)).float().cpu().contiguous().numpy()
 
     def digest(self) -> str:
         """sha256 (hex) of the part's words and tensors."""
@@ -281,11 +287,14 @@ class MapLoader:
         def image(i: int) -> NDArray[np.uint8]:
             return resize_crop(self.val.read(i, pre.mode, pre.decode_px), pre)
 
+        def batch(_span: Sequence[int], found: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+            return np.stack(found)
+
         workers = 0 if self.val.images is not None else self.images.workers
-        for span, found in prefetch(((span, list(span)) for span in spans), image, workers):
+        for span, found in zip(spans, prefetch(spans, image, batch, workers), strict=True):
             if stopped():
                 return
-            store.val[span.start : span.stop] = self.frozen.fp32(normalise(np.stack(found), pre))
+            store.val[span.start : span.stop] = self.frozen.fp32(found)
             store.done_val = span.stop
             yield total - len(self.val) + span.stop, total, ()
 
@@ -366,5 +375,13 @@ def tail_logits(network: nn.Module, part: str, maps: NDArray[np.float32], device
 def key_of(frozen: FrozenPart, images: BatchLoader, val: Data) -> str:
     """What the maps depend on: the frozen part, the images, how they are prepared and augmented, and the seed."""
     augmentation = {name: getattr(images.recipe, name) for name in AUGMENTATION}
-    parts = (frozen.digest(), images.data.fingerprint, val.fingerprint, images.pre.to_dict(), augmentation, images.seed)
+    parts = (
+        FORMAT,
+        frozen.digest(),
+        images.data.fingerprint,
+        val.fingerprint,
+        images.pre.to_dict(),
+        augmentation,
+        images.seed,
+    )
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from plusx.data import K_FREE
 from plusx.data.permutation import hashed
@@ -14,9 +16,9 @@ from plusx.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Mixed:
-    """Images float32 (n, c, h, w), the labels of both images in each, and the first one's share."""
+    """Images (n, c, h, w), the labels of both images in each, and the first one's share."""
 
-    images: NDArray[np.float32]
+    images: Tensor
     labels: NDArray[np.int64]
     others: NDArray[np.int64]
     share: float
@@ -27,9 +29,7 @@ class Mixed:
         return self.labels if self.share >= 0.5 else self.others
 
 
-def mix(
-    images: NDArray[np.float32], labels: NDArray[np.int64], recipe: Recipe, seed: int, step: int, rank: int
-) -> Mixed:
+def mix(images: Tensor, labels: NDArray[np.int64], recipe: Recipe, seed: int, step: int, rank: int) -> Mixed:
     """The batch, each image mixed with the one before it. What is drawn depends on (seed, step, rank) alone.
 
     The share is drawn once a batch from Beta(alpha, alpha). With both keys set, every step chooses one of them at random.
@@ -40,15 +40,15 @@ def mix(
     cut = bool(recipe.cutmix) and (not recipe.mixup or draw.random() < 0.5)
     alpha = recipe.cutmix if cut else recipe.mixup
     share = float(draw.beta(alpha, alpha))
-    others = np.roll(images, 1, axis=0)
+    others = torch.roll(images, 1, 0)
     if cut:
         h, w = images.shape[2:]
         left, top, right, bottom = box(share, h, w, draw.random(), draw.random())
-        images = images.copy()
+        images = images.clone()
         images[..., top:bottom, left:right] = others[..., top:bottom, left:right]
         share = 1 - (right - left) * (bottom - top) / (h * w)
     else:
-        images = (share * images + (1 - share) * others).astype(np.float32)
+        images = share * images + (1 - share) * others
     return Mixed(images, labels, np.roll(labels, 1), share)
 
 

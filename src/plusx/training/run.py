@@ -317,6 +317,7 @@ class TrainingRun:
             self.compute.precision,
             weights,
             self.compute.group,
+            self.setup.preprocessing,
             recipe.freeze if recipe.views else None,
         )
 
@@ -340,7 +341,13 @@ class TrainingRun:
         return evaluate
 
     def _frozen(self, network: ResNet) -> FrozenPart:
-        return FrozenPart.of(network, str(self.setup.recipe.freeze), self.compute.precision, self.compute.device)
+        return FrozenPart.of(
+            network,
+            str(self.setup.recipe.freeze),
+            self.compute.precision,
+            self.compute.device,
+            self.setup.preprocessing,
+        )
 
     def _map_places(self) -> list[Path]:
         """Where maps may lie: beside the run, or in the cache if its disk has more room."""

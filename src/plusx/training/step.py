@@ -16,9 +16,11 @@ from torch.nn import functional as F
 
 from plusx.errors import BundleError, DivergedError
 from plusx.i18n import Message, _, joined
+from plusx.images import Preprocessing
 from plusx.nn import ResNet
 from plusx.nn.device import autocast, memory_format
 from plusx.nn.freezing import freeze
+from plusx.nn.inputs import to_tensor
 from plusx.nn.traversal import forward_after
 from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
 from plusx.training.mixing import Mixed, mix
@@ -93,6 +95,8 @@ class Trainer:
     class_weights: NDArray[np.float64] | None = None
     """float64 (classes,); their mean over the training images is 1."""
     group: ProcessGroup = SINGLE_PROCESS
+    pre: Preprocessing | None = None
+    """How uint8 images are normalised."""
     maps_after: str | None = None
     """The part whose maps `train_step` gets in place of images (with `views`); None: images."""
     progress: TrainingProgress = field(default_factory=TrainingProgress)
@@ -105,10 +109,10 @@ class Trainer:
         self._frozen: str | None = None
         self.ema = EMA(self.network, self.recipe.ema) if self.recipe.ema else None
 
-    def train_step(self, images: NDArray[np.float32], labels: NDArray[np.int64], names: Sequence[str]) -> StepResult:
-        """Makes step `progress.step` from this process's share of the batch: float32 (n, c, h, w) and int64 (n,).
+    def train_step(self, images: NDArray[Any], labels: NDArray[np.int64], names: Sequence[str]) -> StepResult:
+        """Makes step `progress.step` from this process's share of the batch: images and int64 (n,).
 
-        With `maps_after`, `images` are that part's maps.
+        Images are uint8 (n, h, w, c), or float32 (n, c, h, w) ready for the network; with `maps_after` that part's maps.
         The gradient is the mean over all images of all ranks, whatever the number of parts it is computed in. Images
         that could not be read are missing, so a share may have one image, which is duplicated with weight zero, or none.
         Raises RunError on every rank, before any weight is changed, when the loss is not finite.
@@ -155,7 +159,18 @@ class Trainer:
             freeze(self.network, frozen)
             self._frozen = frozen
 
-    def _gradients(self, images: NDArray[np.float32], labels: NDArray[np.int64], n: int) -> tuple[float, int]:
+    def _input(self, images: NDArray[Any]) -> Tensor:
+        """(n, c, h, w) on the device, normalised."""
+        if images.dtype != np.uint8:
+            x = torch.from_numpy(images).to(self.device)
+        elif self.pre is None:
+            raise ValueError("uint8 images need the trainer's pre")
+        else:
+            x = to_tensor(images, self.pre, self.device)
+        maps_in_bf16 = self.maps_after is not None and self.precision == "bf16"  # as the frozen part computes them
+        return x.to(torch.bfloat16 if maps_in_bf16 else next(self.network.parameters()).dtype)
+
+    def _gradients(self, images: NDArray[Any], labels: NDArray[np.int64], n: int) -> tuple[float, int]:
         """Accumulates this share's gradient in the parameters; returns its summed loss and correct predictions."""
         n_own, loss_sum, correct = len(labels), 0.0, 0
         if not n_own:
@@ -164,7 +179,7 @@ class Trainer:
         counts = np.ones(max(smallest, n_own))
         if n_own < smallest:  # a lone image is duplicated with weight zero, because batch norm needs two
             images, labels, counts = np.repeat(images, 2, axis=0), np.repeat(labels, 2), np.array([1.0, 0.0])
-        mixed = mix(images, labels, self.recipe, self.seed, self.progress.step, self.group.rank)
+        mixed = mix(self._input(images), labels, self.recipe, self.seed, self.progress.step, self.group.rank)
         for part in np.array_split(np.arange(len(labels)), min(self.recipe.accumulate, len(labels) // smallest)):
             loss, right = self._gradient(mixed, counts, part, n)
             loss_sum, correct = loss_sum + loss, correct + right
@@ -173,10 +188,7 @@ class Trainer:
     def _gradient(
         self, mixed: Mixed, counts: NDArray[np.float64], part: NDArray[np.int64], n: int
     ) -> tuple[float, int]:
-        dtype = next(self.network.parameters()).dtype
-        if self.maps_after is not None and self.precision == "bf16":
-            dtype = torch.bfloat16  # as the frozen part computes them
-        x = torch.from_numpy(mixed.images[part]).to(self.device, dtype, memory_format=memory_format(self.precision))
+        x = mixed.images[part[0] : part[-1] + 1].contiguous(memory_format=memory_format(self.precision))
         with autocast(self.device, self.precision):
             logits = self._forward(x)
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
