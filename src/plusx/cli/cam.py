@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     photo = decode(Path(args.photo), pre.mode)
     read = decode(Path(args.photo), pre.mode, at_least_px=pre.decode_px)  # as predict reads it, perhaps smaller
     image = resize_crop(read, pre)
-    place = input_place(*read.shape[:2], pre).times(round(photo.shape[0] / read.shape[0]))
+    place = input_place(read.shape[0], read.shape[1], pre).times(round(photo.shape[0] / read.shape[0]))
 
     import torch
 

@@ -91,6 +91,9 @@ class Step:
     n: int
     correct: int
     seconds: float
+    train_loss: float
+    train_top1: float
+    """Of all steps of the epoch so far: after its last step, what `Evaluated` says of the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
