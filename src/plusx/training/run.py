@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import platform
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -47,6 +48,7 @@ from plusx.training.schedule import Schedule, require_batch_sizes
 from plusx.training.setup import Setup, default_threads, prepare
 from plusx.training.sinks import MetricsFile, Sink, SkippedFile
 from plusx.training.step import Trainer, balanced_weights, smallest_batch
+from plusx.training.tensorboard_log import TensorBoardLog, is_logged
 from plusx.version import __version__
 
 MAPS_SHARE = 0.5
@@ -183,11 +185,16 @@ class TrainingRun:
         if not self.compute.group.is_rank0:
             return []
         skipped = ((row.path, row.reason) for row in self.splits.skipped)
+        logs = [TensorBoardLog(self.path, shlex.join(self.options.command))] if self._is_logged() else []
         return [
             MetricsFile(self.path / "metrics.jsonl"),
             SkippedFile(self.path / "skipped.csv", skipped),
+            *logs,
             ReportFile(self.path, self.options.lang),
         ]
+
+    def _is_logged(self) -> bool:
+        return self.options.log == "tensorboard" or (self.resumes and is_logged(self.path))
 
     def _start(self) -> Iterator[Event]:
         self.compute.group.run_on_rank0(partial(require_disk_space, self.path, self._disk_bytes()))
