@@ -157,6 +157,7 @@ class TrainingLoop:
         return Evaluated(
             step=progress.step, epoch=epoch, n=found.n, top1=found.top1, nll=found.nll, best=better,
             train_loss=train_loss, train_top1=train_top1, metrics=found.to_dict(), seconds=now - begun,
+            mistakes=found.mistakes,
         )  # fmt: skip
 
     def _write_bundle(self, evaluated: Evaluated) -> None:
@@ -169,6 +170,7 @@ class TrainingLoop:
             "n": evaluated.n,
             "top1": evaluated.top1,
             "nll": evaluated.nll,
+            "mistakes": [mistake._asdict() for mistake in evaluated.mistakes],
         }
 
     def _due(self) -> bool:

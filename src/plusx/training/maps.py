@@ -30,7 +30,7 @@ from plusx.evaluation.counting import BATCH
 from plusx.graph import lower
 from plusx.i18n import _
 from plusx.images import normalise, resize_crop
-from plusx.metrics import Counters, Evaluation
+from plusx.metrics import Counters, Evaluation, Mistakes
 from plusx.nn import ResNet
 from plusx.nn.device import autocast, memory_format
 from plusx.nn.surgery import cut
@@ -307,15 +307,18 @@ class MapLoader:
 
     def evaluate(self, network: nn.Module, stopped: Callable[[], bool]) -> Evaluation | None:
         """The Evaluation that the whole network gives on the validation part, computed from its maps; None when stopped."""
-        counters = Counters(self.val.classes)
+        counters, seen = Counters(self.val.classes), Mistakes()
         for low in range(0, len(self.val), BATCH):
             if stopped():
                 return None
             maps = np.array(self.store.val[low : low + BATCH])
-            counters.add(
-                tail_logits(network, self.frozen.part, maps, self.frozen.device), self.val.labels[low : low + BATCH]
+            found, labels = (
+                tail_logits(network, self.frozen.part, maps, self.frozen.device),
+                self.val.labels[low : low + BATCH],
             )
-        return counters.result()
+            counters.add(found, labels)
+            seen.add(range(low, low + len(labels)), found, labels)
+        return replace(counters.result(), mistakes=seen.result())
 
 
 @dataclass(frozen=True, eq=False)
