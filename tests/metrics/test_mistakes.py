@@ -32,7 +32,7 @@ def test_the_worst_and_the_most_certain_are_kept(most, batch):
     whole = Mistakes(most)
     for part in reversed(parts):
         whole.merge(part.found)
-    assert [each.index for each in whole.result()] == by_hand(most)
+    assert [each.image for each in whole.result()] == by_hand(most)
     assert len(whole.found) <= 3 * most
 
 

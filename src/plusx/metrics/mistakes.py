@@ -13,9 +13,9 @@ MOST = 8
 
 
 class Mistake(NamedTuple):
-    """Image `index` of its data set, its class and the predicted one with their probabilities, and its loss in nats."""
+    """Image number `image` of its data set, its class and the predicted one with their probabilities, and its loss in nats."""
 
-    index: int
+    image: int
     label: int
     predicted: int
     p_label: float
@@ -39,7 +39,7 @@ class Mistakes:
         log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
         own, best = log_p[rows, truth], log_p[rows, predicted]
         self.merge(
-            Mistake(int(indices[i]), int(truth[i]), int(predicted[i]), *(float(v) for v in (np.exp(own[i]), np.exp(best[i]), -own[i])))
+            Mistake(int(indices[int(i)]), int(truth[i]), int(predicted[i]), *(float(v) for v in (np.exp(own[i]), np.exp(best[i]), -own[i])))
             for i in np.flatnonzero(predicted != truth)
         )  # fmt: skip
 
@@ -56,8 +56,8 @@ class Mistakes:
 
 
 def _worst(each: Mistake) -> tuple[float, int]:
-    return -each.nll, each.index
+    return -each.nll, each.image
 
 
 def _surest(each: Mistake) -> tuple[float, int]:
-    return -each.p_predicted, each.index
+    return -each.p_predicted, each.image

@@ -25,6 +25,7 @@ from plusx.graph import Graph
 from plusx.i18n import Message, _, _n
 from plusx.metrics import Evaluation
 from plusx.nn import ResNet
+from plusx.runtime import processor
 from plusx.specs import ResNetSpec
 from plusx.training import checkpoint
 from plusx.training.bundle_writer import BundleWriter
@@ -36,6 +37,7 @@ from plusx.training.loader import Batches, BatchLoader
 from plusx.training.loop import Evaluate, TrainingLoop, is_over
 from plusx.training.machine import Compute, deterministic, require_disk_space, using_threads
 from plusx.training.maps import DESCRIPTION, FrozenPart, MapLoader, MapSample, MapShape, MapStore, key_of, place_for
+from plusx.training.mistake_images import MistakesFile
 from plusx.training.model_evaluation import BATCH, evaluate_model
 from plusx.training.naming import default_recipe, new_run_command, run_stem
 from plusx.training.options import RunOptions
@@ -190,6 +192,7 @@ class TrainingRun:
             MetricsFile(self.path / "metrics.jsonl"),
             SkippedFile(self.path / "skipped.csv", skipped),
             *logs,
+            MistakesFile(self.path, self.splits.val),
             ReportFile(self.path, self.options.lang),
         ]
 
@@ -406,7 +409,7 @@ class TrainingRun:
                 "kind": train.kind, "fingerprint": train.fingerprint, "classes": list(train.classes), "n": len(train),
                 "train": part_record(train).to_dict(), "val": part_record(self.splits.val).to_dict(), **self.origin.to_dict(),
             },
-            "world_size": self.compute.group.world_size,
+            "world_size": self.compute.group.world_size, "machine": processor.name(),
         }  # fmt: skip
 
     def provenance(self) -> Provenance:

@@ -34,6 +34,7 @@ from plusx.training.claims import require_untouched
 from plusx.training.events import Event, Finished, Prepared, StageEnded, StagesStarted
 from plusx.training.folds import FEW, FOLDS, Evidence, FoldTraining
 from plusx.training.machine import using_threads
+from plusx.training.mistake_images import MistakesFile
 from plusx.training.naming import new_run_command
 from plusx.training.options import RunOptions
 from plusx.training.probing import probe_of
@@ -125,6 +126,7 @@ class StagedRun:
         return [
             StagesFile(path / "metrics.jsonl"),
             SkippedFile(path / "skipped.csv", skipped),
+            MistakesFile(path, self.base.splits.val),
             ReportFile(path, self.base.options.lang),
         ]
 
