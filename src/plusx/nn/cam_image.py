@@ -70,7 +70,7 @@ def cam_png(image: NDArray[np.uint8], cam: Cam, place: InputPlace) -> tuple[byte
     for radius, colour in ((9, SHADOW), (7, FIELD)):
         _circle(draw, y, x, radius * thick, outline=colour, width=2 * thick)
     out = io.BytesIO()
-    canvas.save(out, "PNG")
+    canvas.save(out, "PNG", compress_level=3)  # a third of the time of the default, and an eighth more bytes
     return out.getvalue(), (canvas.height, canvas.width)
 
 
