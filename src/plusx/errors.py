@@ -62,6 +62,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "draw": ("vl_convert",),
     "parquet": ("pyarrow",),
     "keras": ("pyfive", "h5py"),
+    "log": ("tensorboard",),
 }
 """The modules that `pip install 'plusx[EXTRA]'` installs."""
 

@@ -37,7 +37,8 @@ def test_cam_finds_the_square(home: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["cam", "bundle", "photo.png", "-o", "out.png", "--class", "bright"]) == 0
     said = capsys.readouterr().out
     assert "bright" in said
-    assert "hottest cell at x 128.5, y 96.5 of 224x224 px" in said
+    assert "hottest cell at x 257, y 193 of 448x448 px" in said  # 128.5 and 96.5 of the input's 224
+    assert "The network sees" not in said
     assert "stride 32, receptive field 435 px" in said
     assert Image.open("out.png").size == (448, 448)
     assert main(["cam", "bundle", "photo.png", "--at", "layer3.0", "--class", "1"]) == 0
@@ -63,6 +64,26 @@ def test_cam_refuses_in_one_line(
     assert expected in captured.err
     assert captured.err.count("\n") == 1
     assert not list(home.glob("*.png.new")) and not list(home.glob("*cam.png"))
+
+
+def test_cam_is_drawn_on_the_whole_photo(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A large JPEG on its side, which is read at a quarter of its size and turned: 1400 × 1800 px upright, whose shorter
+    side becomes 224, so the input's pixels are 6.25 of it, and 32 rows of the 288 are cut above and below."""
+    photo = np.zeros((1800, 1400, 3), np.uint8)
+    y, x, half = round((96.5 + 32) * 6.25), round(128.5 * 6.25), 103
+    photo[y - half : y + half, x - half : x + half] = 255
+    turned = Image.fromarray(photo).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned right by 90° when it is shown
+    turned.save("large.jpg", exif=exif)
+    assert main(["cam", "bundle", "large.jpg", "-o", "out.png", "--class", "bright"]) == 0
+    said = capsys.readouterr()
+    assert f"hottest cell at x {x}, y {y} of 1400x1800 px" in said.out
+    assert "The network sees x 0 to 1400, y 200 to 1600 of it." in said.out
+    assert "(1400x1800 pixels)" in said.err
+    drawn = Image.open("out.png")
+    assert drawn.size == (1400, 1800)
+    assert drawn.getpixel((x + 40, y + 40)) != (255, 255, 255) and drawn.getpixel((700, 100)) == (0, 0, 0)
 
 
 def test_weights_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

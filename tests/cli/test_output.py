@@ -102,7 +102,7 @@ def test_a_kind_that_is_not_written_is_refused(name, capsys):
         ("show", "s.csv", "lines"),
         ("runs", "r.json", "lines"),
         ("draw", "d.svg", "kB"),
-        ("cam", "c.png", "32x32 pixels"),
+        ("cam", "c.png", "615x432 pixels"),
         ("weights cut", "w.safetensors", "tensors"),
         ("weights convert", "w.safetensors", "plusx"),
         ("weights identify", "w.json", "lines"),

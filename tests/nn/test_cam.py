@@ -11,8 +11,9 @@ from torch.nn import functional as F
 import plusx
 from living import enliven
 from plusx.errors import GeometryError, SpecError
+from plusx.images import InputPlace, Preprocessing, input_place, normalise, resize_crop
 from plusx.nn.cam import grad_cam
-from plusx.nn.cam_image import cam_png
+from plusx.nn.cam_image import cam_image, cam_png
 
 PX = 224
 SMALL = "resnet18 widths=8,16,24,32 stem_width=8 classes=5"
@@ -149,11 +150,62 @@ def test_image_shows_heat_and_field():
 
     cam = grad_cam(brightness_net(), square(96.5, 128.5), "layer2", class_index=1)
     grey = np.full((PX, PX, 1), 100, np.uint8)
-    image = np.asarray(Image.open(io.BytesIO(cam_png(grey, cam)))).astype(int)
-    assert image.shape == (448, 448, 3)
+    png, size = cam_png(grey, cam, InputPlace((0.0, 0.0, PX, PX), (PX, PX)))
+    image = np.asarray(Image.open(io.BytesIO(png))).astype(int)
+    assert image.shape == (*size, 3) == (448, 448, 3)
     y, x = (round(2 * side) for side in cam.centre(cam.peak()))
     assert np.abs(image[y + 4, x + 4] - 100).max() > 40  # hot, beside the dot
     assert np.abs(image[440, 10] - 100).max() == 0  # cold: the image as it is
     left, top, right, _ = (round(2 * side) for side in cam.field(cam.peak()))
     assert (image[max(top, 0) + 30, left] == 255).all()
     assert (image[max(top, 0) + 30, right] == 255).all()
+
+
+def test_heat_lies_on_the_whole_photo_where_the_square_is():
+    """A photo of 1200 × 600 px, resized to 512 × 256 and cropped to 224: its pixels are 600 / 256 times as large as the
+    input's, and the crop begins at x (512 - 224) / 2 = 144 and y (256 - 224) / 2 = 16 of the resized photo."""
+    pre = Preprocessing("RGB", 256, PX, mean=(0, 0, 0), std=(1, 1, 1))
+    by, left, top = 600 / 256, 144, 16
+    centre_y, centre_x = (
+        (96.5 + top) * by,
+        (128.5 + left) * by,
+    )  # of a square that is centred on cell (3, 4) of the input
+    photo = np.zeros((600, 1200, 3), np.uint8)
+    half = 33 / 2 * by
+    photo[round(centre_y - half) : round(centre_y + half), round(centre_x - half) : round(centre_x + half)] = 255
+    x = torch.from_numpy(normalise(resize_crop(photo, pre)[None], pre))
+    cam = grad_cam(brightness_net(), x, class_index=1)
+    assert cam.peak() == (3, 4)
+    place = input_place(600, 1200, pre)
+    assert place.box == pytest.approx((144 * by, 16 * by, 368 * by, 240 * by))
+    assert place.at(*cam.centre(cam.peak())) == pytest.approx((centre_y, centre_x))
+    heat = cam.over(600, 1200, place)
+    hot = np.where(heat >= 0.5, heat, 0).astype(np.float64)
+    found = hot.sum(1) @ (np.arange(600) + 0.5) / hot.sum(), hot.sum(0) @ (np.arange(1200) + 0.5) / hot.sum()
+    assert found == pytest.approx((centre_y, centre_x), abs=3)
+    drawn = np.asarray(cam_image(photo, cam, place)).astype(int)
+    assert drawn.shape == photo.shape
+    assert not heat[:, : round(144 * by)].any() and heat[round(centre_y), round(centre_x)] > 0.9
+    bright = cam_image(np.full_like(photo, 200), cam, place)
+    assert bright.getpixel((10, 300)) == (90, 90, 90)  # 0.45 of it, outside the crop
+
+
+def test_a_photo_smaller_than_the_crop_lies_within_it():
+    """50 × 30 px in a crop of 60: 5 px of black on both sides, 15 above and below."""
+    place = input_place(30, 50, Preprocessing("L", None, 60, mean=(0,), std=(1,)))
+    assert place.box == (-5, -15, 55, 45) and place.at(15, 5) == (0, 0) and place.times(2).at(15, 5) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("h", "w", "resize", "crop"), [(300, 600, 150, 112), (431, 300, 64, 64), (97, 98, 128, 100), (40, 300, 32, 32)]
+)
+def test_the_place_is_the_part_that_is_resized(h, w, resize, crop):
+    """Against the pixels: a ramp keeps its values, so the first and last of the input say where it was cut."""
+    pre = Preprocessing("L", resize, crop, mean=(0,), std=(1,))
+    (left, top, right, bottom), n = input_place(h, w, pre).box, crop
+    for axis, side, low, high in ((1, w, left, right), (0, h, top, bottom)):
+        ramp = np.broadcast_to(np.linspace(0, 255, side).reshape((1, -1) if axis else (-1, 1)), (h, w))
+        cut = resize_crop(ramp.round().astype(np.uint8)[..., None], pre)[..., 0].astype(float).mean(1 - axis)
+        middle = slice(n // 4, 3 * n // 4)
+        wanted = ((low + (np.arange(n) + 0.5) * (high - low) / n) - 0.5) * 255 / (side - 1)
+        assert np.abs(cut - wanted)[middle].max() < 1

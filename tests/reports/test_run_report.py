@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,15 @@ import numpy as np
 import pytest
 
 from plusx import spec
-from plusx.bundles import read_run, save_bundle, start_run, write_checkpoint_dir
+from plusx.bundles import open_bundle, read_run, save_bundle, start_run, write_checkpoint_dir
 from plusx.bundles.atomic import sealed_bytes
 from plusx.cli.main import main
 from plusx.errors import BundleError
 from plusx.images import Preprocessing
 from plusx.metrics import Counters
+from plusx.reports.mistakes import MistakeRow, write_mistakes
 from plusx.reports.run_report import read_report, write_report
+from plusx.svg.line_chart import robust_top
 from plusx.training.events import Checkpointed, Evaluated, Event, Finished
 from plusx.training.report_sink import ReportFile
 from waiting import HANG
@@ -72,7 +75,7 @@ def make(path: Path) -> Path:
 class Page(HTMLParser):
     """The page's tags, and the texts that a reader sees; fails on a tag that is not closed in order."""
 
-    VOID = ("meta",)
+    VOID = ("meta", "img")
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -136,7 +139,7 @@ def test_it_needs_nothing_else_and_runs_nothing(tmp_path):
 def test_points_stand_where_their_values_say(tmp_path):
     """Dots of both curves: x rises with the epoch, y falls linearly with the value; the ring is on the kept epoch's."""
     text = written(make(tmp_path / "run"))[0]
-    loss, top1, _ = re.findall(r"<svg.*?</svg>", text, re.S)
+    loss, top1, *_ = re.findall(r"<svg.*?</svg>", text, re.S)
 
     def dots(svg: str, role: str) -> list[tuple[float, float]]:
         found = re.findall(rf'class="{role} dot" cx="([\d.]+)" cy="([\d.]+)"', svg)
@@ -162,9 +165,12 @@ def test_chinese_leaves_no_english_sentence(tmp_path):
     own = {"resnet18 classes=3", "plusx train resnet18 --data 'my photos'", "damaged: ends early"}
     left = [text for text in page.texts if text not in own and not CJK.search(text) and re.search(r"[a-z]{3}", text)]
     names = {*CLASSES, "/home/me/photos", "/p/cut.jpg", "0123456789abcdef", "cpu", "fp32", "default", "plusx", "torch"}
-    keys = {"name", "epochs", "batch", "flip", "yes"}  # of the recipe's language
-    assert set(left) <= names | keys
-    assert not [text for text in page.texts if text not in own and ENGLISH.search(text)]
+    keys = {"epochs", "batch", "flip", "yes"}  # of the recipe's language
+    ops = re.compile(
+        r"(stem|layer\d|conv1|maxpool|avgpool|fc)\b|(Conv|MaxPool|AvgPool|Linear)\b|plusx "
+    )  # and commands
+    assert {text for text in left if not ops.match(text)} <= names | keys
+    assert not [text for text in page.texts if text not in own and not ops.match(text) and ENGLISH.search(text)]
 
 
 def test_names_that_are_words_of_plusx_stay_as_they_are(tmp_path):
@@ -247,6 +253,128 @@ def test_many_steps_and_classes_make_no_large_page(tmp_path):
     assert len(text) < 150_000
     assert "The 120 of 5000 classes with the lowest shares." in page.texts
     assert any("plusx evaluate --confusion" in said for said in page.texts)
+
+
+# ---- curves ----
+
+
+def test_one_outlier_does_not_flatten_the_curves(tmp_path):
+    """A first evaluation of 907: the others take up the chart as without it, and the value is stated."""
+    path = make(tmp_path / "run")
+    lines = (path / "metrics.jsonl").read_text()
+    assert lines.count('"nll": 1.1') == 1
+    (path / "metrics.jsonl").write_text(lines.replace('"nll": 1.1', '"nll": 907.25'))
+    text, page = written(path)
+    loss = re.findall(r"<svg.*?</svg>", text, re.S)[0]
+    heights = [float(y) for y in re.findall(r'class="val dot" cx="[\d.]+" cy="([\d.]+)"', loss)]
+    assert len(heights) == 3 and max(heights) - min(heights) > 50  # 0.9 and 0.3 of 2, in a chart of 206
+    assert "Beyond the axis: validation 907.2 in epoch 1." in page.texts and "907.2" in page.texts
+    assert "<title>epoch 1, validation: 907.2500</title>" in loss
+    assert "超出坐标轴：第 1 轮验证 907.2。" in written(path, "zh")[1].texts
+    (path / "metrics.jsonl").write_text(lines)
+    assert "Beyond the axis" not in written(path)[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "top"),
+    [
+        ([2.0, 1.0, 0.5, 900.0], 2.0),
+        ([1e9, 1e3, *np.linspace(3, 1, 40)], 3.0),
+        (list(4 * np.exp(-np.arange(60) / 6)), 4.0),  # a fall over four decades is no outlier
+        ([5.0, 4.0], 5.0),
+        ([2.5], 2.5),
+        ([0.0, 0.0, 3.0], 3.0),
+    ],
+)
+def test_the_axis_ends_below_outliers_alone(values, top):
+    assert robust_top(values) == top
+
+
+# ---- mistakes ----
+
+
+def mistake(number: int = 0, kilobytes: int = 1, **changed: Any) -> MistakeRow:
+    uri = f"data:image/jpeg;base64,{'A' * 1000 * kilobytes}"
+    row = MistakeRow(f"/p/bee/{number:03d}.jpg", "bee", "ant", 0.02, 0.9, 3.9, uri, uri, worst=number < 8)
+    return replace(row, **changed)
+
+
+def test_mistakes_stand_with_their_heat_maps(tmp_path):
+    path = make(tmp_path / "run")
+    weights = open_bundle(path / "bundle").weights_sha256
+    write_mistakes(path, weights, [mistake(i) for i in range(10)])
+    text, page = written(path)
+    images = [dict(attributes) for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 20 and all(str(image["src"]).startswith("data:image/jpeg;base64,") for image in images)
+    assert any(said.startswith("10 of 12 mistakes. The predicted class is bold") for said in page.texts)  # 100 - 88
+    at = page.texts.index("ant")
+    assert page.texts[at : at + 5] == ["ant", "90%", "bee", "2%", "bee/000.jpg"]
+    assert {"Worst: the least probability for the image's own class", "Most certain: the largest probability for another class"} <= set(page.texts)  # fmt: skip
+    assert "<script" not in text and "http" not in text
+
+
+def test_mistakes_of_other_weights_are_not_shown(tmp_path):
+    path = make(tmp_path / "run")
+    write_mistakes(path, "0" * 64, [mistake()])
+    assert "<img" not in written(path)[0]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"image": 'data:image/jpeg;base64,A"><script>'}, {"cam": "https://example.org/x.jpg"}, {"p_label": 2.0},
+        {"image": "data:image/svg+xml;base64,AAAA"}, {"nll": "x"}, {"path": 7}, {"worst": 1},
+    ],
+)  # fmt: skip
+def test_a_hostile_mistake_is_left_out(changed, tmp_path):
+    path = make(tmp_path / "run")
+    weights = open_bundle(path / "bundle").weights_sha256
+    write_mistakes(path, weights, [mistake(**changed), mistake(1)])
+    images = [attributes for tag, attributes in written(path)[1].tags if tag == "img"]
+    assert len(images) == 2 and all(image["alt"] == "/p/bee/001.jpg" for image in images)
+
+
+def test_a_page_has_at_most_a_megabyte_and_says_what_it_left_out(tmp_path):
+    path = make(tmp_path / "run")
+    weights = open_bundle(path / "bundle").weights_sha256
+    write_mistakes(path, weights, [mistake(i, 100) for i in range(16)])
+    text, page = written(path)
+    assert len(text.encode()) <= 1_000_000 and sum(tag == "img" for tag, _ in page.tags) == 8
+    assert any(said.endswith("4 of them fit into this page.") for said in page.texts)
+    names = [f"{i}{'x' * 100_000}" for i in range(20)]
+    rows = [{"class": name, "n": 10, "correct": 5} for name in names]
+    matrix = (np.ones((20, 20), int) * 5).tolist()
+    edit(
+        path / "bundle/bundle.json",
+        metrics={"n": 200, "correct": 100, "top1": 0.5, "per_class": rows, "confusion": matrix},
+    )
+    assert len(written(path)[0].encode()) <= 1_000_000
+
+
+# ---- recipe and commands ----
+
+
+def test_what_differs_from_the_recipe_is_marked(tmp_path, capsys):
+    """`default` has 30 epochs, batches of 32 and a rate of 0.05."""
+    path = make(tmp_path / "run")
+    assert main(["runs", str(path), "--report"]) == 0
+    capsys.readouterr()
+    text = (path / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r"<dt>(\w+)</dt><dd><b>(.*?)</b> <s>(.*?)</s>", text) == [("epochs", "4", "30")] * 2
+    assert "<dt>batch</dt><dd>32</dd>" in text
+    assert "<s>" not in written(path)[0]  # where the recipe of that name is unknown
+
+
+def test_the_next_commands_are_those_of_its_state(tmp_path):
+    path = make(tmp_path / "run")
+    texts = written(path)[1].texts
+    assert texts[texts.index("predict") + 1] == f"plusx predict {path} IMAGE …"
+    assert texts[texts.index("evaluate again") + 1] == f"plusx evaluate {path} --data /home/me/photos --confusion"
+    assert f"plusx train --weights {path} --data /home/me/photos" in texts
+    assert not any("--resume" in said for said in texts)
+    recipe = json.loads((path / "run.json").read_text())["recipe"]
+    edit(path / "run.json", recipe={**recipe, "epochs": 9})  # four are done, and nobody trains it
+    assert f"plusx train --resume {path}" in written(path)[1].texts
 
 
 # ---- who writes it ----

@@ -138,6 +138,8 @@ class RunRecord:
     """sha256 of the weights that it began with, where its seed does not make them."""
     job: tuple[str, ...] = ()
     """The torchrun agents that began it, one a machine."""
+    machine: str | None = None
+    """The processor that began it."""
 
     @property
     def checkpoints(self) -> Path:
@@ -177,6 +179,7 @@ class RunRecord:
             minutes=_number(values, "minutes", math.inf),
             first_weights=_get(values, "first_weights", str),
             job=_texts(values, "job"),
+            machine=_get(values, "machine", str),
         )
 
 

@@ -1,4 +1,4 @@
-"""A run on disk: run.json, metrics.jsonl, skipped.csv, report.html, checkpoints/step-00001234/, bundle/."""
+"""A run on disk: run.json, metrics.jsonl, skipped.csv, mistakes.json, report.html, checkpoints/step-00001234/, bundle/."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.bundles.atomic import write_file
-    from plusx.images import decode, normalise, resize_crop
+    from plusx.images import decode, input_place, normalise, resize_crop
 
     bundle = open_source(args)
     out = Path(args.output or f"{Path(args.photo).stem}-cam.png")
@@ -45,7 +45,10 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(_("-o {output} is not a PNG file. Name it {name}.", output=out, name=name))
     chosen = None if args.name is None else _class_index(args.name, bundle.classes)
     pre = bundle.preprocessing
-    image = resize_crop(decode(Path(args.photo), pre.mode, at_least_px=pre.decode_px), pre)
+    photo = decode(Path(args.photo), pre.mode)
+    read = decode(Path(args.photo), pre.mode, at_least_px=pre.decode_px)  # as predict reads it, perhaps smaller
+    image = resize_crop(read, pre)
+    place = input_place(read.shape[0], read.shape[1], pre).times(round(photo.shape[0] / read.shape[0]))
 
     import torch
 
@@ -55,30 +58,38 @@ def run(args: argparse.Namespace) -> int:
 
     net = build(bundle.spec, bundle.weights())
     cam = grad_cam(net, torch.from_numpy(normalise(image[None], pre)), args.at, chosen)
-    write_file(out, cam_png(image, cam))
-    y, x = cam.centre(cam.peak())
+    png, (h, w) = cam_png(photo, cam, place)
+    write_file(out, png)
+    y, x = place.at(*cam.centre(cam.peak()))
     name, info = bundle.classes[cam.class_index], cam.info
     say(_("{name} {p:.1%}, at {stage}: {info}", name=name, p=cam.p, stage=cam.at, info=info))
-    size = f"{image.shape[1]}x{image.shape[0]}"
+    size = f"{photo.shape[1]}x{photo.shape[0]}"
     if not cam.heat.any():
         say(_("The heat is zero everywhere: no cell speaks for this class."))
     else:
         left, top, right, bottom = cam.field(cam.peak())
+        (top, left), (bottom, right) = place.at(top, left), place.at(bottom, right)
         say(
             _(
-                "hottest cell at x {x:g}, y {y:g} of {size} px, receptive field x {left:g} to {right:g}, y {top:g} to "
-                "{bottom:g}",
-                x=x,
-                y=y,
-                size=size,
-                left=left,
-                right=right,
-                top=top,
-                bottom=bottom,
+                "hottest cell at x {x:.0f}, y {y:.0f} of {size} px, receptive field x {left:.0f} to {right:.0f}, "
+                "y {top:.0f} to {bottom:.0f}",
+                x=x, y=y, size=size, left=left, right=right, top=top, bottom=bottom,
             )
-        )
-    wrote(str(out), _("{size} pixels", size=size))
+        )  # fmt: skip
+    if not _is_whole(place.box, photo.shape[0], photo.shape[1]):
+        left, top, right, bottom = place.box
+        say(
+            _(
+                "The network sees x {left:.0f} to {right:.0f}, y {top:.0f} to {bottom:.0f} of it. The rest is darker.",
+                left=left, right=right, top=top, bottom=bottom,
+            )
+        )  # fmt: skip
+    wrote(str(out), _("{size} pixels", size=f"{w}x{h}"))
     return 0
+
+
+def _is_whole(box: tuple[float, ...], h: int, w: int) -> bool:
+    return all(abs(found - side) < 0.5 for found, side in zip(box, (0, 0, w, h), strict=True))
 
 
 def _class_index(name: str, classes: Sequence[str]) -> int:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 MOST_SKIPPED = 5
 """Skipped images named on the screen; skipped.csv has them all."""
-DECAY = 0.95
-"""Of the moving averages that the bar shows."""
 
 
 def training_log(stream: TextIO | None = None) -> TrainingLog:
@@ -127,21 +125,22 @@ class TrainingLog:
 
 
 class TrainingBar(TrainingLog):
-    """rich's progress bar: epoch, loss, accuracy, images/s, time left; the epochs' lines stay above it."""
+    """rich's progress bar: epoch, loss, accuracy, images/s, time left; the epochs' lines stay above it.
+
+    Loss and accuracy are those of the epoch so far, so after its last step they are the numbers of its line.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self.progress: Progress | None = None
-        self.loss: float | None = None
-        self.accuracy: float | None = None
 
     def start(self, event: Started) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        fields = {name: f"{{task.fields[{name}]}}" for name in ("epoch", "loss", "accuracy", "rate", "left")}
+        fields = {name: f"{{task.fields[{name}]}}" for name in ("epoch", "loss", "train", "rate", "left")}
         texts = (
-            _("epoch {epoch}", **fields), _("loss {loss}", **fields), _("accuracy {accuracy}", **fields),
+            _("epoch {epoch}", **fields), _("loss {loss}", **fields), _("train {train}", **fields),
             _("{rate} images/s", **fields), _("{left} left", **fields),
         )  # fmt: skip
         columns = [TextColumn(localized(text)) for text in texts]
@@ -157,7 +156,7 @@ class TrainingBar(TrainingLog):
     def prepare(self, event: Prepared) -> None:
         if self.progress is not None:
             done = f"{event.done:,}/{event.total:,}"
-            texts = dict.fromkeys(("loss", "accuracy", "rate"), "…")
+            texts = dict.fromkeys(("loss", "train", "rate"), "…")
             self.progress.update(
                 self.task,
                 total=event.total,
@@ -172,11 +171,9 @@ class TrainingBar(TrainingLog):
         super().step(event)
         if self.progress is None:
             return
-        self.loss = moving_average(self.loss, event.loss)
-        self.accuracy = moving_average(self.accuracy, event.correct / max(1, event.n))
         self.progress.update(
-            self.task, completed=event.step, epoch=f"{event.epoch}/{self.started.epochs}", loss=f"{self.loss:.3f}",
-            accuracy=f"{self.accuracy:.1%}", rate=f"{self.rate():,.0f}", left=localized(duration(self.left(event.step))),
+            self.task, completed=event.step, epoch=f"{event.epoch}/{self.started.epochs}", loss=f"{event.train_loss:.3f}",
+            train=f"{event.train_top1:.1%}", rate=f"{self.rate():,.0f}", left=localized(duration(self.left(event.step))),
         )  # fmt: skip
 
     def print(self, line: str) -> None:
@@ -281,8 +278,3 @@ def start_lines(event: Started) -> list[Message]:
         _("recipe: {recipe}", recipe=event.recipe),
         _("{writes}; {epochs}", writes=writes, epochs=epochs),
     ]
-
-
-def moving_average(before: float | None, now: float) -> float:
-    """The exponential moving average after one more value; the value itself at the start."""
-    return now if before is None else DECAY * before + (1 - DECAY) * now

@@ -152,7 +152,8 @@ def _record(row: RunRow) -> dict[str, Any]:
 
 def _write_reports(rows: Sequence[RunRow], lang: str) -> None:
     from plusx.reports.run_report import write_report
+    from plusx.training.recipe import shipped_values
 
     for row in rows:
         if row.network is not None:
-            report(_("wrote {file}", file=write_report(row.path, lang)))
+            report(_("wrote {file}", file=write_report(row.path, lang, shipped_values)))

@@ -115,6 +115,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=_("most seconds between two checkpoints (default: 60)"),
     )
+    add(
+        "--log", choices=("tensorboard",), help=_("also write the curves for another program, into the run's directory")
+    )
     add("--workers", type=int, metavar="N", help=_("image-reading threads (default: one per core)"))
 
 
@@ -142,6 +145,7 @@ def _train(args: argparse.Namespace, stderr: TextIO) -> int:
         stop=stop,
         checkpoint_seconds=args.checkpoint_seconds,
         lang=args.lang,
+        log=args.log,
         on_index=IndexingProgress(),
         on_vectors=FeatureProgress(),
     )

@@ -8,9 +8,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
-Item = TypeVar("Item")
+Items = TypeVar("Items", bound=Sequence[Any])
 Result = TypeVar("Result")
 Group = TypeVar("Group")
 
@@ -21,9 +21,9 @@ NICENESS = 10
 
 
 def prefetch(
-    groups: Iterable[Sequence[Item]],
-    work: Callable[[Item], Result],
-    finish: Callable[[Sequence[Item], list[Result]], Group],
+    groups: Iterable[Items],
+    work: Callable[[Any], Result],
+    finish: Callable[[Items, list[Result]], Group],
     workers: int,
 ) -> Iterator[Group]:
     """finish(items, [work(item) for item in items]) of each group, in order; by `workers` threads, or by the caller's when 0.
@@ -41,7 +41,7 @@ def prefetch(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="plusx", initializer=_stand_back)
     waiting: deque[Future[Group]] = deque()
 
-    def joined(items: Sequence[Item], parts: list[Future[Result]]) -> Group:
+    def joined(items: Items, parts: list[Future[Result]]) -> Group:
         return finish(items, [part.result() for part in parts])
 
     try:

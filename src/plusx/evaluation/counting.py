@@ -19,6 +19,8 @@ T = TypeVar("T")
 BATCH = 64
 """Fixed, because the last bits of a logit may depend on it."""
 
+OnLogits = Callable[[range, NDArray[np.float32]], None]
+"""Called with the images of a batch and their logits, in this process."""
 Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """float32 (n, classes) for uint8 (n, h, w, c) of the network's size, n ≤ BATCH."""
 
@@ -73,6 +75,7 @@ def evaluate_logits(
     workers: int = 0,
     stopped: Callable[[], bool] = never,
     group: Processes = OneProcess(),
+    on_logits: OnLogits | None = None,
 ) -> Evaluation | None:
     """The Evaluation of the logits that `infer` gives for every image of `data`; None if `stopped` returned true.
 
@@ -80,7 +83,7 @@ def evaluate_logits(
     one process to the last digit. Raises DataError for an image that cannot be read.
     """
     counters = Counters(data.classes)
-    complete = group.run_on_all_ranks(lambda: _count(counters, infer, data, pre, workers, stopped, group))
+    complete = group.run_on_all_ranks(lambda: _count(counters, infer, data, pre, workers, stopped, group, on_logits))
     if group.any_rank(not complete):
         return None
     counters.vector[:] = group.all_reduce_counts(counters.vector)
@@ -95,6 +98,7 @@ def _count(
     workers: int,
     stopped: Callable[[], bool],
     group: Processes,
+    on_logits: OnLogits | None,
 ) -> bool:
     """Counts this process's batches; False when it was stopped."""
     lows = range(0, len(data), BATCH)[group.rank :: group.world_size]
@@ -103,12 +107,15 @@ def _count(
     def image(i: int) -> NDArray[np.uint8]:
         return resize_crop(data.read(i, pre.mode, pre.decode_px), pre)
 
-    def batch(span: Sequence[int], images: list[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        return np.stack(images), data.labels[span]
+    def batch(span: range, images: list[NDArray[np.uint8]]) -> tuple[range, NDArray[np.uint8]]:
+        return span, np.stack(images)
 
     workers = 0 if data.images is not None else workers
-    for images, labels in prefetch(spans, image, batch, workers):
+    for span, images in prefetch(spans, image, batch, workers):
         if stopped():
             return False
-        counters.add(infer(images), labels)
+        found = infer(images)
+        counters.add(found, data.labels[span.start : span.stop])
+        if on_logits is not None:
+            on_logits(span, found)
     return True

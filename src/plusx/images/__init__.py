@@ -2,7 +2,15 @@
 
 from plusx.images.decode import MAX_FILE_BYTES, MAX_PIXELS, Probe, decode, probe, read_file
 from plusx.images.magic import FORMATS, OTHER_SUFFIXES, SUFFIXES
-from plusx.images.preprocessing import Preprocessing, centre_crop, normalise, resize_box, resize_crop
+from plusx.images.preprocessing import (
+    InputPlace,
+    Preprocessing,
+    centre_crop,
+    input_place,
+    normalise,
+    resize_box,
+    resize_crop,
+)
 from plusx.images.traits import traits
 from plusx.images.walking import FoundFile, NonImages, Walk, holds_images, is_ignored
 
@@ -13,6 +21,7 @@ __all__ = [
     "OTHER_SUFFIXES",
     "SUFFIXES",
     "FoundFile",
+    "InputPlace",
     "NonImages",
     "Preprocessing",
     "Probe",
@@ -20,6 +29,7 @@ __all__ = [
     "centre_crop",
     "decode",
     "holds_images",
+    "input_place",
     "is_ignored",
     "normalise",
     "probe",

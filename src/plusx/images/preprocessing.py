@@ -86,6 +86,41 @@ class Preprocessing:
         return cls(mean=mean, std=std, **known)
 
 
+@dataclass(frozen=True)
+class InputPlace:
+    """Where the input that was cut from an image lies in it: `box` in pixels of the image, `size_px` (h, w) of the input.
+
+    The box extends beyond the image where the input was filled with black.
+    """
+
+    box: Box
+    size_px: tuple[int, int]
+
+    def at(self, y: float, x: float) -> tuple[float, float]:
+        """(y, x) in the image of a point of the input; in both 0.5 is the centre of pixel 0."""
+        (left, top, right, bottom), (h, w) = self.box, self.size_px
+        return top + y * (bottom - top) / h, left + x * (right - left) / w
+
+    def times(self, factor: float) -> InputPlace:
+        """The same in a copy of the image that is `factor` times as large."""
+        left, top, right, bottom = (side * factor for side in self.box)
+        return InputPlace((left, top, right, bottom), self.size_px)
+
+
+def input_place(h: int, w: int, pre: Preprocessing) -> InputPlace:
+    """Which part of an image of h × w pixels `resize_crop` returns.
+
+    >>> input_place(300, 600, Preprocessing("RGB", 150, 112)).box
+    (188.0, 38.0, 412.0, 262.0)
+    """
+    to_h, to_w = (h, w) if pre.resize_px is None else _shorter_to(h, w, pre.resize_px)
+    y, x, crop = h / to_h, w / to_w, pre.crop_px
+    if crop is None:
+        return InputPlace((0.0, 0.0, float(w), float(h)), (to_h, to_w))
+    top, left = (_crop_start(max(side, crop), crop) - max(crop - side, 0) // 2 for side in (to_h, to_w))
+    return InputPlace((left * x, top * y, (left + crop) * x, (top + crop) * y), (crop, crop))
+
+
 def resize_crop(image: NDArray[np.uint8], pre: Preprocessing) -> NDArray[np.uint8]:
     """uint8 (h, w, c) → (crop, crop, c): shorter side to resize_px, then the centre; one antialiased pass over both.
 

@@ -2,5 +2,17 @@
 
 from plusx.metrics.confusion import ConfusedPair, confused_pairs, most_confused
 from plusx.metrics.counters import BINS, ClassScore, Counters, Evaluation, wilson
+from plusx.metrics.mistakes import Mistake, Mistakes
 
-__all__ = ["BINS", "ClassScore", "ConfusedPair", "Counters", "Evaluation", "confused_pairs", "most_confused", "wilson"]
+__all__ = [
+    "BINS",
+    "ClassScore",
+    "ConfusedPair",
+    "Counters",
+    "Evaluation",
+    "Mistake",
+    "Mistakes",
+    "confused_pairs",
+    "most_confused",
+    "wilson",
+]

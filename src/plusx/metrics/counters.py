@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plusx.errors import DataError, RunError
 from plusx.i18n import _
+from plusx.metrics.mistakes import Mistake
 
 BINS = 15  # Guo et al. 2017 (arXiv 1706.04599), section 5
 _UNIT = 1 << 24  # losses and confidences are summed in units of 2^-24
@@ -67,6 +68,8 @@ class Evaluation:
     ece: float | None
     per_class: tuple[ClassScore, ...]
     confusion: NDArray[np.int64]
+    mistakes: tuple[Mistake, ...] = ()
+    """The worst of them, where whoever evaluated kept them (`Mistakes.result`); never in `to_dict`."""
 
     def __repr__(self) -> str:
         def percent(share: float | None) -> str:

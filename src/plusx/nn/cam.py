@@ -13,6 +13,7 @@ from plusx.analysis.feature_info import FeatureInfo, check_feature_name, feature
 from plusx.errors import GeometryError, SpecError
 from plusx.graph import lower
 from plusx.i18n import _
+from plusx.images.preprocessing import InputPlace
 from plusx.nn.resnet import ResNet
 from plusx.nn.single_use import single_use_activations
 from plusx.nn.traversal import steps
@@ -34,12 +35,20 @@ class Cam:
 
     def placed(self) -> NDArray[np.float32]:
         """The heat at each pixel of the input, at most 1: linear between the centres of cells, constant outside them."""
+        h, w = self.size_px
+        return self.over(h, w, InputPlace((0.0, 0.0, float(w), float(h)), (h, w)))
+
+    def over(self, h: int, w: int, place: InputPlace) -> NDArray[np.float32]:
+        """The same at each pixel of an image (h, w), of which the input was the part at `place`; 0 outside that part."""
+        left, top, right, bottom = place.box
+        sides = ((h, top, bottom, self.size_px[0]), (w, left, right, self.size_px[1]))
         rows, columns = (
-            _interpolation(side, n, self.info) for side, n in zip(self.size_px, self.heat.shape, strict=True)
+            _interpolation(side, low, high, to, n, self.info)
+            for (side, low, high, to), n in zip(sides, self.heat.shape, strict=True)
         )
-        heat = rows @ self.heat.astype(np.float64) @ columns.T
+        heat = rows @ self.heat @ columns.T
         most = heat.max()
-        return (heat / most if most > 0 else heat).astype(np.float32)
+        return (heat / most if most > 0 else heat).astype(np.float32, copy=False)
 
     def peak(self) -> tuple[int, int]:
         """(row, column) of the hottest cell."""
@@ -57,10 +66,12 @@ class Cam:
         return x - half, y - half, x + half, y + half
 
 
-def _interpolation(side: int, cells: int, info: FeatureInfo) -> NDArray[np.float64]:
-    """(side, cells): the weight of each cell at each pixel."""
-    position = np.clip((np.arange(side) + 0.5 - info.start) / info.stride, 0, cells - 1)
-    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(cells)))
+def _interpolation(side: int, low: float, high: float, to: int, cells: int, info: FeatureInfo) -> NDArray[np.float32]:
+    """(side, cells): the weight of each cell at each pixel of an image whose pixels `low` to `high` were the input's `to`."""
+    at = np.arange(side) + 0.5
+    position = np.clip(((at - low) * to / (high - low) - info.start) / info.stride, 0, cells - 1)
+    weights = np.maximum(0, 1 - np.abs(position[:, None] - np.arange(cells)))
+    return (weights * ((at > low) & (at < high))[:, None]).astype(np.float32)
 
 
 def grad_cam(net: ResNet, x: Tensor, at: str | None = None, class_index: int | None = None) -> Cam:

@@ -13,7 +13,7 @@ from plusx.bundles import Bundle, DataRecord, PartRecord, Provenance, save_bundl
 from plusx.bundles.bundle import WEIGHTS
 from plusx.data import Data, Splits
 from plusx.i18n import Message, _n
-from plusx.metrics import Counters, Evaluation
+from plusx.metrics import Counters, Evaluation, Mistakes
 from plusx.probing.probe import CrossValidation, LinearProbe, cross_validate, refit
 from plusx.probing.vectors import ImageVectors, Progress, Say, VectorMaker, never, silent
 from plusx.probing.views import CROPS, MIRRORED, ImageView
@@ -96,10 +96,11 @@ def run_probe(
 
 
 def evaluate_vectors(probe: LinearProbe, val: ImageVectors, classes: Sequence[str]) -> Evaluation:
-    """The Evaluation of a probe on vectors."""
-    counters = Counters(classes)
-    counters.add(probe.logits(val.values), val.labels)
-    return counters.result()
+    """The Evaluation of a probe on vectors, with its mistakes."""
+    counters, seen, logits = Counters(classes), Mistakes(), probe.logits(val.values)
+    counters.add(logits, val.labels)
+    seen.add(val.kept.tolist(), logits, val.labels)
+    return replace(counters.result(), mistakes=seen.result())
 
 
 def probe_bundle(

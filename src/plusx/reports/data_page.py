@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from plusx.i18n import Message, _
+from plusx.reports.cards import CARD_STYLE, frame, odds, place
 from plusx.reports.training_style import style_sheet
 from plusx.svg.line_chart import Curve, chart
 from plusx.svg.markup import escape
@@ -93,7 +94,7 @@ def data_page(page: DataPage, translate: Translate, lang: str = "en") -> str:
     return "\n".join([
         f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><title>{escape(say(title))}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">',
-        f"<style>{style_sheet()}{STYLE}</style></head><body><main>",
+        f"<style>{style_sheet()}{CARD_STYLE}{STYLE}</style></head><body><main>",
         f"<header><h1>{escape(say(title))}</h1>",
         *(f"<p>{escape(_said(line, say))}</p>" for line in page.lines),
         "</header>",
@@ -109,14 +110,8 @@ def data_page(page: DataPage, translate: Translate, lang: str = "en") -> str:
 
 STYLE = (
     ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(162px,1fr));gap:16px 14px}"
-    ".card{min-width:0}.frame{display:flex;align-items:center;justify-content:center;height:136px;background:var(--soft);border-radius:8px;overflow:hidden}"
-    ".frame img{max-width:100%;max-height:100%;display:block}.frame img.small{width:112px;height:112px;object-fit:contain;image-rendering:pixelated}"
+    ".card{min-width:0}"
     ".card p,.pair p{margin:6px 0 0;font-size:13px;line-height:1.35;color:var(--ink);overflow-wrap:anywhere}"
-    ".card small,.pair small{display:block;color:var(--muted);font-size:11.5px;line-height:1.35;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}"
-    ".odds{display:grid;grid-template-columns:minmax(0,3fr) 2fr 36px;gap:1px 6px;align-items:center;margin-top:6px;font-size:12px;line-height:1.4}"
-    ".odds b,.odds span{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.odds span{color:var(--muted)}"
-    ".odds i{height:6px;background:var(--soft);border-radius:3px;overflow:hidden}.odds i::before{content:'';display:block;height:100%;width:var(--p);background:var(--c);border-radius:3px}"
-    ".odds em{font-style:normal;font-variant-numeric:tabular-nums;text-align:right;color:var(--muted)}"
     ".couples{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:18px 20px}"
     ".pair{display:grid;grid-template-columns:1fr 1fr;gap:0 6px;min-width:0}.pair>div{min-width:0}.pair>p{grid-column:1/-1}"
     ".tag{font-size:11px;color:var(--muted)}.growth{display:flex;flex-wrap:wrap;gap:20px 44px;align-items:flex-start}.growth figure{flex:1 1 420px;max-width:560px}"
@@ -145,19 +140,11 @@ def _suspicions(page: DataPage, say: Translate) -> Iterator[str]:
     yield f"<section><h2>{escape(say(_('Suspected labels')))}</h2><p>{escape(say(page.suspicions_note))}</p>"
     yield '<div class="cards">'
     for row in page.suspicions:
-        yield f'<div class="card">{_frame(row.card)}<div class="odds">'
-        yield _odds("b", row.looks_like, row.p_looks_like, "var(--val)", say(_("looks like")))
-        yield _odds("span", row.label, row.p_label, "var(--train)", say(_("labelled")))
-        yield f"</div>{_place(row.card, say)}</div>"
+        yield f'<div class="card">{frame(row.card.uri, row.card.path)}<div class="odds">'
+        yield odds("b", row.looks_like, row.p_looks_like, "var(--val)", say(_("looks like")))
+        yield odds("span", row.label, row.p_label, "var(--train)", say(_("labelled")))
+        yield f"</div>{place(row.card.path)}</div>"
     yield "</div></section>"
-
-
-def _odds(tag: str, name: str, p: float, colour: str, what: str) -> str:
-    hint = escape(f"{what} {name}: {p:.1%}")
-    return (
-        f'<{tag} title="{hint}">{escape(name)}</{tag}><i style="--p:{100 * p:.0f}%;--c:{colour}" title="{hint}"></i>'
-        f"<em>{p:.0%}</em>"
-    )
 
 
 def _pairs(page: DataPage, say: Translate) -> Iterator[str]:
@@ -168,26 +155,9 @@ def _pairs(page: DataPage, say: Translate) -> Iterator[str]:
     for pair in page.pairs:
         yield '<div class="pair">'
         for card in (pair.left, pair.right):
-            yield f'<div>{_frame(card)}<p>{escape(_said(card.line, say))} <span class="tag">{escape(_said(card.tag, say))}</span></p>{_place(card, say)}</div>'
+            yield f'<div>{frame(card.uri, card.path)}<p>{escape(_said(card.line, say))} <span class="tag">{escape(_said(card.tag, say))}</span></p>{place(card.path)}</div>'
         yield f"<small>{escape(say(_('similarity {value:.3f}', value=pair.similarity)))}</small></div>"
     yield "</div></section>"
-
-
-def _frame(card: ImageCard) -> str:
-    if not card.uri:
-        return '<div class="frame"></div>'
-    small = ' class="small"' if card.uri.startswith("data:image/png") else ""
-    return f'<div class="frame"><img src="{card.uri}" alt="{escape(card.path)}"{small}></div>'
-
-
-def _place(card: ImageCard, say: Translate) -> str:
-    """The end of the path, which tells images apart; the whole of it as a tooltip."""
-    return f'<small title="{escape(card.path)}">{escape(_end(card.path))}</small>'
-
-
-def _end(path: str) -> str:
-    parts = path.replace("\\", "/").split("/")
-    return "/".join(parts[-2:]) if len(parts) > 1 else path
 
 
 def _curve(page: DataPage, say: Translate) -> Iterator[str]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import math
 import re
-import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from plusx.analysis import analyse
+from plusx.analysis import Analysis, analyse
 from plusx.bundles.atomic import Json, current_location, disk_error, read_json
-from plusx.bundles.bundle import MANIFEST, SCHEMA
+from plusx.bundles.bundle import MANIFEST, SCHEMA, WEIGHTS
 from plusx.bundles.records import RunRecord
 from plusx.bundles.run import read_lines, read_run
 from plusx.bundles.runs import RunRow, read_run_row
@@ -21,22 +21,41 @@ from plusx.errors import BundleError, PlusxError
 from plusx.i18n import Message, _, _n, bytes_text, duration, translator
 from plusx.locks import replacing
 from plusx.metrics import confused_pairs, wilson
-from plusx.reports.training_page import ClassLine, Epoch, Facts, RunReport, StageLine, report_page
+from plusx.reports.mistakes import read_mistakes
+from plusx.reports.run_commands import command_of, next_commands
+from plusx.reports.training_charts import Curves, Epoch
+from plusx.reports.training_page import ClassLine, Facts, RecipeLine, RunReport, StageLine, report_page
 
 REPORT = "report.html"
 RECIPE_FACTS = {"name": _("recipe"), "batch": _("batch"), "lr": _("peak learning rate")}
-RUN_FACTS = {"seed": _("seed"), "device": _("device"), "precision": _("precision"), "threads": _("threads")}
+RUN_FACTS = {
+    "machine": _("processor"), "device": _("device"), "precision": _("precision"), "threads": _("threads"),
+    "world_size": _("processes"),
+}  # fmt: skip
 KINDS = {"folder": _("folder"), "memory": _("memory")}
 MOST_CLASSES, MOST_MATRIX, MOST_PAIRS, MOST_SKIPPED = 120, 20, 12, 50
+MOST_BYTES = 1_000_000
+"""Of the page: fewer mistakes are shown where they do not fit."""
+MOST_PATH = 1000
+"""Characters of a path and of a reason."""
+MOST_NAME = 120
+"""Characters of the name of a class, and of any other text that is data."""
+
+Shipped = Callable[[str], Mapping[str, Any]]
+"""The keys and values of the recipe of a name; empty where there is none."""
 
 
-def write_report(run: str | Path, lang: str = "en") -> Path:
+def unknown_recipe(name: str) -> Mapping[str, Any]:
+    return {}
+
+
+def write_report(run: str | Path, lang: str = "en", shipped: Shipped = unknown_recipe) -> Path:
     """Write RUN/report.html in a language and return its path. Raises BundleError (no run there), RunError (disk).
 
-    A training and `plusx runs --report` may write it at the same time.
+    A training and `plusx runs --report` may write it at the same time. The page has at most 1 MB.
     """
     path = Path(run) / REPORT
-    page = report_page(read_report(run), translator(lang), lang).encode("utf-8", "replace")
+    page = _fitting(read_report(run, shipped), lang)
     try:
         with replacing(path) as file:
             file.write(page)
@@ -45,10 +64,26 @@ def write_report(run: str | Path, lang: str = "en") -> Path:
     return path
 
 
-def read_report(run: str | Path) -> RunReport:
+def _fitting(report: RunReport, lang: str) -> bytes:
+    """The page in at most MOST_BYTES: with half of the mistakes, and half of those, until it fits, and then no drawing."""
+    shown, say = len(report.mistakes), translator(lang)
+    while True:
+        fewer = report.mistakes[:shown]
+        note = report.mistakes_note
+        if note is not None and shown < len(report.mistakes):
+            note = _("{note} {shown} of them fit into this page.", note=note, shown=shown)
+        page = report_page(replace(report, mistakes=fewer, mistakes_note=note), say, lang).encode("utf-8", "replace")
+        if len(page) <= MOST_BYTES or not (shown or report.network):
+            return page
+        if not shown:
+            report = replace(report, network=None)
+        shown //= 2
+
+
+def read_report(run: str | Path, shipped: Shipped = unknown_recipe) -> RunReport:
     """The contents of the page of a run. What is missing or unreadable besides run.json is skipped. Raises BundleError."""
     found = read_run(run)
-    row, metrics = read_run_row(found.path), _metrics(found)
+    row, (metrics, weights) = read_run_row(found.path), _metrics(found)
     lines = list(read_lines(found.path / "metrics.jsonl"))
     epochs = list(_epochs(lines))
     steps = [line for line in lines if line.get("event") == "step" and _whole(line.get("step"))]
@@ -58,16 +93,25 @@ def read_report(run: str | Path) -> RunReport:
     matrix = _matrix(metrics, len(names))
     skipped, n_skipped = _skipped(found.path / "skipped.csv")
     many = len(names) > MOST_CLASSES
+    mistakes = [
+        replace(each, label=_short(each.label), predicted=_short(each.predicted))
+        for each in read_mistakes(found.path, weights)
+    ]
+    network = _analysis(found)
     return RunReport(
         title=row.network or _("unknown network"),
         lines=list(_lines(found, row, metrics)),
         tiles=list(_tiles(metrics)),
-        epochs=epochs,
-        kept_epoch=metrics["epoch"] if _whole(metrics.get("epoch")) else None,
-        x_label=_("epoch") if last is not None else _("step"),
-        losses=[(line["step"] / by, line["loss"]) for line in steps if _number(line.get("loss"))],
-        rates=[(line["step"] / by, line["lr"]) for line in steps if _number(line.get("lr"))],
+        curves=Curves(
+            epochs=epochs,
+            kept_epoch=metrics["epoch"] if _whole(metrics.get("epoch")) else None,
+            x_label=_("epoch") if last is not None else _("step"),
+            losses=[(line["step"] / by, line["loss"]) for line in steps if _number(line.get("loss"))],
+            rates=[(line["step"] / by, line["lr"]) for line in steps if _number(line.get("lr"))],
+        ),
         stages=list(_stages(lines, found.path)),
+        mistakes=mistakes,
+        mistakes_note=_mistakes_note(metrics, len(mistakes)),
         classes=_worst(_classes(metrics)) if many else _classes(metrics),
         classes_note=_most_classes(len(names)) if many else None,
         pairs=confused_pairs(matrix, names, MOST_PAIRS) if matrix else [],
@@ -76,9 +120,12 @@ def read_report(run: str | Path) -> RunReport:
         names=names,
         skipped=skipped,
         skipped_note=_skipped_note(len(skipped), n_skipped),
-        facts=list(_facts(found, row, metrics)),
-        recipe=[(key, _text(value)) for key, value in (row.recipe or {}).items()],
-        command=shlex.join(map(str, found.command)),
+        network=network,
+        facts=list(_facts(found, row, network)),
+        recipe_name=str((row.recipe or {}).get("name", "")),
+        recipe=list(_recipe(row.recipe or {}, shipped)),
+        command=command_of(found.command),
+        next=list(next_commands(found, row)),
     )
 
 
@@ -86,13 +133,43 @@ def _most_classes(n: int) -> Message:
     return _("The {most} of {n} classes with the lowest shares.", most=MOST_CLASSES, n=n)
 
 
-def _metrics(run: RunRecord) -> Json:
-    """The metrics in the bundle of the run; empty where the bundle is missing or damaged."""
+def _metrics(run: RunRecord) -> tuple[Json, str | None]:
+    """The metrics in the bundle of the run, and the hash of its weights; nothing where the bundle is missing or damaged."""
     try:
-        metrics = read_json(current_location(run.bundle) / MANIFEST, SCHEMA).get("metrics")
+        found = read_json(current_location(run.bundle) / MANIFEST, SCHEMA)
     except BundleError:
-        return {}
-    return metrics if isinstance(metrics, dict) else {}
+        return {}, None
+    metrics, files = found.get("metrics"), found.get("files")
+    weights = files.get(WEIGHTS) if isinstance(files, dict) else None
+    mark = weights.get("sha256") if isinstance(weights, dict) else None
+    return metrics if isinstance(metrics, dict) else {}, mark if isinstance(mark, str) else None
+
+
+def _mistakes_note(metrics: Json, shown: int) -> Message | None:
+    n, correct = metrics.get("n"), metrics.get("correct")
+    if not (shown and _whole(n) and _whole(correct) and 0 <= correct < n):
+        return None
+    return _n(
+        "{shown} of {n:,} mistake. The predicted class is bold, the image's own stands below it. The heat shows what spoke for "
+        "the predicted class (Grad-CAM); what the network did not see is darker.",
+        "{shown} of {n:,} mistakes. The predicted class is bold, the image's own stands below it. The heat shows what spoke for "
+        "the predicted class (Grad-CAM); what the network did not see is darker.",
+        n - correct, shown=shown,
+    )  # fmt: skip
+
+
+def _recipe(recipe: Json, shipped: Shipped) -> Iterator[RecipeLine]:
+    """Every key; with the recipe's own value where that is another."""
+    plain = shipped(str(recipe.get("name", "")))
+    for key, value in recipe.items():
+        if key != "name":
+            own = _text(plain[key]) if key in plain and _text(plain[key]) != _text(value) else None
+            yield RecipeLine(_short(key), _short(_text(value)), own)
+
+
+def _short(text: str) -> str:
+    """A text that is data, cut where nobody would read on, so that the page stays small."""
+    return text if len(text) <= MOST_NAME else f"{text[: MOST_NAME - 1]}…"
 
 
 def _lines(run: RunRecord, row: RunRow, metrics: Json) -> Iterator[Message]:
@@ -194,7 +271,9 @@ def _classes(metrics: Json) -> list[ClassLine]:
         if not 0 <= row["correct"] <= row["n"]:
             return []
         found.append(
-            ClassLine(str(row.get("class")), row["n"], row["correct"], *(wilson(row["correct"], row["n"]) or (0, 1)))
+            ClassLine(
+                _short(str(row.get("class"))), row["n"], row["correct"], *(wilson(row["correct"], row["n"]) or (0, 1))
+            )
         )
     return found
 
@@ -226,7 +305,7 @@ def _skipped(path: Path) -> tuple[list[tuple[str, str]], int]:
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
             rows = (row for row in islice(csv.reader(file), 1, None) if len(row) == 2)
-            first = [(row[0], row[1]) for row in islice(rows, MOST_SKIPPED)]
+            first = [(row[0][-MOST_PATH:], row[1][:MOST_PATH]) for row in islice(rows, MOST_SKIPPED)]
             return first, len(first) + sum(1 for _ in rows)
     except (OSError, csv.Error):
         return [], 0
@@ -238,10 +317,11 @@ def _skipped_note(shown: int, n: int) -> Message:
     return _("{n:,} images were skipped. These are the first {shown}; skipped.csv has all.", n=n, shown=shown)
 
 
-def _facts(run: RunRecord, row: RunRow, metrics: Json) -> Iterator[tuple[Message, Facts]]:
-    yield _("Network"), _network_facts(run)
+def _facts(run: RunRecord, row: RunRow, network: Analysis | None) -> Iterator[tuple[Message, Facts]]:
+    yield _("Network"), [] if network is None else _network_facts(network)
     yield _("Data"), [*_data_facts(run, row)]
     yield _("Training"), [*_training_facts(run, row)]
+    yield _("Environment"), [*_environment(run)]
 
 
 def _data_facts(run: RunRecord, row: RunRow) -> Iterator[tuple[str, str]]:
@@ -260,19 +340,27 @@ def _training_facts(run: RunRecord, row: RunRow) -> Iterator[tuple[str, str]]:
     yield from ((name, _text(run.recipe[key])) for key, name in RECIPE_FACTS.items() if key in run.recipe)
     if not run.stages:
         yield _("steps"), f"{row.step:,}" if row.step is not None else ""
-    yield from ((name, _text(value)) for key, name in RUN_FACTS.items() if (value := getattr(run, key)) is not None)
+    yield _("seed"), str(run.seed)
     yield _("began"), row.began.strftime("%Y-%m-%d %H:%M UTC") if row.began is not None else ""
     yield _("time"), duration(row.seconds)
     yield _("size on disk"), bytes_text(row.size_bytes)
+
+
+def _environment(run: RunRecord) -> Iterator[tuple[str, str]]:
+    yield from ((name, _text(value)) for key, name in RUN_FACTS.items() if (value := getattr(run, key)) is not None)
     yield from ((str(name), str(version)) for name, version in run.versions.items())
 
 
-def _network_facts(run: RunRecord) -> Facts:
-    """Depth and costs at the size of the evaluation; empty where this plusx cannot lower the spec."""
+def _analysis(run: RunRecord) -> Analysis | None:
+    """At the size of the evaluation; None where this plusx cannot lower the spec."""
     try:
-        found = analyse(run.spec, run.preprocessing.crop_px if run.preprocessing else None)
+        return analyse(run.spec, run.preprocessing.crop_px if run.preprocessing else None)
     except PlusxError:
-        return []
+        return None
+
+
+def _network_facts(found: Analysis) -> Facts:
+    """Depth and costs."""
     h, w = found.size_px
     return [
         (_("depth"), found.depth.sum),

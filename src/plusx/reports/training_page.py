@@ -1,32 +1,23 @@
-"""A training run as one standalone HTML page: its results, its curves, its classes and what they are confused with."""
+"""A training run as one standalone HTML page: its results, its curves, its mistakes, its network, and what to type next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from plusx.analysis import Analysis
 from plusx.i18n import Message, _
-from plusx.reports.training_style import style_sheet
-from plusx.svg.line_chart import Curve, chart, thinned
-from plusx.svg.markup import escape
+from plusx.reports.cards import CARD_STYLE, frame, odds, place
+from plusx.reports.mistakes import MistakeRow
+from plusx.reports.training_charts import Curves, charts
+from plusx.reports.training_style import drawing_sheet, style_sheet
+from plusx.svg.drawing import drawing_of
+from plusx.svg.layout import scene
+from plusx.svg.markup import escape, to_svg
+from plusx.svg.theme import LIGHT
 from plusx.text.alignment import Translate
 
 Facts = Sequence[tuple[str, str]]
-MOST_POINTS = 400
-WIDE = (970, 150)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """An evaluation; `low`, `high` is the interval of `top1`."""
-
-    epoch: int
-    train_loss: float
-    train_top1: float
-    nll: float
-    top1: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -59,6 +50,15 @@ class StageLine:
 
 
 @dataclass(frozen=True)
+class RecipeLine:
+    """A key of the recipe and its value; `shipped` is the one of the recipe of that name where it is another."""
+
+    key: str
+    value: str
+    shipped: str | None = None
+
+
+@dataclass(frozen=True)
 class RunReport:
     """The contents of the page. Messages are translated, other texts are data and stay as they are."""
 
@@ -67,15 +67,11 @@ class RunReport:
     """Below the title: the data and the progress."""
     tiles: Sequence[tuple[Message, str, Message]]
     """Label, figure, what the figure is computed from."""
-    epochs: Sequence[Epoch]
-    kept_epoch: int | None
-    """The epoch of the weights in the bundle, which the figures belong to."""
-    x_label: Message
-    losses: Sequence[tuple[float, float]]
-    rates: Sequence[tuple[float, float]]
-    """x, value of single steps; x counts epochs, or steps where no epoch has ended (`x_label` says which)."""
+    curves: Curves
     stages: Sequence[StageLine]
     """Of a run in stages; such a run has no epochs."""
+    mistakes: Sequence[MistakeRow]
+    mistakes_note: Message | None
     classes: Sequence[ClassLine]
     classes_note: Message | None
     pairs: Sequence[tuple[str, str, int, float]]
@@ -86,10 +82,15 @@ class RunReport:
     names: Sequence[str]
     skipped: Facts
     skipped_note: Message
+    network: Analysis | None
+    """To be drawn; None where this plusx cannot lower the spec."""
     facts: Sequence[tuple[Message, Facts]]
     """Sections with names and values."""
-    recipe: Facts
+    recipe_name: str
+    recipe: Sequence[RecipeLine]
     command: str
+    next: Sequence[tuple[Message, str]]
+    """What for, and the command."""
 
 
 def report_page(report: RunReport, translate: Translate, lang: str = "en") -> str:
@@ -98,17 +99,21 @@ def report_page(report: RunReport, translate: Translate, lang: str = "en") -> st
     return "\n".join([
         f'<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><title>{escape(_said(report.title, say))}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">',
-        f"<style>{style_sheet()}</style></head><body><main>",
+        f"<style>{style_sheet()}{CARD_STYLE}{drawing_sheet()}</style></head><body><main>",
         f"<header><h1>{escape(_said(report.title, say))}</h1>",
         *(f"<p>{escape(say(line))}</p>" for line in report.lines),
         "</header>",
         *_tiles(report, say),
         *_stages(report, say),
-        *_charts(report, say),
+        *charts(report.curves, say),
+        *_mistakes(report, say),
         *_classes(report, say),
         *_confusions(report, say),
         *_skipped(report, say),
-        *_facts(report, say),
+        *_network(report, say),
+        *([f'<section class="facts">{_facts(report, say)}</section>'] if report.network is None else []),
+        *_recipe(report, say),
+        *_commands(report, say),
         "</main></body></html>", "",
     ])  # fmt: skip
 
@@ -126,91 +131,35 @@ def _tiles(report: RunReport, say: Translate) -> Iterator[str]:
         yield "</section>"
 
 
-def _charts(report: RunReport, say: Translate) -> Iterator[str]:
-    if not report.epochs and not report.losses:
+def _mistakes(report: RunReport, say: Translate) -> Iterator[str]:
+    if report.mistakes_note is None:
         return
-    yield '<section class="charts">'
-    yield _loss_figure(report, say)
-    if report.epochs:
-        yield _top1_figure(report, say)
-    if report.rates:
-        yield _rate_figure(report, say)
+    yield f"<section>{_heading(_('Mistakes'), say)}<p>{escape(say(report.mistakes_note))}</p>"
+    kinds = (
+        (True, _("Worst: the least probability for the image's own class")),
+        (False, _("Most certain: the largest probability for another class")),
+    )
+    for worst, title in kinds:
+        rows = [row for row in report.mistakes if row.worst is worst]
+        if not rows:
+            continue
+        yield f'<h3>{escape(say(title))}</h3><div class="mistakes">'
+        for row in rows:
+            yield f'<div class="card"><div class="pair2">{frame(row.image, row.path)}{frame(row.cam, row.path)}</div><div class="odds">'
+            yield odds("b", row.predicted, row.p_predicted, "var(--train)", say(_("predicted")))
+            yield odds("span", row.label, row.p_label, "var(--hit)", say(_("labelled")))
+            yield f"</div>{place(row.path)}</div>"
+        yield "</div>"
     yield "</section>"
 
 
-def _loss_figure(report: RunReport, say: Translate) -> str:
-    epochs, kept, losses = report.epochs, _kept(report), thinned(report.losses, MOST_POINTS)
-    tops = [*(e.nll for e in epochs), *(e.train_loss for e in epochs), *_without_spikes([y for _x, y in losses])]
-    training, validation = _("training"), _("validation")
-    curves = [
-        Curve("raw", losses),
-        _of(epochs, "train", training, lambda e: e.train_loss, "{:.4f}", say),
-        _of(epochs, "val", validation, lambda e: e.nll, "{:.4f}", say),
-    ]
-    ring = (kept.epoch, kept.nll) if kept else None
-    single = [("raw", _("single steps"))] if losses else []
-    legend = [("train", training), ("val", validation), *single, *_kept_key(kept)]
-    drawn = chart(say(_("Loss")), curves, say(report.x_label), "{:g}".format, y_range=(0, max(tops) or 1), ring=ring)
-    return _figure(_("Loss"), legend, drawn, say)
-
-
-def _top1_figure(report: RunReport, say: Translate) -> str:
-    epochs, kept, training = report.epochs, _kept(report), _("training")
-    train = _of(epochs, "train", training, lambda e: e.train_top1, "{:.2%}", say)
-    val = _of(epochs, "val", _("validation"), lambda e: e.top1, "{:.2%}", say)
-    val = Curve("val", val.points, val.tips, [(float(e.epoch), e.low, e.high) for e in epochs])
-    low = min(*(e.low for e in epochs), *(e.train_top1 for e in epochs))
-    high = max(*(e.high for e in epochs), *(e.train_top1 for e in epochs))
-    low, high = max(0.0, low - 0.05 * (high - low)), 1.0 if high > 0.9 else high
-    drawn = chart(
-        say(_("Top-1")), [_percent(train), _percent(val)], say(report.x_label), "{:.4g} %".format,
-        y_range=(low * 100, high * 100), ring=(kept.epoch, kept.top1 * 100) if kept else None,
-    )  # fmt: skip
-    legend = [("train", training), ("val", _("validation, 95 % band")), *_kept_key(kept)]
-    return _figure(_("Top-1"), legend, drawn, say)
-
-
-def _rate_figure(report: RunReport, say: Translate) -> str:
-    rates, title = thinned(report.rates, MOST_POINTS), _("Learning rate")
-    y_range = (0, max(y for _x, y in rates) or 1)
-    curves = [Curve("rate", rates)]
-    drawn = chart(say(title), curves, say(report.x_label), "{:g}".format, y_range=y_range, size=WIDE)
-    return _figure(title, (), drawn, say, "wide")
-
-
-def _kept(report: RunReport) -> Epoch | None:
-    """The evaluation of the weights in the bundle."""
-    return next((each for each in report.epochs if each.epoch == report.kept_epoch), None)
-
-
-def _kept_key(kept: Epoch | None) -> list[tuple[str, Message]]:
-    """The legend of the ring around the kept epoch."""
-    return [("ring", _("kept: epoch {epoch}", epoch=kept.epoch))] if kept else []
-
-
-def _of(
-    epochs: Sequence[Epoch], role: str, name: Message, value: Callable[[Epoch], float], form: str, say: Translate
-) -> Curve:
-    """A value of every evaluation as a curve whose dots have it as their tooltip."""
-    tips = [
-        say(_("epoch {epoch}, {name}: {value}", epoch=e.epoch, name=name, value=form.format(value(e)))) for e in epochs
-    ]
-    return Curve(role, [(float(e.epoch), value(e)) for e in epochs], tips)
-
-
-def _percent(curve: Curve) -> Curve:
-    points = [(x, 100 * y) for x, y in curve.points]
-    return Curve(curve.role, points, curve.tips, [(x, 100 * low, 100 * high) for x, low, high in curve.band])
-
-
-def _without_spikes(values: Sequence[float]) -> list[float]:
-    """The values without the highest 2 %, so that one bad step does not flatten the rest."""
-    return sorted(values)[: max(1, round(0.98 * len(values)))]
-
-
-def _figure(title: Message, legend: Sequence[tuple[str, Message]], drawn: str, say: Translate, look: str = "") -> str:
-    keys = "".join(f'<span class="key {role}">{escape(say(text))}</span>' for role, text in legend)
-    return f"<figure class='{look}'><figcaption><b>{escape(say(title))}</b>{keys}</figcaption>\n{drawn}</figure>"
+def _network(report: RunReport, say: Translate) -> Iterator[str]:
+    """The drawing, and beside it the facts."""
+    if report.network is None:
+        return
+    drawn = to_svg(scene([drawing_of(report.network)], "stages", say), LIGHT, style=False)
+    drawn = drawn.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1)  # HTML needs none
+    yield f'<section class="drawn"><div class="net">{drawn}</div><div class="side">{_facts(report, say)}</div></section>'
 
 
 def _stages(report: RunReport, say: Translate) -> Iterator[str]:
@@ -303,17 +252,44 @@ def _skipped(report: RunReport, say: Translate) -> Iterator[str]:
     yield "</tbody></table></div></section>"
 
 
-def _facts(report: RunReport, say: Translate) -> Iterator[str]:
-    yield '<section class="facts">'
-    for title, facts in report.facts:
-        if facts:
-            yield f"<div>{_heading(title, say)}{_list(facts, say)}</div>"
-    yield "</section>"
-    if report.recipe:
-        text = escape(say(_("All values of the recipe")))
-        yield f'<details><summary>{text}</summary><div class="columns">{_list(report.recipe, str)}</div></details>'
-    if report.command:
-        yield f"<p class=command><code>{escape(report.command)}</code></p>"
+def _facts(report: RunReport, say: Translate) -> str:
+    return "".join(f"<div>{_heading(title, say)}{_list(facts, say)}</div>" for title, facts in report.facts if facts)
+
+
+def _recipe(report: RunReport, say: Translate) -> Iterator[str]:
+    """The values that are not those of the recipe of that name; the others fold."""
+    if not report.recipe:
+        return
+    changed = [line for line in report.recipe if line.shipped is not None]
+    changed.sort(key=lambda line: line.shipped == "auto")
+    yield f"<section>{_heading(_('Recipe {name}', name=report.recipe_name), say)}"
+    note = _(
+        "These values differ from the recipe's own, which are in grey. What is auto there depends on data and weights."
+    )
+    yield f"<p>{escape(say(note if changed else _('All values are those of the recipe itself.')))}</p>"
+    yield f'<div class="columns">{_recipe_list(changed)}</div>'
+    text = escape(say(_("All values of the recipe")))
+    yield f'<details><summary>{text}</summary><div class="columns">{_recipe_list(report.recipe)}</div></details></section>'
+
+
+def _recipe_list(lines: Sequence[RecipeLine]) -> str:
+    rows = "".join(
+        f"<div><dt>{escape(line.key)}</dt><dd>{escape(line.value)}</dd></div>"
+        if line.shipped is None
+        else f"<div><dt>{escape(line.key)}</dt><dd><b>{escape(line.value)}</b> <s>{escape(line.shipped)}</s></dd></div>"
+        for line in lines
+    )
+    return f"<dl>{rows}</dl>"
+
+
+def _commands(report: RunReport, say: Translate) -> Iterator[str]:
+    lines = [*([(_("this run"), report.command)] if report.command else []), *report.next]
+    if not lines:
+        return
+    yield f'<section>{_heading(_("Commands"), say)}<dl class="commands">'
+    for what, command in lines:
+        yield f"<div><dt>{escape(say(what))}</dt><dd><code>{escape(command)}</code></dd></div>"
+    yield "</dl></section>"
 
 
 def _heading(title: Message, say: Translate) -> str:

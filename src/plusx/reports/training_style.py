@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from plusx.svg.fonts import FAMILY
 from plusx.svg.theme import DARK, LIGHT, Theme
+from plusx.svg.theme import style_sheet as drawing_style
 
 
 def _colours(theme: Theme) -> str:
@@ -11,6 +14,16 @@ def _colours(theme: Theme) -> str:
         f"--page:{theme.page};--ink:{theme.ink};--muted:{theme.muted};--rule:{theme.plain[1]}55;--soft:{theme.plain[0]};"
         f"--val:{theme.projection};--train:{theme.mark};--hit:{theme.act}"
     )
+
+
+def _drawing(theme: Theme) -> str:
+    """The style of a drawing, for what lies in `.net` alone."""
+    return re.sub(r"([^{}]+)\{", r".net \1{", drawing_style(theme))
+
+
+def drawing_sheet() -> str:
+    """The CSS of a network drawn in `.net`, light or dark as the page; nothing else on the page follows it."""
+    return f"{_drawing(LIGHT)}@media(prefers-color-scheme:dark){{{_drawing(DARK)}}}"
 
 
 def style_sheet() -> str:
@@ -24,13 +37,19 @@ def style_sheet() -> str:
         ".tiles div{background:var(--soft);border-radius:8px;padding:12px 16px;display:flex;flex-direction:column}"
         ".tiles span,.tiles small{color:var(--muted);font-size:12px}.tiles b{font-size:24px;line-height:1.35;font-variant-numeric:tabular-nums}"
         ".charts{display:grid;grid-template-columns:1fr 1fr;gap:24px 28px}.wide{grid-column:1/-1}"
-        "@media(max-width:820px){.charts{grid-template-columns:1fr}.wide text{font-size:20px}}svg{overflow:visible}"
+        "@media(max-width:820px){.charts{grid-template-columns:1fr}figure.wide svg text{font-size:20px}}figure svg{overflow:visible}"
         "figure{margin:0}figcaption{display:flex;flex-wrap:wrap;gap:2px 16px;align-items:baseline;margin-bottom:4px}"
         ".key{font-size:12px;color:var(--muted)}.key::before{content:'';display:inline-block;width:16px;margin-right:6px;vertical-align:middle;border-top:2.4px solid}"
         ".key.val::before{border-color:var(--val)}.key.train::before{border-color:var(--train);border-top-style:dashed}"
         ".key.raw::before{border-color:var(--train);border-top-width:1.2px;opacity:.5}"
         ".key.ring::before{width:10px;height:10px;border:1.6px solid var(--ink);border-radius:50%}"
-        "svg{display:block;width:100%;height:auto}svg text{fill:var(--muted);font-size:11px}.e{text-anchor:end}.m{text-anchor:middle}"
+        "svg{display:block;width:100%;height:auto}figure svg text{fill:var(--muted);font-size:11px}.e{text-anchor:end}.m{text-anchor:middle}"
+        ".beyond{margin:2px 0 0;font-size:12px;color:var(--muted)}h3{font-size:13px;font-weight:600;margin:16px 0 8px}"
+        ".mistakes{display:grid;grid-template-columns:repeat(auto-fill,minmax(224px,1fr));gap:18px 20px}.card{min-width:0}"
+        ".pair2{display:grid;grid-template-columns:1fr 1fr;gap:4px}.pair2 .frame{height:112px;border-radius:6px}.pair2 .frame img{width:100%!important;height:100%!important;object-fit:contain}"
+        ".drawn{display:grid;grid-template-columns:minmax(0,620px) minmax(220px,1fr);gap:24px 36px;align-items:start}"
+        ".net svg{max-width:620px;margin:-8px 0 0 -18px}.side>div{margin-bottom:22px}@media(max-width:820px){.drawn{grid-template-columns:1fr}}"
+        "s{color:var(--muted);text-decoration:none;margin-left:8px}.commands>div{padding:6px 0}.commands dt{flex:0 0 168px}"
         ".grid{stroke:var(--rule);stroke-width:1}.axis{stroke:var(--muted);stroke-width:1;fill:none}.line{fill:none;stroke-width:2;stroke-linejoin:round}"
         ".val.line,.rate.line{stroke:var(--val)}.train.line{stroke:var(--train);stroke-dasharray:5 3}.raw.line{stroke:var(--train);stroke-width:1;opacity:.4}"
         ".val.dot{fill:var(--val)}.train.dot{fill:var(--train)}.val.band{fill:var(--val);opacity:.16}.touch{fill:transparent}"
@@ -52,6 +71,6 @@ def style_sheet() -> str:
         "dl{margin:0}dl>div{display:flex;gap:12px;padding:3px 0;border-bottom:1px solid var(--rule);font-size:13px;break-inside:avoid}"
         "dt{color:var(--muted);flex:0 0 108px}dd{margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}"
         "details{margin-top:24px}summary{cursor:pointer;color:var(--muted)}.columns{columns:3 240px;column-gap:36px;margin-top:8px}"
-        ".command{margin-top:24px;color:var(--muted)}code{font:12px/1.5 'DejaVu Sans Mono',Menlo,Consolas,monospace;overflow-wrap:anywhere}"
+        "code{font:12px/1.5 'DejaVu Sans Mono',Menlo,Consolas,monospace;overflow-wrap:anywhere}"
         "@media print{details>div{display:block}}"
     )

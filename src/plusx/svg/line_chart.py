@@ -37,7 +37,10 @@ def chart(
     ring: tuple[float, float] | None = None,
     size: tuple[int, int] = SIZE,
 ) -> str:
-    """The curves over one another; values outside `y_range` run along its edge. `ring` is a point with a ring around it."""
+    """The curves over one another. `ring` is a point with a ring around it.
+
+    Lines end at the upper edge of `y_range`; a dot above it is an arrow with its value.
+    """
     right, bottom = size[0] - RIGHT, size[1] - BOTTOM
     xs = [x for curve in curves for x, _ in curve.points] or [0.0, 1.0]
     x_range = (min(0.0, *xs), max(xs) if max(xs) > 0 else 1.0)
@@ -63,7 +66,7 @@ def chart(
     lines.append(f'<path class="axis" d="M{LEFT} {bottom}H{right}"/>')
     lines.append(f'<text class="e" x="{right}" y="{size[1] - 2}">{escape(x_label)}</text>')
     for curve in curves:
-        lines += _curve(curve, at)
+        lines += _curve(curve, at, y_high, right)
     if ring is not None:
         x, y = at(*ring)
         lines.append(f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="6.5"/>')
@@ -99,21 +102,68 @@ def thinned(points: Points, most: int) -> list[tuple[float, float]]:
     return [(math.fsum(x for x, _ in g) / len(g), math.fsum(y for _, y in g) / len(g)) for g in groups]
 
 
-def _curve(curve: Curve, at: Callable[[float, float], tuple[float, float]]) -> Iterator[str]:
+def robust_top(values: Sequence[float], share: float = 0.1, gap: float = 2.0, far: float = 3.0) -> float:
+    """The upper end of an axis that outliers do not flatten: the largest value that is no outlier.
+
+    Outliers are at most `share` of the values, or one of a few, above a gap: each is more than `gap` times as large as any
+    other value, and the largest more than `far` times. A curve that falls smoothly, however far, has no such gap.
+
+    >>> robust_top([900.0, 3.1, 2.6, 2.4, 2.2]), robust_top([2.4, 1.8, 0.9, 0.3, 0.1])
+    (3.1, 2.4)
+    """
+    rising = sorted(values)
+    n = len(rising)
+    for cut in range(min(max(1, int(share * n)), n - 1), 0, -1):
+        low, high = rising[n - cut - 1], rising[n - cut]
+        if high > gap * low and rising[-1] > far * low and low > 0:
+            return low
+    return rising[-1]
+
+
+def _curve(
+    curve: Curve, at: Callable[[float, float], tuple[float, float]], y_high: float, right: float
+) -> Iterator[str]:
     if len(curve.band) > 1:
         there = [at(x, low) for x, low, _ in curve.band]
         back = [at(x, high) for x, _, high in reversed(curve.band)]
         yield f'<path class="{curve.role} band" d="M{_joined([*there, *back])}Z"/>'
     places = [at(x, y) for x, y in curve.points]
-    if len(places) > 1:
-        yield f'<path class="{curve.role} line" d="M{_joined(places)}"/>'
+    pieces = [piece for piece in _below(curve.points, y_high) if len(piece) > 1]
+    if pieces:
+        drawn = "".join(f"M{_joined([at(x, y) for x, y in piece])}" for piece in pieces)
+        yield f'<path class="{curve.role} line" d="{drawn}"/>'
     if not curve.tips or len(places) > MOST_DOTS:
         return
-    for (x, y), tip in zip(places, curve.tips, strict=True):
-        yield (
-            f'<g><title>{escape(tip)}</title><circle class="{curve.role} dot" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>'
-            f'<circle class="touch" cx="{x:.1f}" cy="{y:.1f}" r="8"/></g>'
-        )
+    for (x, y), (_x, value), tip in zip(places, curve.points, curve.tips, strict=True):
+        shape = f'<circle class="{curve.role} dot" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>'
+        if value > y_high:
+            side, anchor = (x - 8, ' class="e"') if x > right - 60 else (x + 8, "")
+            shape = (
+                f'<path class="{curve.role} dot" d="M{x - 5:.1f} {y + 8:.1f}L{x:.1f} {y - 1:.1f}L{x + 5:.1f} {y + 8:.1f}Z"/>'
+                f'<text{anchor} x="{side:.1f}" y="{y + 9:.1f}">{value:,.4g}</text>'
+            )
+        yield (f'<g><title>{escape(tip)}</title>{shape}<circle class="touch" cx="{x:.1f}" cy="{y:.1f}" r="8"/></g>')
+
+
+def _below(points: Points, top: float) -> Iterator[list[tuple[float, float]]]:
+    """The parts of a line that are not above `top`, cut where it crosses.
+
+    >>> list(_below([(1, 12), (2, 4), (3, 2), (4, 6)], 4)), list(_below([(0, 1), (2, 5)], 3))
+    ([[(2, 4), (3, 2), (3.5, 4)]], [[(0, 1), (1.0, 3)]])
+    """
+    piece: list[tuple[float, float]] = []
+    before: tuple[float, float] | None = None
+    for x, y in points:
+        if before is not None and (before[1] > top) != (y > top) and top not in (before[1], y):
+            piece.append((before[0] + (top - before[1]) * (x - before[0]) / (y - before[1]), top))
+        if y <= top:
+            piece.append((x, y))
+        elif piece:
+            yield piece
+            piece = []
+        before = (x, y)
+    if piece:
+        yield piece
 
 
 def _joined(places: Sequence[tuple[float, float]]) -> str:

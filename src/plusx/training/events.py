@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from plusx.metrics import Mistake
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -91,6 +93,9 @@ class Step:
     n: int
     correct: int
     seconds: float
+    train_loss: float
+    train_top1: float
+    """Of all steps of the epoch so far: after its last step, what `Evaluated` says of the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ class Evaluated:
     """Of the epoch's own steps, while the weights moved; with augmentation and label smoothing."""
     metrics: dict[str, Any]
     seconds: float
+    mistakes: tuple[Mistake, ...] = ()
+    """The worst and the most certain ones, images of the validation part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +150,7 @@ class Finished:
     run: Path
     bundle: Path | None
     kept: dict[str, Any] | None
-    """epoch, n, top1, nll … of the weights in the bundle; None: stopped before the first evaluation."""
+    """epoch, n, top1, nll, mistakes … of the weights in the bundle; None: stopped before the first evaluation."""
 
 
 Event: TypeAlias = (

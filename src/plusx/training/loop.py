@@ -132,7 +132,10 @@ class TrainingLoop:
         if result.n < high - low:  # every rank knows that some rank could not read an image
             lost = trainer.group.all_gather(batch.skipped)
             yield from (ImageSkipped(step + 1, row.path, row.reason) for some in lost for row in some)
-        yield Step(step + 1, epoch + 1, rate, result.loss, result.n, result.correct, now - begun)
+        train_loss, train_top1 = trainer.progress.train_means()
+        yield Step(
+            step + 1, epoch + 1, rate, result.loss, result.n, result.correct, now - begun, train_loss, train_top1
+        )  # fmt: skip
 
     def _evaluate(self) -> Evaluated | None:
         trainer, progress, begun = self.trainer, self.trainer.progress, time.monotonic()
@@ -143,17 +146,18 @@ class TrainingLoop:
         if found.top1 is None or found.nll is None:
             raise DataError(_("The validation part has no image. Use a larger --val-split."))
         progress.evaluated += 1
-        epoch, best, seen = progress.evaluated, progress.best, max(1, progress.seen)
+        epoch, best = progress.evaluated, progress.best
         better = best is None or (found.top1, -found.nll) > (best["top1"], -best["nll"])
         if better:
             progress.best = {"epoch": epoch, "step": progress.step, "top1": found.top1, "nll": found.nll}
-        train_loss, train_top1 = progress.loss_sum / seen, progress.correct / seen
+        train_loss, train_top1 = progress.train_means()
         progress.seen, progress.correct, progress.loss_sum = 0, 0, 0.0
         now = time.monotonic()
         progress.seconds = now - self.begun
         return Evaluated(
             step=progress.step, epoch=epoch, n=found.n, top1=found.top1, nll=found.nll, best=better,
             train_loss=train_loss, train_top1=train_top1, metrics=found.to_dict(), seconds=now - begun,
+            mistakes=found.mistakes,
         )  # fmt: skip
 
     def _write_bundle(self, evaluated: Evaluated) -> None:
@@ -166,6 +170,7 @@ class TrainingLoop:
             "n": evaluated.n,
             "top1": evaluated.top1,
             "nll": evaluated.nll,
+            "mistakes": [mistake._asdict() for mistake in evaluated.mistakes],
         }
 
     def _due(self) -> bool:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from plusx.evaluation.counting import BATCH
 from plusx.graph import lower
 from plusx.i18n import _
 from plusx.images import Preprocessing, normalise, resize_crop
-from plusx.metrics import Counters, Evaluation
+from plusx.metrics import Counters, Evaluation, Mistakes
 from plusx.nn import ResNet
 from plusx.nn.device import autocast, memory_format
 from plusx.nn.inputs import to_tensor
@@ -287,11 +287,11 @@ class MapLoader:
         def image(i: int) -> NDArray[np.uint8]:
             return resize_crop(self.val.read(i, pre.mode, pre.decode_px), pre)
 
-        def batch(_span: Sequence[int], found: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-            return np.stack(found)
+        def batch(span: range, found: list[NDArray[np.uint8]]) -> tuple[range, NDArray[np.uint8]]:
+            return span, np.stack(found)
 
         workers = 0 if self.val.images is not None else self.images.workers
-        for span, found in zip(spans, prefetch(spans, image, batch, workers), strict=True):
+        for span, found in prefetch(spans, image, batch, workers):
             if stopped():
                 return
             store.val[span.start : span.stop] = self.frozen.fp32(found)
@@ -316,15 +316,18 @@ class MapLoader:
 
     def evaluate(self, network: nn.Module, stopped: Callable[[], bool]) -> Evaluation | None:
         """The Evaluation that the whole network gives on the validation part, computed from its maps; None when stopped."""
-        counters = Counters(self.val.classes)
+        counters, seen = Counters(self.val.classes), Mistakes()
         for low in range(0, len(self.val), BATCH):
             if stopped():
                 return None
             maps = np.array(self.store.val[low : low + BATCH])
-            counters.add(
-                tail_logits(network, self.frozen.part, maps, self.frozen.device), self.val.labels[low : low + BATCH]
+            found, labels = (
+                tail_logits(network, self.frozen.part, maps, self.frozen.device),
+                self.val.labels[low : low + BATCH],
             )
-        return counters.result()
+            counters.add(found, labels)
+            seen.add(range(low, low + len(labels)), found, labels)
+        return replace(counters.result(), mistakes=seen.result())
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import nn
 from plusx.data import Data
 from plusx.evaluation.counting import BATCH, evaluate_logits, never
 from plusx.images import Preprocessing, normalise
-from plusx.metrics import Evaluation
+from plusx.metrics import Evaluation, Mistakes
 from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
 
 __all__ = ["BATCH", "Evaluate", "evaluate_model", "logits"]
@@ -31,8 +32,17 @@ def evaluate_model(
     stopped: Callable[[], bool] = never,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> Evaluation | None:
-    """The Evaluation of `network`, which is in eval mode, on every image of `data`; see `evaluate_logits`."""
-    return evaluate_logits(lambda images: logits(network, images, pre, device), data, pre, workers, stopped, group)
+    """The Evaluation of `network`, which is in eval mode, on every image of `data`, with its mistakes; see `evaluate_logits`."""
+    seen = Mistakes()
+    found = evaluate_logits(
+        lambda images: logits(network, images, pre, device), data, pre, workers, stopped, group,
+        lambda span, scores: seen.add(span, scores, data.labels[span.start : span.stop]),
+    )  # fmt: skip
+    if found is None:
+        return None
+    for others in group.all_gather(seen.found):
+        seen.merge(others)
+    return replace(found, mistakes=seen.result())
 
 
 def logits(

@@ -10,11 +10,14 @@ from pathlib import Path
 from plusx import settings
 from plusx.bundles import Bundle
 from plusx.data import ListColumns
-from plusx.errors import SpecError
+from plusx.errors import SpecError, unknown
 from plusx.i18n import _
 from plusx.images import Preprocessing
 from plusx.training.signals import Stop
+from plusx.training.tensorboard_log import require_tensorboard
 
+LOGS = ("tensorboard",)
+"""What `log` may name."""
 IDENTITY = ("seed", "weights", "preprocessing", "val_split", "minutes", "path_column", "label_column")
 """Options that decide what a run computes. run.json keeps them, so a resumed run takes none of them."""
 
@@ -57,6 +60,8 @@ class RunOptions:
     """The same, counted in steps. None: time alone decides."""
     maps: Path | None = None
     """Where the maps of frozen layers lie, which then stay there. None: beside the run while it trains."""
+    log: str | None = None
+    """tensorboard: scalars for it in the run's directory. None: no such log, unless a resumed run has one, which goes on."""
     lang: str | None = None
     """en or zh: the language of report.html. None: PLUSX_LANG."""
     on_index: Callable[[int, int], None] | None = None
@@ -82,6 +87,10 @@ class RunOptions:
             raise SpecError(
                 _("checkpoint_seconds={seconds:g} is too short. Use a number above 0.", seconds=self.checkpoint_seconds)
             )
+        if self.log is not None:
+            if self.log not in LOGS:
+                raise SpecError(unknown(_("log"), self.log, LOGS))
+            require_tensorboard()
         if self.checkpoint_steps is not None and self.checkpoint_steps < 1:
             raise SpecError(_("checkpoint_steps={n} is too few. Use 1 or more.", n=self.checkpoint_steps))
 

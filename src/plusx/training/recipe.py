@@ -123,6 +123,14 @@ def preset(name: str) -> Recipe:
     return getattr(importlib.import_module(f"plusx.training.recipes.{name}"), name)()
 
 
+def shipped_values(name: str) -> dict[str, Any]:
+    """The keys and values of the shipped recipe of that name; empty where there is none, as of a newer plusx."""
+    try:
+        return preset(name).to_dict()
+    except SpecError:
+        return {}
+
+
 def parse_recipe(text: str, default: str | None = None) -> Recipe:
     """The recipe that `text` asks for: a name, then key=value words; `default` is its name where the text has none.
 

@@ -9,6 +9,7 @@ from plusx import settings
 from plusx.bundles.run_place import RUN_FILE
 from plusx.reports.run_report import write_report
 from plusx.training.events import Evaluated, Event, Finished
+from plusx.training.recipe import shipped_values
 
 SECONDS = 60.0
 
@@ -37,5 +38,5 @@ class ReportFile:
             self._write()
 
     def _write(self) -> None:
-        write_report(self.run, self.lang)
+        write_report(self.run, self.lang, shipped_values)
         self.written, self.outdated = time.monotonic(), False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import platform
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from plusx.graph import Graph
 from plusx.i18n import Message, _, _n
 from plusx.metrics import Evaluation
 from plusx.nn import ResNet
+from plusx.runtime import processor
 from plusx.specs import ResNetSpec
 from plusx.training import checkpoint
 from plusx.training.bundle_writer import BundleWriter
@@ -35,6 +37,7 @@ from plusx.training.loader import Batches, BatchLoader
 from plusx.training.loop import Evaluate, TrainingLoop, is_over
 from plusx.training.machine import Compute, deterministic, require_disk_space, using_threads
 from plusx.training.maps import DESCRIPTION, FrozenPart, MapLoader, MapSample, MapShape, MapStore, key_of, place_for
+from plusx.training.mistake_images import MistakesFile
 from plusx.training.model_evaluation import BATCH, evaluate_model
 from plusx.training.naming import default_recipe, new_run_command, run_stem
 from plusx.training.options import RunOptions
@@ -47,6 +50,7 @@ from plusx.training.schedule import Schedule, require_batch_sizes
 from plusx.training.setup import Setup, default_threads, prepare
 from plusx.training.sinks import MetricsFile, Sink, SkippedFile
 from plusx.training.step import Trainer, balanced_weights, smallest_batch
+from plusx.training.tensorboard_log import TensorBoardLog, is_logged
 from plusx.version import __version__
 
 MAPS_SHARE = 0.5
@@ -183,11 +187,17 @@ class TrainingRun:
         if not self.compute.group.is_rank0:
             return []
         skipped = ((row.path, row.reason) for row in self.splits.skipped)
+        logs = [TensorBoardLog(self.path, shlex.join(self.options.command))] if self._is_logged() else []
         return [
             MetricsFile(self.path / "metrics.jsonl"),
             SkippedFile(self.path / "skipped.csv", skipped),
+            *logs,
+            MistakesFile(self.path, self.splits.val),
             ReportFile(self.path, self.options.lang),
         ]
+
+    def _is_logged(self) -> bool:
+        return self.options.log == "tensorboard" or (self.resumes and is_logged(self.path))
 
     def _start(self) -> Iterator[Event]:
         self.compute.group.run_on_rank0(partial(require_disk_space, self.path, self._disk_bytes()))
@@ -406,7 +416,7 @@ class TrainingRun:
                 "kind": train.kind, "fingerprint": train.fingerprint, "classes": list(train.classes), "n": len(train),
                 "train": part_record(train).to_dict(), "val": part_record(self.splits.val).to_dict(), **self.origin.to_dict(),
             },
-            "world_size": self.compute.group.world_size,
+            "world_size": self.compute.group.world_size, "machine": processor.name(),
         }  # fmt: skip
 
     def provenance(self) -> Provenance:

@@ -74,6 +74,11 @@ def tee(events: Iterable[Event], sinks: Sequence[Sink]) -> Iterator[Event]:
                 invoke(sink, close)
 
 
+def step_interval(started: Started) -> int:
+    """Every how many steps one is logged: about twenty times an epoch."""
+    return max(1, started.steps // started.epochs // 20)
+
+
 class MetricsFile:
     """metrics.jsonl: one line for the start, every evaluation, the end or the failure, and about twenty steps an epoch.
 
@@ -106,7 +111,7 @@ class MetricsFile:
         self.step = event.step
         self.started = self.started or isinstance(event, Started | StagesStarted)
         if isinstance(event, Started):
-            self.every = max(1, event.steps // event.epochs // 20)
+            self.every = step_interval(event)
         if isinstance(event, Started | StagesStarted) and self.path.exists():
             kept = [row for row in read_lines(self.path) if is_kept(row, event)]
             write_file(self.path, "".join(f"{json_text(row)}\n" for row in kept).encode())

@@ -34,6 +34,7 @@ from plusx.training.claims import require_untouched
 from plusx.training.events import Event, Finished, Prepared, StageEnded, StagesStarted
 from plusx.training.folds import FEW, FOLDS, Evidence, FoldTraining
 from plusx.training.machine import using_threads
+from plusx.training.mistake_images import MistakesFile
 from plusx.training.naming import new_run_command
 from plusx.training.options import RunOptions
 from plusx.training.probing import probe_of
@@ -78,6 +79,8 @@ class StagedRun:
     progress: Progress = field(default_factory=Progress)
     outcome: ProbeOutcome | None = None
     """The probe, where this process made it."""
+    mistakes: list[dict[str, Any]] = field(default_factory=list)
+    """Those of the stage that ended last."""
 
     @classmethod
     def create(
@@ -123,6 +126,7 @@ class StagedRun:
         return [
             StagesFile(path / "metrics.jsonl"),
             SkippedFile(path / "skipped.csv", skipped),
+            MistakesFile(path, self.base.splits.val),
             ReportFile(path, self.base.options.lang),
         ]
 
@@ -207,6 +211,7 @@ class StagedRun:
         if outcome is None:
             return None
         found = outcome.evaluation
+        self.mistakes = [mistake._asdict() for mistake in found.mistakes]
         if len(outcome.train) <= EXTRA_IMAGES:
             self.progress.flip = MIRRORED in outcome.views
         if found.top1 is None or found.nll is None:
@@ -258,6 +263,7 @@ class StagedRun:
         kept = finished.kept if finished is not None else None
         if finished is None or kept is None:  # stopped before its first evaluation
             return None
+        self.mistakes = kept.get("mistakes", [])
         ended = StageEnded(
             step=number, name=name, n=kept["n"], top1=kept["top1"], nll=kept["nll"],
             best=few or self._is_better(kept["top1"], kept["nll"]), images=len(base.splits.train),
@@ -340,7 +346,7 @@ class StagedRun:
         )  # fmt: skip
         figures = {"stage": ended.name, "n": ended.n, "top1": ended.top1, "nll": ended.nll}
         self.progress.best = {"epoch": ended.step, "step": ended.step, **figures}
-        self.progress.kept = {"epoch": ended.step, **figures}
+        self.progress.kept = {"epoch": ended.step, **figures, "mistakes": self.mistakes}
 
 
 def _read_progress(base: TrainingRun) -> Progress:

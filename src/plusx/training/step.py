@@ -55,6 +55,11 @@ class TrainingProgress:
     """epoch and metrics of the weights in the bundle."""
     seconds: float = 0.0
 
+    def train_means(self) -> tuple[float, float]:
+        """Mean loss and share of correct predictions of this epoch so far."""
+        seen = max(1, self.seen)
+        return self.loss_sum / seen, self.correct / seen
+
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
