@@ -37,6 +37,7 @@ from plusx.training.machine import Compute, deterministic, require_disk_space, u
 from plusx.training.maps import DESCRIPTION, FrozenPart, MapLoader, MapSample, MapShape, MapStore, key_of, place_for
 from plusx.training.model_evaluation import BATCH, evaluate_model
 from plusx.training.naming import default_recipe, new_run_command, run_stem
+from plusx.training.optimiser import MOMENTS
 from plusx.training.options import RunOptions
 from plusx.training.probing import probed_head
 from plusx.training.recipe import Recipe, parse_recipe
@@ -414,7 +415,7 @@ class TrainingRun:
     def _disk_bytes(self) -> int:
         """What a run takes at most: the checkpoints kept, the best one, one being written, and two bundles."""
         weights = sum(t.nbytes for t in self.network.state_dict().values())
-        copies = 3 if self.setup.recipe.ema else 2
+        copies = 1 + MOMENTS[self.setup.recipe.optimiser] + bool(self.setup.recipe.ema)
         return weights * (copies * (checkpoint.KEEP + 2) + 2) + (1 << 22)
 
 

@@ -280,7 +280,7 @@ def preprocessing(recipe: Recipe, data: Data, own: Preprocessing | None = None) 
 
     Else data in memory is normalised by its own mean and deviation, and photos by ImageNet's. `recipe` has concrete values.
     """
-    size = recipe.size or PHOTO_PX
+    size = recipe.eval_size or recipe.size or PHOTO_PX
     interpolation = "bilinear" if recipe.interpolation == "auto" else recipe.interpolation
     resize = size if data.images is not None else round(size / (recipe.eval_crop or EVAL_CROP))
     if own is not None:
