@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from plusx.cli.data import add_columns
 from plusx.cli.networks import add_key
 from plusx.cli.output import screen_width
+from plusx.cli.parser import Parser
 from plusx.cli.printing import localized, note, warn
 from plusx.errors import RunError, SpecError
 from plusx.i18n import Message, _, duration
@@ -116,6 +117,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=_("most seconds between two checkpoints (default: 60)"),
     )
     add("--workers", type=int, metavar="N", help=_("image-reading threads (default: one per core)"))
+    if isinstance(parser, Parser):
+        parser.answer = _key_of_recipe
+
+
+def _key_of_recipe(words: Sequence[str]) -> Message | None:
+    """What to write for an option that is a key of a recipe, or another library's name of one."""
+    from plusx.training.recipe_keys import RECIPE, RENAMED
+
+    option, _equals, value = words[0].partition("=")
+    if not option.startswith("--"):
+        return None
+    value = value or next(iter(words[1:2]), "")
+    name = option.removeprefix("--").lower().replace("-", "_")
+    name = RECIPE.spellings.get(name, name)
+    key = name if name in RECIPE.keys else RENAMED.get(name)
+    if key is None:
+        return None
+    value = value if value and not value.startswith("-") else RECIPE.keys[key].allowed.split(", ")[0]
+    word = shlex.quote(value)
+    if key in _RECIPE_KEYS:
+        return _("{option} is written --{key} in plusx. Write --{key} {value}.",
+                 option=option, key=key.replace("_", "-"), value=word)  # fmt: skip
+    return _("{option} is a key of the recipe. Write --recipe {words}.", option=option, words=f"{key}={word}")
 
 
 def run(args: argparse.Namespace) -> int:
