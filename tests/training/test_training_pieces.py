@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
 
-from plusx.data import Splits, permutation
+from plusx.data import Splits, open_data, permutation
 from plusx.errors import SpecError
 from plusx.nn import build
+from plusx.training import Evaluated, RunOptions, fit
 from plusx.training.distributed import ProcessGroup
 from plusx.training.lamb import Lamb
 from plusx.training.loader import BatchLoader
@@ -339,3 +341,25 @@ def test_spellings_and_keys_that_would_not_count() -> None:
     assert recipe.milestones == (0.25, 0.5) and parse_recipe(str(recipe)) == recipe
     assert Recipe.from_dict(recipe.to_dict()) == recipe
     assert Recipe.from_dict({**recipe.to_dict(), "milestones": [0.25, 0.5]}) == recipe  # as JSON gives it
+
+
+def _first_epoch(recipe: str, out: Path) -> tuple[float, float]:
+    """Training and validation loss of the first epoch with a ResNet-50 on 100 digits, noughts and ones."""
+    whole = open_data("digits")
+    train, val = (data.subset(np.flatnonzero(data.labels < 2)) for data in (whole.train, whole.val))
+    train, val = (replace(data, classes=("0", "1")) for data in (train.subset(np.arange(100)), val))
+    options = RunOptions(device="cpu", threads=1)
+    for event in fit(
+        "resnet50 stem=3x3 widths=16,32,64,128", replace(whole, train=train, val=val), recipe, out, options
+    ):
+        if isinstance(event, Evaluated):
+            return event.train_loss, event.nll
+    raise AssertionError
+
+
+def test_the_first_epoch_is_no_worse_than_guessing(tmp_path: Path) -> None:
+    """ln 2 is 0.693. Without clip the gradient of the random first weights throws them so far that the loss is 3.5."""
+    train, val = _first_epoch("default epochs=10 precision=fp32", tmp_path / "run")
+    assert train < 1.25 * math.log(2) and val < 1.1 * math.log(2)
+    train, val = _first_epoch("default epochs=10 precision=fp32 clip=0", tmp_path / "control")
+    assert train > 2 and val > 10

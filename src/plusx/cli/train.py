@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _RECIPE_KEYS = ("epochs", "lr", "batch", "size", "freeze", "head", "precision", "class_weights")
 """Keys of the recipe that are options too, because they are changed most often."""
 _RUN_OPTIONS = ("seed", "weights", "preprocessing", "val_split", "minutes", "path_column", "label_column")
-_FRESH = ("network", "recipe", *_RECIPE_KEYS, "out", *_RUN_OPTIONS, "key")
+_FRESH = ("network", "recipe", *_RECIPE_KEYS, "find_lr", "out", *_RUN_OPTIONS, "key")
 """What a run keeps in run.json: a resumed run takes it from there."""
 
 
@@ -64,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--lr", type=float, metavar="LR", help=_("the peak learning rate, in place of the recipe's"))
     add("--batch", type=int, metavar="N", help=_("batch size, in place of the recipe's"))
     add("--size", type=int, metavar="PX", help=_("side of a training image in pixels, in place of the recipe's"))
+    add(
+        "--find-lr",
+        action="store_const",
+        const=True,
+        help=_("try learning rates from 1e-6 to 10 in 141 steps, suggest one and draw a chart; trains nothing"),
+    )
     add("--out", metavar="DIR", help=_("directory of the run (default: runs/NETWORK-DATA-001 and so on)"))
     add(
         "--resume",
@@ -177,7 +183,7 @@ def _train(args: argparse.Namespace, stderr: TextIO) -> int:
         if again:
             raise SpecError(_not_beside_resume(args, again))
         return _work(resume(args.resume, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
-    begun = begun_before(sys.argv, args.out, group)
+    begun = None if args.find_lr else begun_before(sys.argv, args.out, group)
     if begun is not None:
         return _work(resume(begun, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
     if args.data is None:
@@ -188,6 +194,10 @@ def _train(args: argparse.Namespace, stderr: TextIO) -> int:
         asked["weights"] = _first_weights(args, network, group.is_rank0)
         asked.pop("preprocessing", None)  # the weights are opened with it
     options = replace(options, command=sys.argv, **asked)
+    if args.find_lr:
+        from plusx.cli.find_lr import find_and_print
+
+        return find_and_print(network, args.data, recipe_text(args), args.out, options, args.lang)
     events = fit(network, args.data, recipe_text(args), args.out, options, sinks=(screen,))
     return _work(events, stop, screen, group.is_rank0)
 

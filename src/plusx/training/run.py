@@ -192,7 +192,7 @@ class TrainingRun:
 
     def _start(self) -> Iterator[Event]:
         self.compute.group.run_on_rank0(partial(require_disk_space, self.path, self._disk_bytes()))
-        if not self._with_head():
+        if not self.with_head():
             yield Finished(0, 0, self.options.stop.name, 0.0, self.path, None, None)
             return
         self.compute.group.broadcast_tensors(list(self.network.state_dict().values()))
@@ -209,7 +209,7 @@ class TrainingRun:
         yield from (ImageSkipped(0, row.path, row.reason) for row in run.splits.skipped)
         yield from run._train(trainer)
 
-    def _with_head(self) -> bool:
+    def with_head(self) -> bool:
         """Gives the network its first classifier where the recipe wants a probe's; False when stopped meanwhile."""
         if self.setup.recipe.head != "probe" or self.setup.first is None:
             return True

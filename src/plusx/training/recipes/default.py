@@ -25,4 +25,6 @@ CONTRACT = {
 
 def default() -> Recipe:
     """30 epochs at 224 pixels, random crops and flips."""
-    return Recipe(name="default", epochs=30, batch=32, lr=0.05, warmup=0.05, weight_decay=5e-4, label_smoothing=0.1)
+    return Recipe(
+        name="default", epochs=30, batch=32, lr=0.05, warmup=0.05, weight_decay=5e-4, label_smoothing=0.1, clip=5.0
+    )
