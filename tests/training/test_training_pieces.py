@@ -146,9 +146,15 @@ def test_lamb_moves_a_tensor_of_zeros() -> None:
     assert np.allclose(p.detach(), [-0.1, 0.1, 0.0], atol=1e-6)
 
 
-@pytest.mark.parametrize("words", ["optimiser=adamw lr=0.01", "optimiser=lamb lr=0.02 loss=bce clip=1"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "optimiser=adamw lr=0.01 schedule=step milestones=0.3,0.6",
+        "optimiser=lamb lr=0.02 loss=bce clip=1 schedule=onecycle",
+    ],
+)
 def test_resume_is_exact(words: str, tmp_path: Path) -> None:
-    recipe = f"{RECIPE.replace('lr=0.05 ', '')} {words} repeats=2 mixup=0.4 schedule=onecycle"
+    recipe = f"{RECIPE.replace('lr=0.05 ', '')} {words} repeats=2 mixup=0.4 policy=3augment"
     steps = losses(started(tmp_path / "whole", recipe))
     stopped_after(tmp_path / "run", 5, recipe)
     assert losses(resumed(tmp_path / "run")) == steps[5:]

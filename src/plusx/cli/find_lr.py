@@ -31,6 +31,11 @@ class StepProgress(IndexingProgress):
     def line(self, done: int, total: int) -> Message:
         return _("learning-rate test: step {done} of at most {total}", done=done, total=total)
 
+    def close(self) -> None:
+        """Clears the line, so that what is printed next stands alone."""
+        if self.stream.isatty():
+            print("\r\033[K", end="", file=self.stream, flush=True)
+
 
 def find_and_print(
     network: str | ResNetSpec | None,
@@ -50,8 +55,12 @@ def find_and_print(
         raise SpecError(_("--find-lr writes a chart and no run. Write --out like {example}.", example=f"{out}.svg"))
     if options.minutes is not None:
         raise SpecError(_("--find-lr makes a fixed number of steps and takes no --minutes. Leave it out."))
-    with stop_on_signals(options.stop):
-        found = find_lr(network, data, recipe, options, on_step=StepProgress())
+    progress = StepProgress()
+    try:
+        with stop_on_signals(options.stop):
+            found = find_lr(network, data, recipe, options, on_step=progress)
+    finally:
+        progress.close()
     if found.stopped:
         warn(_("The learning-rate test was stopped. Nothing was written."))
         return 128 + (options.stop.signal or 0)

@@ -96,7 +96,7 @@ def _keys(values: Mapping[str, Any], width: int | None) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, list):
         return ",".join(f"{number:.3g}" for number in value)
     return (
         ("yes" if value else "no")

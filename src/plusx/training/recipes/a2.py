@@ -17,7 +17,7 @@ CONTRACT = {
         "RandAugment is torchvision's: magnitude 7 of 10 is 21 of its 30, without noise, and every operation is applied, in timm one of two"
     ),
     "source": _(
-        "Wightman, Touvron and Jégou 2021, arXiv 2110.00476, table 2; clip is the max_grad_norm of timm's LAMB; three repeats as in timm and DeiT"
+        "Wightman, Touvron and Jégou 2021, arXiv 2110.00476, table 2; clip is the max_grad_norm of timm's LAMB; three repeats as in DeiT's sampler"
     ),
 }
 """What the recipe gave where it was published, and how it differs here."""
