@@ -26,7 +26,7 @@ from plusx.training.policies import apply_policy
 from plusx.training.recipe import Recipe, parse_recipe
 from plusx.training.schedule import Schedule, learning_rate
 from plusx.training.seeds import seeded
-from plusx.training.setup import preprocessing, resolve_auto
+from plusx.training.setup import prepare, preprocessing, resolve_auto
 from plusx.training.step import Trainer
 from training.tinyrun import RECIPE, digest, losses, resumed, started, stopped_after
 
@@ -369,3 +369,19 @@ def test_the_first_epoch_is_no_worse_than_guessing(tmp_path: Path) -> None:
     assert train < 1.25 * math.log(2) and val < 1.1 * math.log(2)
     train, val = _first_epoch("default epochs=10 precision=fp32 clip=0", tmp_path / "control")
     assert train > 2 and val > 10
+
+
+@pytest.mark.parametrize(
+    ("words", "lr"),
+    [
+        ("tv1 batch=32 size=24", "0.013"),  # 0.1 · 32 / 256, to two digits
+        ("a2 batch=128 size=24", "0.0013"),  # 0.005 · (128 / 2048)^½
+        ("default batch=128 size=24", "0.2"),
+        ("default batch=64 size=24", None),
+        ("tv1 batch=32 lr=0.02 size=24", None),
+        ("tv1 size=24", None),
+    ],
+)
+def test_a_batch_far_from_the_recipes_own_is_noted(words: str, lr: str | None, photos: Splits) -> None:
+    notes = [note for note in prepare("resnet18", photos, parse_recipe(words), None).notes if "takes steps" in note]
+    assert [f"lr={lr} takes" in note for note in notes] == ([] if lr is None else [True])
