@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time these packages a
     from plusx.nn.single_use import single_use_activations
     from plusx.nn.surgery import adapt_input, add_gates, cut, dilate, new_head
     from plusx.svg.render import draw
-    from plusx.training import fit
+    from plusx.training import find_lr, fit
     from plusx.weights.loading import build, load
     from plusx.weights.opening import evaluate, predictor
     from plusx.weights.shorthands import resnet18, resnet34, resnet50, resnet101, resnet152
@@ -48,6 +48,7 @@ __all__ = [
     "draw",
     "evaluate",
     "features",
+    "find_lr",
     "fit",
     "fold_norm",
     "freeze",
@@ -81,7 +82,7 @@ _PACKAGES = {
     "plusx.nn.residualise": ("residualise",),
     "plusx.nn.single_use": ("single_use_activations",),
     "plusx.nn.surgery": ("adapt_input", "add_gates", "cut", "dilate", "new_head"),
-    "plusx.training": ("fit",),
+    "plusx.training": ("find_lr", "fit"),
     "plusx.weights.loading": ("build", "load"),
     "plusx.weights.opening": ("evaluate", "predictor"),
     "plusx.weights.shorthands": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),

@@ -275,6 +275,17 @@ def test_recipes_state_their_result(capsys: pytest.CaptureFixture[str]) -> None:
     assert [Recipe.from_dict(row) for row in found] == [parse_recipe(name) for name in NAMES]
 
 
+def test_one_recipe_shows_its_values_as_they_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", "tv1"]) == 0
+    rows = dict(
+        line.split()[:2]
+        for line in capsys.readouterr().out.splitlines()
+        if line.split()[:1] and line.split()[0] in KEYS
+    )
+    assert rows["milestones"] == "0.333,0.667" and rows["freeze"] == "none" and rows["eval_size"] == "auto"
+    assert (rows["lr"], rows["batch"], rows["nesterov"]) == ("0.1", "256", "no")
+
+
 @pytest.mark.parametrize("text", ["default", "digits lr=0.03 flip=yes size=12", "default shift=2 ema=0.99 keep=last"])
 def test_a_recipe_prints_as_the_words_that_make_it(text: str) -> None:
     assert str(parse_recipe(text)) == " ".join([text.split()[0], *sorted(text.split()[1:], key=_place)])

@@ -21,7 +21,7 @@ from plusx.training import step as step_module
 from plusx.training.claims import claim_new
 from plusx.training.loader import Batch
 from plusx.training.naming import run_stem
-from plusx.training.optimiser import sgd
+from plusx.training.optimiser import make_optimiser
 from plusx.training.recipe import parse_recipe
 from plusx.training.schedule import Schedule, learning_rate
 from plusx.training.seeds import seeded
@@ -88,7 +88,7 @@ def test_a_step_is_torchs_own() -> None:
 
 def test_no_decay_on_norms_and_biases() -> None:
     net = build("resnet18 stem_bias=yes classes=3")
-    groups = sgd(net, parse_recipe("default weight_decay=0.01")).param_groups
+    groups = make_optimiser(net, parse_recipe("default weight_decay=0.01")).param_groups
     decayed = {id(p) for group in groups if group["weight_decay"] > 0 for p in group["params"]}
     for name, p in net.named_parameters():
         assert (id(p) in decayed) == (

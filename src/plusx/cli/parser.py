@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from plusx.cli.help import help_text, written
@@ -17,7 +17,12 @@ _EXAMPLES = {int: 4, float: 0.5}
 
 
 class Parser(argparse.ArgumentParser):
-    """The arguments of one command. `read` takes options and positional arguments in any order."""
+    """The arguments of one command. `read` takes options and positional arguments in any order.
+
+    `answer` may know what an option means that the command does not have.
+    """
+
+    answer: Callable[[Sequence[str]], Message | None] | None = None
 
     def __init__(self, prog: str, description: Message) -> None:
         super().__init__(prog, description=description, allow_abbrev=False, exit_on_error=False, add_help=False)
@@ -44,7 +49,8 @@ class Parser(argparse.ArgumentParser):
                   option=error.argument_name, command=self.prog)
             ) from None  # fmt: skip
         if rest:
-            raise SpecError(self._surplus(rest[0]))
+            answer = None if self.answer is None else self.answer(rest)
+            raise SpecError(answer or self._surplus(rest[0]))
         return args
 
     def error(self, message: str) -> NoReturn:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plusx.cli.output import screen_width
@@ -15,9 +15,11 @@ from plusx.text.alignment import fitted, paragraph, terminal_width
 HEADS = {
     "result": _("result"),
     "on": _("data"),
+    "network": _("network"),
     "seeds": _("seeds"),
     "seconds": _("seconds"),
     "machine": _("machine"),
+    "differs": _("differs"),
     "source": _("source"),
 }
 """What the lines of a recipe's contract are called."""
@@ -38,60 +40,64 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         print(json.dumps(list(recipes.values()), indent=2))
     elif args.name is None:
-        print(_table(recipes))
+        print("\n".join(_overview(names, screen_width())))
     else:
         print("\n".join([*contract(names[0], screen_width()), ""]))
-        rows = [
-            [key, _shown(value), localized(KEYS[key].meaning)]
-            for key, value in recipes[names[0]].items()
-            if key != "name" and key in READ.get(names[0], KEYS)
-        ]
-        heads = [localized(head) for head in (_("key"), _("value"), _("meaning"))]
-        print("\n".join(fitted(heads, rows, [False] * 3, screen_width(), wrap=(2,)).lines))
+        keys = READ.get(names[0], tuple(KEYS))
+        print("\n".join(_keys({key: value for key, value in recipes[names[0]].items() if key in keys}, screen_width())))
     return 0
 
 
 def contract(name: str, width: int | None) -> list[str]:
     """What a recipe gave, how often that was tried, on what: a paragraph each."""
-    module = importlib.import_module(f"plusx.training.recipes.{name}")
+    from plusx.training.recipe import module_of
+
     lines = [*_summary(name, width), ""]
-    for key, text in module.CONTRACT.items():
+    for key, text in module_of(name).CONTRACT.items():
         first = localized(HEADS[key])
         first += " " * (10 - terminal_width(first))
         lines += paragraph(localized(text), width, " " * 10, first)
     return lines
 
 
-def _summary(name: str, width: int | None) -> list[str]:
-    module = importlib.import_module(f"plusx.training.recipes.{name}")
-    return paragraph(f"{name}: {localized(module.SUMMARY)}", width, "  ", "")
+def _overview(names: Sequence[str], width: int | None) -> list[str]:
+    """Each recipe with its summary, then each key with the value that it has where no recipe says another."""
+    from plusx.training.recipe import Recipe
 
-
-def _table(recipes: dict[str, dict[str, Any]]) -> str:
-    from plusx.training.recipe_keys import KEYS, READ
-
-    keys = [key for key in next(iter(recipes.values())) if key != "name"]
-    rows = [
-        [
-            key,
-            *(_shown(values[key]) if key in READ.get(name, KEYS) else "" for name, values in recipes.items()),
-            localized(KEYS[key].meaning),
-        ]
-        for key in keys
-    ]
-    heads, width = [localized(_("key")), *recipes, localized(_("meaning"))], screen_width()
-    lines = fitted(heads, rows, [False] * len(heads), width, wrap=(len(heads) - 1,)).lines
-    summaries = [line for name in recipes for line in _summary(name, width)]
+    keys = {key: value for key, value in Recipe("default").to_dict().items() if key != "name"}
+    one = _("plusx recipes NAME shows the values of one recipe, its source, and what it gave.")
     change = _(
         "Change any key: plusx train … --epochs 20 --lr 0.02 for the most common ones, --recipe 'epochs=20 flip=no' for "
         "every key."
     )
-    return "\n".join([*summaries, "", *lines, "", *paragraph(localized(change), width)])
+    return [
+        *(line for name in names for line in _summary(name, width)), "",
+        *paragraph(localized(one), width), "",
+        *_keys(keys, width), "",
+        *paragraph(localized(change), width),
+    ]  # fmt: skip
+
+
+def _summary(name: str, width: int | None) -> list[str]:
+    from plusx.training.recipe import module_of
+
+    return paragraph(f"{name}: {localized(module_of(name).SUMMARY)}", width, "  ", "")
+
+
+def _keys(values: Mapping[str, Any], width: int | None) -> list[str]:
+    from plusx.training.recipe_keys import KEYS
+
+    rows = [
+        [key, KEYS[key].none if value is None else _shown(value), localized(KEYS[key].meaning)]
+        for key, value in values.items()
+    ]
+    heads = [localized(head) for head in (_("key"), _("value"), _("meaning"))]
+    return fitted(heads, rows, [False] * 3, width, wrap=(2,)).lines
 
 
 def _shown(value: Any) -> str:
-    if value is None:
-        return "auto"
+    if isinstance(value, list):
+        return ",".join(f"{number:.3g}" for number in value)
     return (
         ("yes" if value else "no")
         if isinstance(value, bool)

@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from plusx.cli.data import add_columns
 from plusx.cli.networks import add_key
 from plusx.cli.output import screen_width
+from plusx.cli.parser import Parser
 from plusx.cli.printing import localized, note, warn
 from plusx.errors import RunError, SpecError
 from plusx.i18n import Message, _, duration
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _RECIPE_KEYS = ("epochs", "lr", "batch", "size", "freeze", "head", "precision", "class_weights")
 """Keys of the recipe that are options too, because they are changed most often."""
 _RUN_OPTIONS = ("seed", "weights", "preprocessing", "val_split", "minutes", "path_column", "label_column")
-_FRESH = ("network", "recipe", *_RECIPE_KEYS, "out", *_RUN_OPTIONS, "key")
+_FRESH = ("network", "recipe", *_RECIPE_KEYS, "find_lr", "out", *_RUN_OPTIONS, "key")
 """What a run keeps in run.json: a resumed run takes it from there."""
 
 
@@ -63,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--lr", type=float, metavar="LR", help=_("the peak learning rate, in place of the recipe's"))
     add("--batch", type=int, metavar="N", help=_("batch size, in place of the recipe's"))
     add("--size", type=int, metavar="PX", help=_("side of a training image in pixels, in place of the recipe's"))
+    add(
+        "--find-lr",
+        action="store_const",
+        const=True,
+        help=_("try learning rates from 1e-6 to 10 in 141 steps, suggest one and draw a chart; trains nothing"),
+    )
     add("--out", metavar="DIR", help=_("directory of the run (default: runs/NETWORK-DATA-001 and so on)"))
     add(
         "--resume",
@@ -119,6 +126,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--log", choices=("tensorboard",), help=_("also write the curves for another program, into the run's directory")
     )
     add("--workers", type=int, metavar="N", help=_("image-reading threads (default: one per core)"))
+    if isinstance(parser, Parser):
+        parser.answer = _key_of_recipe
+
+
+def _key_of_recipe(words: Sequence[str]) -> Message | None:
+    """What to write for an option that is a key of a recipe, or another library's name of one."""
+    from plusx.training.recipe_keys import RECIPE, RENAMED
+
+    option, _equals, value = words[0].partition("=")
+    if not option.startswith("--"):
+        return None
+    value = value or next(iter(words[1:2]), "")
+    name = option.removeprefix("--").lower().replace("-", "_")
+    name = RECIPE.spellings.get(name, name)
+    key = name if name in RECIPE.keys else RENAMED.get(name)
+    if key is None:
+        return None
+    value = value if value and not value.startswith("-") else RECIPE.keys[key].allowed.split(", ")[0]
+    word = shlex.quote(value)
+    if key in _RECIPE_KEYS:
+        return _("{option} is written --{key} in plusx. Write --{key} {value}.",
+                 option=option, key=key.replace("_", "-"), value=word)  # fmt: skip
+    return _("{option} is a key of the recipe. Write --recipe {words}.", option=option, words=f"{key}={word}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -157,7 +187,7 @@ def _train(args: argparse.Namespace, stderr: TextIO) -> int:
         if again:
             raise SpecError(_not_beside_resume(args, again))
         return _work(resume(args.resume, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
-    begun = begun_before(sys.argv, args.out, group)
+    begun = None if args.find_lr else begun_before(sys.argv, args.out, group)
     if begun is not None:
         return _work(resume(begun, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
     if args.data is None:
@@ -168,6 +198,10 @@ def _train(args: argparse.Namespace, stderr: TextIO) -> int:
         asked["weights"] = _first_weights(args, network, group.is_rank0)
         asked.pop("preprocessing", None)  # the weights are opened with it
     options = replace(options, command=sys.argv, **asked)
+    if args.find_lr:
+        from plusx.cli.find_lr import find_and_print
+
+        return find_and_print(network, args.data, recipe_text(args), args.out, options, args.lang)
     events = fit(network, args.data, recipe_text(args), args.out, options, sinks=(screen,))
     return _work(events, stop, screen, group.is_rank0)
 

@@ -56,8 +56,36 @@ SIZE = _(
     "{key} is not a key of a network. Give the size of the input as --size 224, or as plusx.analyse(network, 224)."
 )
 NAME = _("{key} is not a key of a network. Write the name of a preset as the first word, like resnet50 stem=deep.")
+TRAINING = _(
+    "{key} is not a key of a network but of a recipe. Write it behind --recipe, like --recipe 'epochs=3 lr=0.02'."
+)
 
 ELSEWHERE: dict[str, Message] = {
+    **dict.fromkeys(
+        (
+            "epochs",
+            "batch",
+            "batch_size",
+            "lr",
+            "learning_rate",
+            "optimiser",
+            "optimizer",
+            "opt",
+            "schedule",
+            "momentum",
+            "weight_decay",
+            "warmup",
+            "label_smoothing",
+            "mixup",
+            "cutmix",
+            "ema",
+            "policy",
+            "erase",
+            "clip",
+            "loss",
+        ),
+        TRAINING,
+    ),
     **dict.fromkeys(("pretrained", "weights", "checkpoint", "checkpoint_path", "init_cfg"), WEIGHTS),
     **dict.fromkeys(("out_indices", "features_only", "return_layers", "return_nodes"), FEATURES),
     **dict.fromkeys(("depth", "num_layers", "n_layers"), DEPTH),

@@ -61,6 +61,22 @@ def whole(low: int, high: int, because: str = "", none: str = "") -> Parse:
     return parse
 
 
+def rising_shares(most: int) -> Parse:
+    """Parses up to `most` numbers between 0 and 1 with commas between them, each above the one before."""
+    takes = _("1 to {most} rising numbers between 0 and 1, like 0.5,0.75", most=most)
+
+    def parse(text: str) -> tuple[float, ...]:
+        try:
+            found = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            raise ValueError(takes) from None
+        if len(found) > most or not all(a < b for a, b in zip((0.0, *found), (*found, 1.0), strict=True)):
+            raise ValueError(takes)
+        return found
+
+    return parse
+
+
 def numbers(low: int, high: int, most: int) -> Parse:
     """Parses up to `most` whole numbers with commas between them."""
 
@@ -125,7 +141,7 @@ class Language:
 
     `what` names a key in errors, and `example` is one word. `renamed` maps names of other libraries to keys. `elsewhere` maps
     names that are no key here to a message with a hole `{key}`. `respelt` maps values of a key. Such words are never
-    accepted: the error shows the right word.
+    accepted: the error shows the right word. `spellings` maps another spelling of a key to it, which is accepted.
     """
 
     what: str
@@ -134,6 +150,7 @@ class Language:
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
     elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     respelt: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    spellings: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def read(self, words: Iterable[str]) -> dict[str, Any]:
         """The values of key=value words; each key may occur once. Raises SpecError."""
@@ -144,6 +161,7 @@ class Language:
                 raise SpecError(
                     _("{word!r} is not a key=value word. Write words like {example}.", word=word, example=self.example)
                 )
+            key = self.spellings.get(key, key)
             if key in found:
                 raise SpecError(
                     _("{key} is written twice ({first} and {second}). Leave one out.",
@@ -169,7 +187,8 @@ class Language:
     def checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values from Python, JSON or TOML, checked as words are; text is parsed as in a line of words. Raises SpecError."""
         found: dict[str, Any] = {}
-        for key, given in values.items():
+        for name, given in values.items():
+            key = self.spellings.get(name, name)
             value = tuple(cast("list[object]", given)) if isinstance(given, list) else given
             known = self.keys.get(key)
             if known and any(value == each and type(value) is type(each) for each in known.unwritten):

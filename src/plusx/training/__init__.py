@@ -11,6 +11,7 @@ from typing import Any
 LAZY = {
     "fit": "plusx.training.api",
     "resume": "plusx.training.api",
+    "find_lr": "plusx.training.lr_range",
     "RunOptions": "plusx.training.options",
     "TrainingRun": "plusx.training.run",
     "Recipe": "plusx.training.recipe",

@@ -39,13 +39,19 @@ def fit(
     calls this with the same arguments. Only rank 0 writes files and calls the sinks.
     """
     options = options or RunOptions()
-    if options.weights is not None and not isinstance(recipe, Recipe) and recipe_name(recipe) is None:
-        keys = {word.partition("=")[0] for word in (recipe or "").split()}
-        recipe = f"{'auto' if keys <= set(READ['auto']) else 'finetune'} {recipe or ''}".strip()
+    recipe = named_recipe(recipe, options)
     name = recipe.name if isinstance(recipe, Recipe) else recipe_name(recipe)
     if recipe is not None and name in STAGES:
         return _stream(StagedRun.create(network, data, recipe, out, options), sinks)
     return _stream(TrainingRun.create(network, data, recipe, out, options), sinks)
+
+
+def named_recipe(recipe: str | Recipe | None, options: RunOptions, stages: str = "auto") -> str | Recipe | None:
+    """The recipe, with a name where weights decide it: `stages`, or finetune for keys that stages do not read."""
+    if options.weights is None or isinstance(recipe, Recipe) or recipe_name(recipe) is not None:
+        return recipe
+    keys = {word.partition("=")[0] for word in (recipe or "").split()}
+    return f"{stages if keys <= set(READ['auto']) else 'finetune'} {recipe or ''}".strip()
 
 
 def resume(

@@ -53,6 +53,17 @@ class _Position:
     """What crop=area draws for it."""
 
 
+def spread(low: int, high: int, repeats: int) -> list[int]:
+    """The positions of a batch, those of one image (`position // repeats`) apart, so that no image is mixed with itself.
+
+    Position p shows image p // repeats of the permutation, as torchvision's RASampler does (references/classification).
+
+    >>> spread(4, 10, 1), spread(4, 10, 3)
+    ([4, 5, 6, 7, 8, 9], [6, 9, 4, 7, 5, 8])
+    """
+    return sorted(range(low, high), key=lambda place: (place % repeats, place))
+
+
 @dataclass(frozen=True, eq=False)
 class BatchLoader:
     """Batches in a permutation of (seed, epoch), each image augmented by a hash of (seed, epoch, position).
@@ -80,12 +91,12 @@ class BatchLoader:
             epoch, low, high = self.schedule.span(step)
             if epoch != known:
                 known, chosen = epoch, permutation(self.schedule.n, self.seed, epoch)
-            indices = [int(index) for index in chosen[slice(*self.group.share(low, high))]]
+            places = spread(low, high, self.recipe.repeats)[slice(*self.group.share(0, high - low))]
+            indices = [int(chosen[place // self.recipe.repeats]) for place in places]
             if self.recipe.views:
                 yield self._drawn(epoch % self.recipe.views, indices, indices)
             else:
-                first = self.group.share(low, high)[0]
-                yield self._drawn(epoch, range(first, first + len(indices)), indices)
+                yield self._drawn(epoch, places, indices)
 
     def _drawn(self, epoch: int, positions: Sequence[int], indices: Sequence[int]) -> list[_Position]:
         """Samples with what is drawn for them, which numpy does for a whole batch in the time of one."""
@@ -120,7 +131,7 @@ class BatchLoader:
     def _pre(self, epoch: int) -> Preprocessing:
         """The preprocessing of this epoch: the evaluation's, at the epoch's size."""
         pre, full = self.pre, self.pre.crop_px
-        if self.recipe.size_from is None or full is None:
+        if full is None or (self.recipe.size_from is None and self.recipe.eval_size is None):
             return pre
         size = training_size(self.recipe, epoch)
         return replace(
@@ -143,7 +154,7 @@ class BatchLoader:
         if recipe.flip:
             images = flip(images, flips(*at))
         if recipe.policy != "none":
-            images = apply_policy(recipe.policy, images, *at)
+            images = apply_policy(recipe.policy, images, *at, recipe.magnitude)
         if recipe.erase:
             fill = np.round(np.array(self.pre.mean) / self.pre.scale)
             images = erase(images, erase_boxes(*at, *images.shape[1:3], share=recipe.erase), fill)

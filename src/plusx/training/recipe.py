@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from plusx.errors import SpecError, unknown
@@ -15,12 +16,16 @@ from plusx.i18n import _
 from plusx.training.recipe_keys import (
     NAMES,
     OTHER_NAMES,
+    READ_WITH,
     RECIPE,
     ClassWeights,
     Crop,
+    Curve,
     Head,
     Interpolation,
     Keep,
+    Loss,
+    Optimiser,
     Policy,
     Precision,
 )  # fmt: skip
@@ -37,15 +42,25 @@ class Recipe:
     epochs: int = 30
     batch: int = 32
     accumulate: int = 1
+    repeats: int = 1
+    optimiser: Optimiser = "sgd"
     lr: float = 0.05
+    schedule: Curve = "cosine"
     lr_end: float = 0.0
     warmup: float = 0.05
+    warmup_from: float = 0.0
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    gamma: float = 0.1
+    power: float = 1.0
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
+    norm_decay: bool = False
+    loss: Loss = "ce"
     label_smoothing: float = 0.0
     ema: float = 0.0
     size: int | None = None
+    eval_size: int | None = None
     size_from: int | None = None
     grow: float = 0.75
     crop: Crop = "auto"
@@ -53,6 +68,7 @@ class Recipe:
     shift: int | None = None
     flip: bool = True
     policy: Policy = "none"
+    magnitude: int = 9
     erase: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -83,11 +99,14 @@ class Recipe:
             raise SpecError(
                 _("{key}= needs a frozen part. Write freeze=layer3 too.", key="thaw" if self.thaw else "views")
             )
-        if self.views and (self.thaw or self.size_from is not None):
+        changing = {
+            "thaw": self.thaw, "size_from": self.size_from, "eval_size": self.eval_size, "repeats": self.repeats > 1
+        }  # fmt: skip
+        if self.views and any(changing.values()):
             raise SpecError(
                 _(
                     "views={views} keeps the maps of one frozen part at one size, which {key}= changes. Leave one out.",
-                    views=self.views, key="thaw" if self.thaw else "size_from",
+                    views=self.views, key=next(key for key, value in changing.items() if value),
                 )
             )  # fmt: skip
 
@@ -106,7 +125,10 @@ class Recipe:
         return dataclasses.replace(self, **RECIPE.checked(keys))
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """As JSON holds it: lists in place of tuples."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self).items()
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
@@ -120,7 +142,12 @@ def preset(name: str) -> Recipe:
     name = OTHER_NAMES.get(name, name)
     if name not in NAMES:
         raise SpecError(unknown(_("recipe"), name, NAMES))
-    return getattr(importlib.import_module(f"plusx.training.recipes.{name}"), name)()
+    return getattr(module_of(name), name.replace("-", "_"))()
+
+
+def module_of(name: str) -> ModuleType:
+    """The module of a shipped recipe, with its SUMMARY and its CONTRACT."""
+    return importlib.import_module(f"plusx.training.recipes.{name.replace('-', '_')}")
 
 
 def shipped_values(name: str) -> dict[str, Any]:
@@ -134,7 +161,7 @@ def shipped_values(name: str) -> dict[str, Any]:
 def parse_recipe(text: str, default: str | None = None) -> Recipe:
     """The recipe that `text` asks for: a name, then key=value words; `default` is its name where the text has none.
 
-    Raises SpecError for a name or key that does not exist, a key twice, or a value that cannot be.
+    Raises SpecError for a name or key that does not exist, a key twice, a value that cannot be, or a key that would not count.
 
     >>> parse_recipe("default lr=0.2").lr, parse_recipe("epochs=3", default="default").epochs
     (0.2, 3)
@@ -152,7 +179,15 @@ def parse_recipe(text: str, default: str | None = None) -> Recipe:
             )
         )
     recipe = preset(words.pop(0) if named else str(default))
-    return recipe.replace(**RECIPE.read(words))
+    changed = RECIPE.read(words)
+    recipe = recipe.replace(**changed)
+    for key, (other, value) in READ_WITH.items():
+        if key in changed and getattr(recipe, other) != value:
+            raise SpecError(
+                _("{key}= counts with {other}={value} alone. Write that too, or leave {key}= out.",
+                  key=key, other=other, value=value)
+            )  # fmt: skip
+    return recipe
 
 
 def recipe_name(text: str | None) -> str | None:

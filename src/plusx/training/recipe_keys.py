@@ -13,24 +13,34 @@ from plusx.specs.language import (
     below_one,
     choice,
     not_negative,
+    rising_shares,
     share,
     up_to_one,
     whole,
     yes_no,
 )
 
-NAMES: tuple[str, ...] = ("default", "digits", "probe", "layer4", "finetune", "auto")
-"""The shipped recipes; each is a function in its own module of `recipes`."""
+NAMES: tuple[str, ...] = (
+    "default", "digits", "probe", "layer4", "finetune", "auto",
+    "paper-imagenet", "paper-cifar", "tv1", "tv2", "a1", "a2", "a3",
+)  # fmt: skip
+"""The shipped recipes; each is a function in its own module of `recipes`, there with _ in place of -."""
 _EVALUATION = ("size", "eval_crop", "interpolation", "class_weights", "precision")
 _AUGMENTATION = ("crop", "area", "shift", "flip", "policy", "erase")
 READ: dict[str, tuple[str, ...]] = {"probe": _EVALUATION, "auto": (*_EVALUATION, *_AUGMENTATION)}
 """Recipes of stages, and the keys that they read; every other recipe reads all keys."""
-OTHER_NAMES: dict[str, str] = {"full": "finetune", "fine-tune": "finetune", "linear": "probe"}
+OTHER_NAMES: dict[str, str] = {
+    "full": "finetune", "fine-tune": "finetune", "linear": "probe",
+    "paper_imagenet": "paper-imagenet", "paper_cifar": "paper-cifar",
+}  # fmt: skip
 """What people also call a recipe."""
 
 MANY = 1_000_000
 Precision = Literal["auto", "fp32", "bf16"]
-Policy = Literal["none", "trivialaugment", "randaugment", "augmix"]
+Optimiser = Literal["sgd", "adamw", "lamb"]
+Curve = Literal["cosine", "step", "poly", "onecycle", "constant"]
+Loss = Literal["ce", "bce"]
+Policy = Literal["none", "trivialaugment", "randaugment", "augmix", "3augment"]
 ClassWeights = Literal["none", "balanced"]
 Crop = Literal["auto", "area", "shift", "none"]
 Interpolation = Literal["auto", "bilinear", "bicubic"]
@@ -60,12 +70,34 @@ KEYS: dict[str, Key] = {
     "accumulate": Key(
         whole(1, MANY), "1", _("parts a batch is computed in, to save memory; the gradient is the whole batch's")
     ),
+    "repeats": Key(
+        whole(1, 64), "1", _("augmentations of an image in one batch; an epoch then sees one of so many images")
+    ),
+    "optimiser": _one_of(Optimiser, _("sgd; adamw and lamb with momentum as beta1, and beta2 0.999")),
     "lr": Key(above_zero(), "0.05", _("the peak learning rate, for the batch as written")),
-    "lr_end": Key(up_to_one(), "0", _("the last learning rate as a share of lr")),
-    "warmup": Key(below_one(), "0.05", _("share of all steps in which the learning rate rises, before the cosine")),
-    "momentum": Key(below_one(), "0.9", _("momentum of SGD")),
-    "nesterov": Key(yes_no, "yes, no", _("Nesterov's momentum")),
-    "weight_decay": Key(not_negative(), "0.0005", _("on weights of convolutions and of fc, never on norms and biases")),
+    "schedule": _one_of(
+        Curve,
+        _(
+            "the learning rate after the warm-up. cosine, poly: falls to lr_end; step: times gamma at each of milestones; "
+            "onecycle: cosine up and down; constant: stays"
+        ),
+    ),
+    "lr_end": Key(up_to_one(), "0", _("the last learning rate as a share of lr, with cosine, poly or onecycle")),
+    "warmup": Key(below_one(), "0.05", _("share of all steps in which the learning rate rises to lr")),
+    "warmup_from": Key(below_one(), "0", _("the learning rate before the first step as a share of lr")),
+    "milestones": Key(
+        rising_shares(16), "0.5,0.75", _("with schedule=step: shares of all steps after which the learning rate falls")
+    ),
+    "gamma": Key(share(), "0.1", _("with schedule=step: what each milestone multiplies the learning rate by")),
+    "power": Key(above_zero(), "1", _("with schedule=poly: 1 falls along a line, 2 along a parabola")),
+    "momentum": Key(below_one(), "0.9", _("momentum of sgd; beta1 of adamw and lamb")),
+    "nesterov": Key(yes_no, "yes, no", _("Nesterov's momentum, with optimiser=sgd")),
+    "weight_decay": Key(not_negative(), "0.0005", _("on weights of convolutions and of fc")),
+    "norm_decay": Key(yes_no, "no, yes", _("weight_decay on norms and biases too")),
+    "loss": _one_of(
+        Loss,
+        _("ce: cross-entropy over classes; bce: each class by itself, where both images of a mixed one count in full"),
+    ),
     "label_smoothing": Key(below_one(), "0", _("share of the target spread over all classes")),
     "ema": Key(
         below_one(), "0", _("decay per step of the EMA of the weights, which is then evaluated and kept; 0: none")
@@ -75,6 +107,9 @@ KEYS: dict[str, Key] = {
         "auto",
         _("side of a training image in pixels; auto: that of the weights, else the data's own, else 224"),
         "auto",
+    ),
+    "eval_size": Key(
+        whole(1, MANY, none="auto"), "auto", _("side of an evaluated image in pixels; auto: that of training"), "auto"
     ),
     "size_from": Key(
         whole(1, MANY, none="auto"),
@@ -93,7 +128,14 @@ KEYS: dict[str, Key] = {
     "area": Key(share(), "0.35", _("smallest share of the image's area that crop=area draws")),
     "shift": Key(whole(0, MANY, none="auto"), "auto", _("pixels for crop=shift; auto: an eighth of the size"), "auto"),
     "flip": Key(yes_no, "yes, no", _("mirror half of the images")),
-    "policy": _one_of(Policy, _("an augmentation policy of torchvision, before anything is erased")),
+    "policy": _one_of(
+        Policy,
+        _(
+            "an augmentation policy of torchvision, or 3augment of DeiT III (grey, solarised or blurred, and jittered "
+            "colours), before anything is erased"
+        ),
+    ),
+    "magnitude": Key(whole(0, 30), "9", _("strength of policy=randaugment, of 30")),
     "erase": Key(up_to_one(), "0", _("probability that a box of a training image is erased")),
     "mixup": Key(not_negative(), "0", _("alpha of mixup, two images averaged; 0: none")),
     "cutmix": Key(not_negative(), "0", _("alpha of CutMix; 0: none. With mixup too, each step draws one of them")),
@@ -152,6 +194,14 @@ RENAMED: dict[str, str] = {
     **dict.fromkeys(("reprob", "random_erase", "random_erasing"), "erase"),
     **dict.fromkeys(("ema_decay", "model_ema_decay"), "ema"),
     **dict.fromkeys(("hflip", "mirror"), "flip"),
+    **dict.fromkeys(("scheduler", "lr_scheduler", "sched", "lr_schedule"), "schedule"),
+    **dict.fromkeys(("lr_gamma", "decay_rate"), "gamma"),
+    **dict.fromkeys(("criterion", "loss_fn"), "loss"),
+    **dict.fromkeys(("clip_grad", "clip_grad_norm", "max_grad_norm"), "clip"),
+    **dict.fromkeys(("aug_repeats", "ra_reps", "repeated_aug"), "repeats"),
+    **dict.fromkeys(("val_crop_size", "val_size", "test_size"), "eval_size"),
+    **dict.fromkeys(("ra_magnitude", "randaug_magnitude"), "magnitude"),
+    **dict.fromkeys(("lr_warmup_decay", "warmup_factor", "start_factor"), "warmup_from"),
     "mixup_alpha": "mixup",
     "cutmix_alpha": "cutmix",
     "amp": "precision",
@@ -164,8 +214,36 @@ ELSEWHERE: dict[str, str] = {
     ),
 }
 RESPELT = {
-    "policy": {"ta": "trivialaugment", "ta_wide": "trivialaugment", "ra": "randaugment", "trivial": "trivialaugment"},
+    "optimiser": {"momentum": "sgd", "nesterov": "sgd", "fusedlamb": "lamb"},
+    "policy": {
+        "three_augment": "3augment",
+        "threeaugment": "3augment",
+        "ta": "trivialaugment",
+        "ta_wide": "trivialaugment",
+        "ra": "randaugment",
+        "trivial": "trivialaugment",
+    },
+    "schedule": {
+        "cos": "cosine",
+        "cosineannealinglr": "cosine",
+        "steplr": "step",
+        "multistep": "step",
+        "linear": "poly",
+        "polynomial": "poly",
+        "one_cycle": "onecycle",
+        "1cycle": "onecycle",
+    },
+    "loss": {"cross_entropy": "ce", "crossentropy": "ce", "binary_cross_entropy": "bce"},
     "precision": {"bfloat16": "bf16", "float32": "fp32", "amp": "bf16", "yes": "bf16", "no": "fp32"},
 }
-RECIPE = Language("recipe key", KEYS, "lr=0.02", RENAMED, ELSEWHERE, RESPELT)
+SPELLINGS = {"optimizer": "optimiser", "opt": "optimiser"}
+READ_WITH: dict[str, tuple[str, str]] = {
+    "milestones": ("schedule", "step"),
+    "gamma": ("schedule", "step"),
+    "power": ("schedule", "poly"),
+    "magnitude": ("policy", "randaugment"),
+    "nesterov": ("optimiser", "sgd"),
+}
+"""Keys that count with one value of another key alone."""
+RECIPE = Language("recipe key", KEYS, "lr=0.02", RENAMED, ELSEWHERE, RESPELT, SPELLINGS)
 """The language of recipes."""

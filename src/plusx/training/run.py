@@ -40,6 +40,7 @@ from plusx.training.maps import DESCRIPTION, FrozenPart, MapLoader, MapSample, M
 from plusx.training.mistake_images import MistakesFile
 from plusx.training.model_evaluation import BATCH, evaluate_model
 from plusx.training.naming import default_recipe, new_run_command, run_stem
+from plusx.training.optimiser import MOMENTS
 from plusx.training.options import RunOptions
 from plusx.training.probing import probed_head
 from plusx.training.recipe import Recipe, parse_recipe
@@ -201,7 +202,7 @@ class TrainingRun:
 
     def _start(self) -> Iterator[Event]:
         self.compute.group.run_on_rank0(partial(require_disk_space, self.path, self._disk_bytes()))
-        if not self._with_head():
+        if not self.with_head():
             yield Finished(0, 0, self.options.stop.name, 0.0, self.path, None, None)
             return
         self.compute.group.broadcast_tensors(list(self.network.state_dict().values()))
@@ -218,7 +219,7 @@ class TrainingRun:
         yield from (ImageSkipped(0, row.path, row.reason) for row in run.splits.skipped)
         yield from run._train(trainer)
 
-    def _with_head(self) -> bool:
+    def with_head(self) -> bool:
         """Gives the network its first classifier where the recipe wants a probe's; False when stopped meanwhile."""
         if self.setup.recipe.head != "probe" or self.setup.first is None:
             return True
@@ -431,7 +432,7 @@ class TrainingRun:
     def _disk_bytes(self) -> int:
         """What a run takes at most: the checkpoints kept, the best one, one being written, and two bundles."""
         weights = sum(t.nbytes for t in self.network.state_dict().values())
-        copies = 3 if self.setup.recipe.ema else 2
+        copies = 1 + MOMENTS[self.setup.recipe.optimiser] + bool(self.setup.recipe.ema)
         return weights * (copies * (checkpoint.KEEP + 2) + 2) + (1 << 22)
 
 

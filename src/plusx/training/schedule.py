@@ -93,14 +93,41 @@ def training_size(recipe: Recipe, epoch: int) -> int:
 
 
 def learning_rate(recipe: Recipe, schedule: Schedule, step: int) -> float:
-    """Linear warm-up to `recipe.lr`, then half a cosine to `lr · lr_end` (SGDR, Loshchilov and Hutter 2017, eq. 5).
+    """Linear warm-up from `lr · warmup_from` (where step -1 would be) to `lr`, then the recipe's curve.
+
+    cosine: half a cosine to `lr · lr_end` (SGDR, Loshchilov and Hutter 2017, eq. 5). poly, step and onecycle: torch's
+    PolynomialLR, MultiStepLR and OneCycleLR; milestones are shares of all steps.
 
     >>> recipe = Recipe("default", epochs=2, batch=5, lr=1.0, warmup=0.5)
     >>> [round(learning_rate(recipe, Schedule(n=10, batch=5, epochs=2), step), 3) for step in range(4)]
     [0.5, 1.0, 1.0, 0.5]
     """
-    warm = round(recipe.warmup * schedule.steps)
+    steps = schedule.steps
+    warm = round(recipe.warmup * steps)
+    if recipe.schedule == "onecycle":
+        return recipe.lr * _one_cycle(recipe, step, warm, steps)
     if step < warm:
-        return recipe.lr * (step + 1) / warm
-    turn = math.cos(math.pi * (step - warm) / max(1, schedule.steps - warm))
-    return recipe.lr * (recipe.lr_end + (1 - recipe.lr_end) * (1 + turn) / 2)
+        return recipe.lr * (recipe.warmup_from + (1 - recipe.warmup_from) * (step + 1) / warm)
+    if recipe.schedule == "constant":
+        return recipe.lr
+    if recipe.schedule == "step":
+        return recipe.lr * recipe.gamma ** sum(step >= round(share * steps) for share in recipe.milestones)
+    done = (step - warm) / max(1, steps - warm)
+    left = (1 - done) ** recipe.power if recipe.schedule == "poly" else _half_cosine(done)
+    return recipe.lr * (recipe.lr_end + (1 - recipe.lr_end) * left)
+
+
+def _one_cycle(recipe: Recipe, step: int, warm: int, steps: int) -> float:
+    """The share of lr at a step: half a cosine up from warmup_from, and one down to lr_end at the last step.
+
+    Both ends count as steps, as in torch's OneCycleLR (Smith and Topin 2018, arXiv 1708.07120).
+    """
+    top = max(0, warm - 1)
+    if step < top:
+        return 1 - (1 - recipe.warmup_from) * _half_cosine(step / top)
+    return recipe.lr_end + (1 - recipe.lr_end) * _half_cosine((step - top) / max(1, steps - 1 - top))
+
+
+def _half_cosine(done: float) -> float:
+    """From 1 to 0 as `done` goes from 0 to 1."""
+    return (1 + math.cos(math.pi * done)) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +22,8 @@ from plusx.images import Preprocessing
 from plusx.nn import ResNet, build
 from plusx.specs import ResNetSpec, parse
 from plusx.training.policies import require_policy
-from plusx.training.recipe import Recipe
-from plusx.training.recipe_keys import READ
+from plusx.training.recipe import Recipe, preset
+from plusx.training.recipe_keys import NAMES, READ
 from plusx.training.seeds import INITIALISATION, seeded
 from plusx.weights.file_bundles import NAMED, knows_preprocessing
 from plusx.weights.opening import open_first_weights
@@ -36,6 +37,8 @@ EVAL_CROP = 0.875
 """224 of 256 pixels: torchvision's references/classification."""
 FEW_FOR_RANDOM = 5000
 """Files of images below which a training from random weights is told of pretrained ones."""
+FAR = 4
+"""A batch so many times as large or as small as the recipe's own is worth a note."""
 SHARED_MACS = 500_000_000
 """Multiply-adds of one batch, forward, from which on several threads compute it."""
 
@@ -123,6 +126,7 @@ def prepare(
                     part=recipe.freeze, network=spec, before=f"layer{last - 1}" if last > 1 else "stem",
                 )
             )  # fmt: skip
+    notes += _far_batch(recipe)
     require_policy(recipe.policy)
     recipe, size_notes = resolve_auto(recipe, splits, own)
     notes += size_notes
@@ -157,6 +161,25 @@ def prepare(
     pre = preprocessing(recipe, splits.train, own)
     first = None if first is None else replace(first, preprocessing=pre)
     return Setup(spec, recipe, pre, arrays, tuple(notes), first)
+
+
+def _far_batch(recipe: Recipe) -> list[str]:
+    """A note where the batch is far from the one that the recipe's learning rate belongs to.
+
+    The rate goes with the batch for SGD (Goyal et al. 2017, arXiv 1706.02677), with its root for AdamW and LAMB (You et al.
+    2020, arXiv 1904.00962, section 4).
+    """
+    own = preset(recipe.name) if recipe.name in NAMES else recipe
+    if recipe.lr != own.lr or recipe.optimiser != own.optimiser or 1 / FAR < recipe.batch / own.batch < FAR:
+        return []
+    ratio = recipe.batch / own.batch
+    fits = float(f"{own.lr * (ratio if recipe.optimiser == 'sgd' else math.sqrt(ratio)):.2g}")
+    return [
+        _(
+            "lr={lr:g} of recipe {name} is for batch={own}; for batch={batch} lr={fits:g} takes steps of the same kind",
+            lr=own.lr, name=recipe.name, own=own.batch, batch=recipe.batch, fits=fits,
+        )
+    ]  # fmt: skip
 
 
 def is_frozen(recipe: Recipe) -> bool:
@@ -280,7 +303,7 @@ def preprocessing(recipe: Recipe, data: Data, own: Preprocessing | None = None) 
 
     Else data in memory is normalised by its own mean and deviation, and photos by ImageNet's. `recipe` has concrete values.
     """
-    size = recipe.size or PHOTO_PX
+    size = recipe.eval_size or recipe.size or PHOTO_PX
     interpolation = "bilinear" if recipe.interpolation == "auto" else recipe.interpolation
     resize = size if data.images is not None else round(size / (recipe.eval_crop or EVAL_CROP))
     if own is not None:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from plusx.errors import BundleError, DivergedError
 from plusx.i18n import Message, _, joined
@@ -23,8 +22,9 @@ from plusx.nn.freezing import freeze
 from plusx.nn.inputs import to_tensor
 from plusx.nn.traversal import forward_after
 from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
+from plusx.training.losses import Targets, summed_loss
 from plusx.training.mixing import Mixed, mix
-from plusx.training.optimiser import EMA, momentum_buffers, restore_momentum, sgd
+from plusx.training.optimiser import EMA, make_optimiser, optimiser_tensors, restore_optimiser
 from plusx.training.recipe import Recipe
 from plusx.training.schedule import Schedule, learning_rate
 from plusx.training.seeds import seeded
@@ -110,7 +110,7 @@ class Trainer:
         self.network.to(device=self.device)
         self._eval_network = copy.deepcopy(self.network)
         self.network.to(memory_format=memory_format(self.precision))  # type: ignore[call-overload]
-        self.optimiser = sgd(self.network, self.recipe)
+        self.optimiser = make_optimiser(self.network, self.recipe)
         self._frozen: str | None = None
         self.ema = EMA(self.network, self.recipe.ema) if self.recipe.ema else None
 
@@ -197,19 +197,21 @@ class Trainer:
         with autocast(self.device, self.precision):
             logits = self._forward(x)
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        loss = mixed.share * self._loss(logits, mixed.labels[part], counts[part])
-        if mixed.share < 1:
-            loss = loss + (1 - mixed.share) * self._loss(logits, mixed.others[part], counts[part])
+        loss = summed_loss(logits, self._targets(mixed, counts, part), self.recipe)
         (loss / n).backward()
         right = logits.argmax(1).cpu().numpy() == mixed.main[part]
         return loss.item(), int((right * counts[part]).sum())
 
-    def _loss(self, logits: Tensor, labels: NDArray[np.int64], counts: NDArray[np.float64]) -> Tensor:
-        """Summed cross-entropy, each image by its class's weight and its count."""
-        y = torch.from_numpy(labels).to(self.device)
-        each = F.cross_entropy(logits, y, label_smoothing=self.recipe.label_smoothing, reduction="none")
-        weights = counts if self.class_weights is None else counts * self.class_weights[labels]
-        return (each * torch.from_numpy(weights).to(each)).sum()
+    def _targets(self, mixed: Mixed, counts: NDArray[np.float64], part: NDArray[np.int64]) -> Targets:
+        """The part's labels, each with its class's weight and its image's count."""
+
+        def weighted(labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+            weights = counts[part] if self.class_weights is None else counts[part] * self.class_weights[labels]
+            return torch.from_numpy(labels).to(self.device), torch.from_numpy(weights).to(self.device)
+
+        labels, weights = weighted(mixed.labels[part])
+        others, other_weights = (labels, weights) if mixed.share == 1 else weighted(mixed.others[part])
+        return Targets(labels, others, mixed.share, weights, other_weights)
 
     def _all_reduce(self, own: tuple[float, int]) -> tuple[float, int]:
         """Loss and correct predictions over all ranks; their gradients and batch statistics become equal."""
@@ -234,7 +236,7 @@ class Trainer:
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """All tensors of the state: file stem → name → tensor."""
-        files = {"model": dict(self.network.state_dict()), "optimiser": momentum_buffers(self.network, self.optimiser)}
+        files = {"model": dict(self.network.state_dict()), "optimiser": optimiser_tensors(self.network, self.optimiser)}
         if self.ema is not None:
             files["ema"] = self.ema.tensors
         return files
@@ -253,7 +255,7 @@ class Trainer:
                 )
             )
         self.network.load_state_dict(dict(saved))
-        restore_momentum(self.network, self.optimiser, tensors["optimiser"])
+        restore_optimiser(self.network, self.optimiser, tensors["optimiser"])
         if self.ema is not None:
             for name, mean in self.ema.tensors.items():
                 mean.copy_(tensors["ema"][name])
