@@ -94,8 +94,8 @@ def test_it_ends_where_the_loss_diverges_or_a_user_asks() -> None:
         on_step=lambda done, most: setattr(stop, "signal", 2 if done == 5 else None),
     )  # fmt: skip
     assert (len(found.rates), found.stopped, found.suggested) == (5, True, None)
-    unnormed = "resnet20 depths=2,2,2 norm=none"
-    wild = find_lr(unnormed, splits(), "digits precision=fp32 clip=0", RunOptions(device="cpu", threads=1))
+    unnormed = "resnet20 norm=none"
+    wild = find_lr(unnormed, splits(), "digits precision=fp32 optimiser=adamw", RunOptions(device="cpu", threads=1))
     assert wild.diverged and len(wild.rates) < STEPS
     assert wild.smoothed[-1] > 4 * min(wild.smoothed) or not math.isfinite(wild.smoothed[-1])
 
