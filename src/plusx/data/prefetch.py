@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,8 +13,6 @@ Group = TypeVar("Group")
 
 DEPTH = 3
 """Groups in work at once: enough to hide one slow image, few enough to need little memory."""
-NICENESS = 10
-"""How far these threads stand back where the others want the same cores."""
 
 
 def prefetch(
@@ -38,7 +33,7 @@ def prefetch(
         for items in groups:
             yield finish(items, [work(item) for item in items])
         return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="plusx", initializer=_stand_back)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="plusx")
     waiting: deque[Future[Group]] = deque()
 
     def joined(items: Items, parts: list[Future[Result]]) -> Group:
@@ -55,10 +50,3 @@ def prefetch(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _stand_back() -> None:
-    """Lets computing threads go first: where one of them waits for its core, all the others wait for it (Linux alone has
-    priorities of threads)."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
