@@ -49,7 +49,7 @@ def folder(network: str, images: str, steps: int) -> dict[str, object]:
 def step(network: str, images: str, steps: int) -> dict[str, object]:
     run = planned(network, images)
     torch.set_num_threads(1)
-    trainer, batch = run._trainer(run.network), next(run._loader().batches(0, 1))
+    trainer, batch = run.trainer(run.network), next(run.loader().batches(0, 1))
 
     def batches() -> Iterator[None]:
         while True:
@@ -62,14 +62,14 @@ def step(network: str, images: str, steps: int) -> dict[str, object]:
 def data(network: str, images: str, steps: int) -> dict[str, object]:
     run = planned(network, images)
     torch.set_num_threads(1)
-    loader = replace(run._loader(), workers=0)
+    loader = replace(run.loader(), workers=0)
     return {"core_ms": per_image(loader.batches(0, WARM_UP + steps), steps, run.setup.recipe.batch)}
 
 
 def eager(network: str, images: str, steps: int) -> dict[str, object]:
     run = planned(network, images)
     torch.set_num_threads(1)
-    net, batch = run.network.train(), next(run._loader().batches(0, 1))
+    net, batch = run.network.train(), next(run.loader().batches(0, 1))
     optimiser = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
     pixels = torch.from_numpy(batch.images).permute(0, 3, 1, 2).float().contiguous() / 255
     labels = torch.from_numpy(batch.labels)

@@ -73,11 +73,11 @@ def test_kept_maps_train_as_the_same_views_computed_anew(
 ) -> None:
     recipe = f"{RECIPE} precision={precision}"
     run = TrainingRun.create(None, splits, recipe, tmp_path, RunOptions(weights=weights, threads=1))
-    plain = run._trainer(run.setup.network(0))
+    plain = run.trainer(run.setup.network(0))
     plain.maps_after = None
-    for batch in run._loader().batches(0, run.schedule.steps):
+    for batch in run.loader().batches(0, run.schedule.steps):
         plain.train_step(batch.images, batch.labels, batch.names)
-    cached = run._trainer(run.setup.network(0))
+    cached = run.trainer(run.setup.network(0))
     loader = run.map_loader(cached.network)
     for _done in loader.fill(lambda: False):
         pass
@@ -175,12 +175,12 @@ def test_fewer_views_where_the_disk_is_small(
 def test_stages_learn_at_their_share_and_thaw_in_time(splits: Any, weights: Path, tmp_path: Path) -> None:
     recipe = "default epochs=2 batch=64 freeze=layer2 thaw=1 layer_decay=0.5 lr=0.01 head=new"
     run = TrainingRun.create(None, splits, recipe, tmp_path / "run", RunOptions(weights=weights, threads=1))
-    trainer = run._trainer(run.network)
+    trainer = run.trainer(run.network)
     shares = {group["name"].removesuffix(", no decay"): group["share"] for group in trainer.optimiser.param_groups}
     assert shares == {"stem": 0.0625, "layer1": 0.125, "layer2": 0.25, "layer3": 0.5, "head": 1.0}
     steps = run.schedule.steps_per_epoch
     start = {name: tensor.clone() for name, tensor in trainer.network.state_dict().items()}
-    for step, batch in enumerate(run._loader().batches(0, run.schedule.steps)):
+    for step, batch in enumerate(run.loader().batches(0, run.schedule.steps)):
         if step == steps:
             assert all(torch.equal(t, start[n]) for n, t in trainer.network.state_dict().items() if "layer1" in n)
         trainer.train_step(batch.images, batch.labels, batch.names)

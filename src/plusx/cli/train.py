@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _RECIPE_KEYS = ("epochs", "lr", "batch", "size", "freeze", "head", "precision", "class_weights")
 """Keys of the recipe that are options too, because they are changed most often."""
 _RUN_OPTIONS = ("seed", "weights", "preprocessing", "val_split", "minutes", "path_column", "label_column")
-_FRESH = ("network", "recipe", *_RECIPE_KEYS, "find_lr", "out", *_RUN_OPTIONS, "key")
+_FRESH = ("network", "recipe", *_RECIPE_KEYS, "find_lr", "profile", "out", *_RUN_OPTIONS, "key")
 """What a run keeps in run.json: a resumed run takes it from there."""
 
 
@@ -69,6 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const=True,
         help=_("try learning rates from 1e-6 to 10 in 141 steps, suggest one and draw a chart; trains nothing"),
+    )
+    add(
+        "--profile",
+        action="store_const",
+        const=True,
+        help=_("measure where the time of a step goes, print a table and write a trace; trains nothing"),
     )
     add("--out", metavar="DIR", help=_("directory of the run (default: runs/NETWORK-DATA-001 and so on)"))
     add(
@@ -187,7 +193,7 @@ def _train(args: argparse.Namespace, stderr: TextIO) -> int:
         if again:
             raise SpecError(_not_beside_resume(args, again))
         return _work(resume(args.resume, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
-    begun = None if args.find_lr else begun_before(sys.argv, args.out, group)
+    begun = None if args.find_lr or args.profile else begun_before(sys.argv, args.out, group)
     if begun is not None:
         return _work(resume(begun, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
     if args.data is None:
@@ -202,6 +208,10 @@ def _train(args: argparse.Namespace, stderr: TextIO) -> int:
         from plusx.cli.find_lr import find_and_print
 
         return find_and_print(network, args.data, recipe_text(args), args.out, options, args.lang)
+    if args.profile:
+        from plusx.cli.profile import profile_and_print
+
+        return profile_and_print(network, args.data, recipe_text(args), args.out, options)
     events = fit(network, args.data, recipe_text(args), args.out, options, sinks=(screen,))
     return _work(events, stop, screen, group.is_rank0)
 

@@ -18,6 +18,7 @@ from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
 from plusx.training.policies import apply_policy
 from plusx.training.recipe import Recipe
 from plusx.training.schedule import Schedule, training_size
+from plusx.training.timing import Timed, untimed
 
 _ASPECT = 3 / 4
 """Narrowest box of data.crop_box."""
@@ -79,6 +80,7 @@ class BatchLoader:
     seed: int
     workers: int = 0
     group: ProcessGroup = SINGLE_PROCESS
+    timed: Timed = untimed
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches `start` to `stop` - 1, prefetched by the workers if there are any."""
@@ -118,13 +120,18 @@ class BatchLoader:
         size = pre.crop_px
         try:
             if at.draws is None or size is None:
-                return resize_crop(self.data.read(at.index, pre.mode, pre.decode_px), pre)
+                with self.timed("decode"):
+                    image = self.data.read(at.index, pre.mode, pre.decode_px)
+                with self.timed("resize"):
+                    return resize_crop(image, pre)
             # decoded so large that even the smallest box has `size` pixels a side and is not enlarged
             at_least = math.ceil(size / math.sqrt(self.recipe.area * _ASPECT))
-            image = self.data.read(at.index, pre.mode, at_least)
+            with self.timed("decode"):
+                image = self.data.read(at.index, pre.mode, at_least)
             h, w = image.shape[:2]
-            box = crop_box(at.draws, h, w, scale=(self.recipe.area, 1.0))
-            return resize_box(image, box, (size, size), pre.interpolation)
+            with self.timed("resize"):
+                box = crop_box(at.draws, h, w, scale=(self.recipe.area, 1.0))
+                return resize_box(image, box, (size, size), pre.interpolation)
         except DataError as error:
             return Skipped(self.data.path(at.index), str(error))
 
@@ -139,6 +146,10 @@ class BatchLoader:
         )
 
     def _finish(self, positions: Sequence[_Position], found: Sequence[NDArray[np.uint8] | Skipped]) -> Batch:
+        with self.timed("augment"):
+            return self._augmented(positions, found)
+
+    def _augmented(self, positions: Sequence[_Position], found: Sequence[NDArray[np.uint8] | Skipped]) -> Batch:
         """The batch of the images that could be read: shifted, flipped and erased."""
         skipped = tuple(item for item in found if isinstance(item, Skipped))
         arrays = [item for item in found if not isinstance(item, Skipped)]

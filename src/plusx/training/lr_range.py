@@ -13,14 +13,12 @@ from plusx.graph import Graph
 from plusx.i18n import _
 from plusx.specs import ResNetSpec
 from plusx.training.api import named_recipe
-from plusx.training.loader import BatchLoader
 from plusx.training.machine import deterministic, using_threads
 from plusx.training.options import RunOptions
 from plusx.training.recipe import Recipe, recipe_name
 from plusx.training.run import TrainingRun
 from plusx.training.setup import Setup
 from plusx.training.staged import STAGES
-from plusx.training.step import Trainer, balanced_weights
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 141
 """20 steps for each power of ten."""
@@ -103,12 +101,8 @@ def _tested(run: TrainingRun, on_step: Callable[[int, int], None]) -> LearningRa
         schedule="constant", warmup=0, size_from=None, views=0, thaw=0, ema=0,
         epochs=math.ceil(STEPS / run.schedule.steps_per_epoch),
     )  # fmt: skip
-    schedule, compute, train = replace(run.schedule, epochs=recipe.epochs), run.compute, run.splits.train
-    weights = balanced_weights(train.counts()) if recipe.class_weights == "balanced" else None
-    trainer = Trainer(
-        run.network, recipe, schedule, run.seed, compute.device, compute.precision, weights, pre=run.setup.preprocessing
-    )
-    loader = BatchLoader(train, schedule, recipe, run.setup.preprocessing, run.seed, compute.workers)
+    tried = replace(run, setup=replace(run.setup, recipe=recipe))
+    trainer, loader = tried.trainer(run.network), tried.loader()
     rates: list[float] = []
     losses: list[float] = []
     smoothed: list[float] = []

@@ -211,7 +211,7 @@ class TrainingRun:
             yield Finished(0, 0, self.options.stop.name, 0.0, self.path, None, None)
             return
         run = self if self.speed is not None else self.planned(speed)
-        trainer = run._trainer(run.network)
+        trainer = run.trainer(run.network)
         self.compute.group.run_on_rank0(partial(run._write_start, trainer, jobs(self.compute.group)))
         yield run._started(
             trainer, run.setup.notes, run.least_seconds(speed, run.setup.recipe.epochs, run.setup.recipe.views)
@@ -237,7 +237,7 @@ class TrainingRun:
     def measured(self) -> TrainingSpeed | None:
         """The speed of the first batches; None when stopped. It is measured on a copy, so the run's weights are untouched."""
         with using_threads(self.compute.threads), deterministic(self.compute.device):
-            probe, images = self._trainer(copy.deepcopy(self.network)), self._loader()
+            probe, images = self.trainer(copy.deepcopy(self.network)), self.loader()
             if not self.setup.recipe.views:
                 few = self.splits.val.subset(np.arange(min(BATCH, len(self.splits.val))))
                 return measure_speed(probe, images, self._evaluator(few), len(few), self.options.stop)
@@ -254,7 +254,7 @@ class TrainingRun:
     def _train(self, trainer: Trainer) -> Iterator[Event]:
         """The loop over images, or over maps of the frozen part, which are computed first."""
         if not self.setup.recipe.views:
-            yield from self._loop(trainer, self._loader(), self._evaluator(self.splits.val)).events()
+            yield from self._loop(trainer, self.loader(), self._evaluator(self.splits.val)).events()
             return
         loader = self.map_loader(trainer.network)
         step = trainer.progress.step
@@ -267,7 +267,7 @@ class TrainingRun:
 
     def _resume(self) -> Iterator[Event]:
         notes: list[str] = list(self.setup.notes)
-        trainer = self._trainer(self.network)
+        trainer = self.trainer(self.network)
         path = checkpoint.restore(self.path / "checkpoints", trainer, notes.append)
         progress, schedule = trainer.progress, self.schedule
         command = new_run_command(self.path, self.origin.path, str(self.setup.recipe))
@@ -316,7 +316,7 @@ class TrainingRun:
                 recipe = recipe.replace(epochs=epochs)
         return replace(self, setup=replace(self.setup, recipe=recipe, notes=tuple(notes)), speed=speed)
 
-    def _trainer(self, network: ResNet) -> Trainer:
+    def trainer(self, network: ResNet) -> Trainer:
         recipe = self.setup.recipe
         weights = balanced_weights(self.splits.train.counts()) if recipe.class_weights == "balanced" else None
         return Trainer(
@@ -332,7 +332,7 @@ class TrainingRun:
             recipe.freeze if recipe.views else None,
         )
 
-    def _loader(self) -> BatchLoader:
+    def loader(self) -> BatchLoader:
         return BatchLoader(
             self.splits.train,
             self.schedule,
@@ -373,7 +373,7 @@ class TrainingRun:
         """Batches of maps behind the frozen part of `network`; they are computed by its `fill`."""
         if not isinstance(network, ResNet):
             raise TypeError(type(network))
-        images, frozen = self._loader(), self._frozen(network)
+        images, frozen = self.loader(), self._frozen(network)
         shape = MapShape.of(network, self.setup.recipe, len(self.splits.train), len(self.splits.val))
         places = self._map_places()
         place = next((place for place in places if (place / DESCRIPTION).is_file()), None)

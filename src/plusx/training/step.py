@@ -28,6 +28,7 @@ from plusx.training.optimiser import EMA, make_optimiser, optimiser_tensors, res
 from plusx.training.recipe import Recipe
 from plusx.training.schedule import Schedule, learning_rate
 from plusx.training.seeds import seeded
+from plusx.training.timing import Timed, untimed
 
 _RANK_STRIDE = 1 << 40
 """Distance between the seed counters of two ranks: more steps than any training makes."""
@@ -105,6 +106,7 @@ class Trainer:
     maps_after: str | None = None
     """The part whose maps `train_step` gets in place of images (with `views`); None: images."""
     progress: TrainingProgress = field(default_factory=TrainingProgress)
+    timed: Timed = untimed
 
     def __post_init__(self) -> None:
         self.network.to(device=self.device)
@@ -141,11 +143,13 @@ class Trainer:
             raise DivergedError(
                 self._not_finite(loss_sum, step, rate, [name for names_of_rank in bad for name in names_of_rank])
             )
-        if self.recipe.clip:  # all ranks have the same gradients, so they clip alike
-            nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.requires_grad], self.recipe.clip)
-        self.optimiser.step()
+        with self.timed("optimiser"):
+            if self.recipe.clip:  # all ranks have the same gradients, so they clip alike
+                nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.requires_grad], self.recipe.clip)
+            self.optimiser.step()
         if self.ema is not None:
-            self.ema.update(self.network, step)
+            with self.timed("ema"):
+                self.ema.update(self.network, step)
         progress.step, progress.seen = step + 1, progress.seen + n
         progress.correct, progress.loss_sum = progress.correct + correct, progress.loss_sum + loss_sum
         return StepResult(loss_sum / n, n, correct)
@@ -184,7 +188,8 @@ class Trainer:
         counts = np.ones(max(smallest, n_own))
         if n_own < smallest:  # a lone image is duplicated with weight zero, because batch norm needs two
             images, labels, counts = np.repeat(images, 2, axis=0), np.repeat(labels, 2), np.array([1.0, 0.0])
-        mixed = mix(self._input(images), labels, self.recipe, self.seed, self.progress.step, self.group.rank)
+        with self.timed("input"):
+            mixed = mix(self._input(images), labels, self.recipe, self.seed, self.progress.step, self.group.rank)
         for part in np.array_split(np.arange(len(labels)), min(self.recipe.accumulate, len(labels) // smallest)):
             loss, right = self._gradient(mixed, counts, part, n)
             loss_sum, correct = loss_sum + loss, correct + right
@@ -193,12 +198,15 @@ class Trainer:
     def _gradient(
         self, mixed: Mixed, counts: NDArray[np.float64], part: NDArray[np.int64], n: int
     ) -> tuple[float, int]:
-        x = mixed.images[part[0] : part[-1] + 1].contiguous(memory_format=memory_format(self.precision))
-        with autocast(self.device, self.precision):
-            logits = self._forward(x)
-        logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        loss = summed_loss(logits, self._targets(mixed, counts, part), self.recipe)
-        (loss / n).backward()
+        with self.timed("input"):
+            x = mixed.images[part[0] : part[-1] + 1].contiguous(memory_format=memory_format(self.precision))
+        with self.timed("forward"):
+            with autocast(self.device, self.precision):
+                logits = self._forward(x)
+            logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+            loss = summed_loss(logits, self._targets(mixed, counts, part), self.recipe)
+        with self.timed("backward"):
+            (loss / n).backward()
         right = logits.argmax(1).cpu().numpy() == mixed.main[part]
         return loss.item(), int((right * counts[part]).sum())
 
