@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         )
     tally = NonImages()
     items = peeked(shard(find_images(args.paths, tally), args.shard))
-    made = embedder(open_source(args), args.at, engine_options(args), exact_decode=args.exact_decode)
+    made = embedder(open_source(args, for_features=True), args.at, engine_options(args), exact_decode=args.exact_decode)
     meter = ImageProgress()
     with (NpyVectors if path.suffix == ".npy" else ParquetVectors)(path, made.width) as out:
         for row in made.stream(items):

@@ -105,7 +105,7 @@ def read_network(words: list[str], key: str | None = None, *, quiet: bool = Fals
     return spec
 
 
-def open_source(args: argparse.Namespace, *, quiet: bool = False) -> Bundle:
+def open_source(args: argparse.Namespace, *, quiet: bool = False, for_features: bool = False) -> Bundle:
     """The bundle, run or weights file that `args` (of `add_source`) names.
 
     What a weights file does not show is said on stderr, unless `quiet`. Raises BundleError, WeightsError, SpecError,
@@ -130,6 +130,7 @@ def open_source(args: argparse.Namespace, *, quiet: bool = False) -> Bundle:
         spec=spec,
         key=args.key,
         say=_silent if quiet else note,
+        for_features=for_features,
         **fields,
     )
 

@@ -43,12 +43,13 @@ def open_source(
     spec: str | ResNetSpec | None = None,
     key: str | None = None,
     say: Say = _log,
+    for_features: bool = False,
     **fields: Any,
 ) -> Bundle:
     """The bundle at `source`, that of a run, or a weights file or a hub's name as one; see `bundle_of` for what a file does not show.
 
-    `say` gets a line for everything that was taken by convention or by default. Raises BundleError, WeightsError, SpecError,
-    DataError.
+    `say` gets a line for everything that was taken by convention or by default, and with `for_features` for weights whose
+    frozen features are known to be poor. Raises BundleError, WeightsError, SpecError, DataError.
     """
     given = {"labels": labels, "preprocessing": preprocessing, "spec": spec, "key": key, **fields}
     if isinstance(source, Bundle) or is_folder(source):
@@ -60,6 +61,8 @@ def open_source(
             )  # fmt: skip
         return source if isinstance(source, Bundle) else open_bundle(source)
     stored = _stored(source, parse(spec) if isinstance(spec, str) else spec)
+    if for_features:
+        _say_if_poor(stored, say)
     return _told(bundle_of(stored, labels, preprocessing, spec, key, **fields), say)
 
 
@@ -83,10 +86,7 @@ def open_first_weights(
     if network is not None:
         found = identify(stored, key).spec
         spec = None if found is None else network.replace(classes=found.classes, in_channels=found.in_channels)
-    entry = None if stored.fetched is None else stored.fetched.entry
-    poor = None if entry is None else poor_features(entry)
-    if poor is not None:
-        say(poor)
+    _say_if_poor(stored, say)
     bundle = bundle_of(stored, preprocessing=preprocessing, spec=spec, key=key, for_training=True)
     return _told(bundle, say)
 
@@ -98,6 +98,13 @@ def _stored(source: str | Path, network: ResNetSpec | None) -> StoredFile:
         open_bundle(source)  # which says that there is none
     require_file(source)
     return read(source, network)
+
+
+def _say_if_poor(stored: StoredFile, say: Say) -> None:
+    entry = None if stored.fetched is None else stored.fetched.entry
+    poor = None if entry is None else poor_features(entry)
+    if poor is not None:
+        say(poor)
 
 
 def _told(bundle: FileBundle, say: Say) -> FileBundle:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import TINY, Server, sha256, tiny_weights, whole
+from PIL import Image
 
 import plusx
 from plusx.cli.main import main
@@ -89,6 +90,17 @@ def test_weights_with_poor_frozen_features_say_so_before_a_training(entry: Entry
     said: list[str] = []
     open_first_weights(NAME, say=said.append)
     assert [line for line in said if line.startswith(f"frozen features of {NAME} are poor")]
+
+
+def test_poor_frozen_features_are_said_where_vectors_are_wanted_and_nowhere_else(
+    entry: Entry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "a.png"
+    Image.new("RGB", (40, 40), (200, 10, 10)).save(photo)
+    assert main(["embed", NAME, str(photo), "-o", str(tmp_path / "v.npy")]) == 0
+    assert f"frozen features of {NAME} are poor" in capsys.readouterr().err
+    assert main(["predict", NAME, str(photo)]) == 0
+    assert "frozen features" not in capsys.readouterr().err
 
 
 def test_another_network_than_the_name_says_is_refused(entry: Entry, server: Server) -> None:
