@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import astuple
 from pathlib import Path
 
@@ -310,3 +310,47 @@ def test_an_unexpected_error_is_logged_in_own_words(tmp_path: Path, monkeypatch:
     assert last["reason"] == (
         f"An unexpected RuntimeError ended the training. To see where, run plusx train --resume {tmp_path / 'run'} --debug."
     )
+
+
+TINY = "depths=1,1,1 widths=4,8,8 stem_width=4 in_channels=1"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "text", [f"resnet20 {TINY} drop_path=0.4", f"resnet20 {TINY} block=bottleneck", f"resnet20 {TINY} order=pre"]
+)
+def test_recomputed_blocks_give_the_same_bits(text: str, precision: str) -> None:
+    """Weights, statistics of norms and counts of batches after three steps, on maps that bf16 leaves to float32 too."""
+    states, calls = [], []
+    for yes in ("no", "yes"):
+        recipe = parse_recipe(f"digits grad_checkpointing={yes} accumulate=2")
+        with seeded(0, 0):
+            net = build(text)
+        trainer = Trainer(net, recipe, Schedule(40, recipe.batch, recipe.epochs), 0, CPU, precision)
+        block, batch = trainer.network.get_submodule("layer2.0"), _batch(12)
+        seen: list[bool] = []
+        block.get_submodule("conv1").register_forward_hook(lambda *_, seen=seen: seen.append(True))
+        for _ in range(3):
+            trainer.train_step(batch.images, batch.labels, batch.names)
+        states.append({name: t.clone() for name, t in trainer.network.state_dict().items()})
+        calls.append(len(seen))
+    assert (
+        all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+        and states[0].keys() == states[1].keys()
+    )
+    assert calls == [6, 12]  # three steps of two parts, each computed once, and then twice
+    counts = [t for name, t in states[1].items() if name.endswith("num_batches_tracked")]
+    assert counts and all(int(t) == 6 for t in counts)
+    assert all(bool(torch.isfinite(t).all()) for t in states[0].values() if t.is_floating_point())
+
+
+def test_norms_that_count_twice_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: torch's checkpoint by itself."""
+    monkeypatch.setattr("plusx.nn.recomputing._Checkpointed._contexts", lambda _self: (nullcontext(), nullcontext()))
+    states = []
+    for yes in ("no", "yes"):
+        trainer, batch = _trainer(f"grad_checkpointing={yes}"), _batch(12)
+        trainer.train_step(batch.images, batch.labels, batch.names)
+        states.append(trainer.network.state_dict())
+    name = "layer1.0.bn1.running_mean"
+    assert not torch.equal(states[0][name], states[1][name])

@@ -121,8 +121,8 @@ class TrainingLoop:
             raise RunError(
                 _n(
                     "Step {step} with {n} image needs more memory than there is. Use a smaller size= or network.",
-                    "Step {step} with {n} images needs more memory than there is. Train with accumulate={parts}, which needs "
-                    "less.",
+                    "Step {step} with {n} images needs more memory than there is. Train with accumulate={parts} or "
+                    "grad_checkpointing=yes, which need less.",
                     len(batch.labels), step=step + 1, parts=parts,
                 )
             ) from error  # fmt: skip

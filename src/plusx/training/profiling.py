@@ -146,7 +146,8 @@ def _profiled(run: TrainingRun, on_step: Callable[[int, int], None]) -> Training
     spans, most = Spans(run.compute.device), 3 * (WARM_UP + STEPS)
     recipe = run.setup.recipe.replace(epochs=math.ceil(most / run.schedule.steps_per_epoch))
     tried = replace(run, setup=replace(run.setup, recipe=recipe))
-    loader, trainer = replace(tried.loader(), timed=spans), replace(tried.trainer(run.network), timed=spans)
+    loader, trainer = replace(tried.loader(), timed=spans), tried.trainer(run.network)
+    trainer.timed = spans
 
     def steps(batches: Iterator[Batch]) -> Iterator[int]:
         while True:

@@ -42,6 +42,7 @@ class Recipe:
     epochs: int = 30
     batch: int = 32
     accumulate: int = 1
+    grad_checkpointing: bool = False
     repeats: int = 1
     optimiser: Optimiser = "sgd"
     lr: float = 0.05

@@ -70,6 +70,11 @@ KEYS: dict[str, Key] = {
     "accumulate": Key(
         whole(1, MANY), "1", _("parts a batch is computed in, to save memory; the gradient is the whole batch's")
     ),
+    "grad_checkpointing": Key(
+        yes_no,
+        "yes, no",
+        _("blocks keep their input alone and compute the rest again in the backward pass, to save memory"),
+    ),
     "repeats": Key(
         whole(1, 64), "1", _("augmentations of an image in one batch; an epoch then sees one of so many images")
     ),
@@ -188,6 +193,7 @@ RENAMED: dict[str, str] = {
     **dict.fromkeys(("smoothing", "ls"), "label_smoothing"),
     **dict.fromkeys(("image_size", "img_size", "imgsz", "input_size", "resolution"), "size"),
     **dict.fromkeys(("accum", "grad_accum", "gradient_accumulation_steps", "accumulate_grad_batches"), "accumulate"),
+    **dict.fromkeys(("gradient_checkpointing", "activation_checkpointing", "checkpointing"), "grad_checkpointing"),
     **dict.fromkeys(("warmup_ratio", "warmup_share"), "warmup"),
     **dict.fromkeys(("patience", "early_stopping"), "early_stop"),
     **dict.fromkeys(("aa", "auto_augment", "augment"), "policy"),

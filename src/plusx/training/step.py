@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from plusx.nn import ResNet
 from plusx.nn.device import autocast, memory_format
 from plusx.nn.freezing import freeze
 from plusx.nn.inputs import to_tensor
+from plusx.nn.recomputing import checkpoint_blocks
 from plusx.nn.traversal import forward_after
 from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
 from plusx.training.losses import Targets, summed_loss
@@ -112,6 +114,8 @@ class Trainer:
         self.network.to(device=self.device)
         self._eval_network = copy.deepcopy(self.network)
         self.network.to(memory_format=memory_format(self.precision))  # type: ignore[call-overload]
+        if self.recipe.grad_checkpointing and isinstance(self.network, ResNet):
+            checkpoint_blocks(self.network, partial(autocast, self.device, self.precision))
         self.optimiser = make_optimiser(self.network, self.recipe)
         self._frozen: str | None = None
         self.ema = EMA(self.network, self.recipe.ema) if self.recipe.ema else None
