@@ -72,7 +72,7 @@ def _fitting(report: RunReport, lang: str) -> bytes:
         note = report.mistakes_note
         if note is not None and shown < len(report.mistakes):
             note = _("{note} {shown} of them fit into this page.", note=note, shown=shown)
-        page = report_page(replace(report, mistakes=fewer, mistakes_note=note), say, lang).encode("utf-8", "replace")
+        page = report_page(replace(report, mistakes=fewer, mistakes_note=note), say, lang).encode()
         if len(page) <= MOST_BYTES or not (shown or report.network):
             return page
         if not shown:

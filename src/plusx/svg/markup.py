@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from plusx.i18n import visible
 from plusx.svg.scene import Label, Line, Scene, SceneGroup, Shape
 from plusx.svg.theme import Theme, style_sheet
 
@@ -32,7 +33,12 @@ def to_svg(scene: Scene, theme: Theme, *, style: bool = True) -> Svg:
 
 
 def escape(text: str) -> str:
-    """Text as it may stand in XML, attributes included."""
+    """Text as it may stand in XML, attributes included: what is no writing, line ends aside, as Python escapes it.
+
+    >>> print(escape('<a & "b">'), escape("caf\\udce9\\x1b[31m"))
+    &lt;a &amp; &quot;b&quot;&gt; caf\\xe9\\x1b[31m
+    """
+    text = "\n".join(visible(line) for line in text.split("\n"))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
