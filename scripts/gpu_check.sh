@@ -49,6 +49,9 @@ for precision in bf16 fp32; do
     check "train in $precision" plusx train resnet20 --data digits --recipe "digits epochs=6" --precision $precision --device "$DEVICE" --out "$SCRATCH/$precision"
 done
 check "interrupt and resume" interrupted
+check "AdamW, recomputed blocks" plusx train resnet20 --data digits --recipe "digits epochs=2 optimiser=adamw lr=0.001 grad_checkpointing=yes" --device "$DEVICE" --out "$SCRATCH/adamw"
+check "learning-rate test" plusx train resnet20 --data digits --find-lr --device "$DEVICE" --out "$SCRATCH/rates.svg"
+check "profile" plusx train resnet20 --data digits --profile --device "$DEVICE" --out "$SCRATCH/steps.json"
 check "one process under torchrun" "$PYTHON" -m torch.distributed.run --nproc-per-node=1 --rdzv-backend=c10d --rdzv-endpoint=localhost:0 \
     -m plusx train resnet20 --data digits --recipe "digits epochs=2" --device "$DEVICE" --out "$SCRATCH/ranks"
 check "from weights: kept maps" plusx train --weights "$SCRATCH/fp32" --data digits --recipe "layer4 freeze=layer2 flip=no epochs=3" --device "$DEVICE" --out "$SCRATCH/layer4"
