@@ -60,7 +60,7 @@ SOURCES: dict[str, dict[str, Any]] = {
 NOT_OF_THE_SOURCE = {"name", "precision", "keep"}
 """What plusx decides: the number format, and that no evaluation chooses the epoch."""
 PLAIN: dict[str, Any] = {  # what a source without a word on it does not do
-    "accumulate": 1, "repeats": 1, "warmup_from": 0, "lr_end": 0, "warmup": 0, "nesterov": True, "loss": "ce", "label_smoothing": 0,
+    "accumulate": 1, "grad_checkpointing": False, "repeats": 1, "warmup_from": 0, "lr_end": 0, "warmup": 0, "nesterov": True, "loss": "ce", "label_smoothing": 0,
     "ema": 0, "eval_size": None, "size_from": None, "policy": "none", "erase": 0, "mixup": 0, "cutmix": 0, "head": "auto",
     "freeze": None, "thaw": 0, "views": 0, "layer_decay": 1, "clip": 0, "class_weights": "none", "early_stop": 0, "shift": None,
     "interpolation": "auto",
