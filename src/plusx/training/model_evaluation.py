@@ -19,6 +19,8 @@ from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
 
 __all__ = ["BATCH", "Evaluate", "evaluate_model", "logits"]
 
+PIXELS = 16 * 224 * 224
+"""Of the images that are evaluated at once, so that an evaluation in float32 needs no more memory than a step."""
 Evaluate: TypeAlias = Callable[[nn.Module, Callable[[], bool]], Evaluation | None]
 """The Evaluation of a network in eval mode on the validation part; None when the second argument says to stop."""
 
@@ -49,5 +51,8 @@ def logits(
     network: nn.Module, images: NDArray[np.uint8], pre: Preprocessing, device: torch.device
 ) -> NDArray[np.float32]:
     """float32 (n, classes) for uint8 (n, h, w, c) of the network's size."""
+    n, h, w, _ = images.shape
+    most = max(1, PIXELS // (h * w))
     with torch.inference_mode():
-        return network(torch.from_numpy(normalise(images, pre)).to(device)).float().cpu().numpy()
+        parts = (torch.from_numpy(normalise(images[low : low + most], pre)) for low in range(0, n, most))
+        return np.concatenate([network(part.to(device)).float().cpu().numpy() for part in parts])
