@@ -8,14 +8,14 @@ from plusx.training.recipe import Recipe
 SUMMARY = _("pretrained weights: probe, then layer4, then finetune, each while there is time and it pays")
 CONTRACT = {
     "result": _(
-        "test accuracy of its stages: probe 72.9 % (372 of 510), layer4 76.1 % (388), finetune by itself 71.4 % (364)"
+        "test accuracy 74.9 % (382 of 510), 71.7 % (215 of 300), 90.0 % (270 of 300): layer4 was kept each time"
     ),
     "on": _(
-        "which photograph a crop is of: 10 crops of one half of each of 17 photographs, 510 crops of the other halves to test; "
+        "which of 17 photographs a crop is of, Fashion-MNIST, the digits of scikit-learn; 10 images a class to train, 10 to validate; "
         "weights of Yahoo's open_nsfw, a thin ResNet-50 (benchmarks/transfer.py)"
     ),
     "seeds": _("1 (0)"),
-    "seconds": _("367 by the clock on a machine with other work, 233 of CPU time"),
+    "seconds": _("208, 119 and 140 by the clock, 357, 212 and 249 of CPU time; the probe was there after 13, 9 and 9"),
     "machine": _("2-core AMD EPYC (Zen 4, AVX512-BF16), two threads"),
     "source": _(
         "the probe first, then training (linear probing then fine-tuning: Kumar et al. 2022, arXiv 2202.10054); each stage is a recipe of its own"
