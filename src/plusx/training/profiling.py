@@ -17,7 +17,7 @@ import torch
 from plusx.data import Splits
 from plusx.errors import SpecError
 from plusx.graph import Graph
-from plusx.i18n import Message, _
+from plusx.i18n import _
 from plusx.runtime.processor import cores
 from plusx.specs import ResNetSpec
 from plusx.training.api import named_recipe
@@ -210,8 +210,3 @@ def rest(profile: TrainingProfile) -> tuple[float, float]:
         alone.ms - sum(alone.part_ms[part] for part in inside),
         alone.core_ms - sum(alone.part_core_ms[part] for part in inside),
     )
-
-
-def title(part: str) -> Message:
-    """What a table calls a part."""
-    return PARTS[part]
