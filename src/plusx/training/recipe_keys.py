@@ -72,7 +72,7 @@ KEYS: dict[str, Key] = {
     ),
     "grad_checkpointing": Key(
         yes_no,
-        "yes, no",
+        "no, yes",
         _("blocks keep their input alone and compute the rest again in the backward pass, to save memory"),
     ),
     "repeats": Key(
