@@ -104,3 +104,5 @@ def test_the_command(
         assert "backward" in said.out and "images/s with batch=16" in said.out
     assert main(["train", *TINY, "--data", "digits", "--profile", "--out", "run", *QUIET]) == 2
     assert "--profile writes a trace and no run. Write --out like run.json." in capsys.readouterr().err
+    assert main(["train", *TINY, "--data", "digits", "--profile", "--find-lr", *QUIET]) == 2
+    assert "--find-lr and --profile are two tests. Name one of them." in capsys.readouterr().err

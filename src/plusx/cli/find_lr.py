@@ -74,8 +74,8 @@ def find_and_print(
     path = out or f"find-lr-{run_stem(found.setup.spec, data).name}.svg"
     title = _("{network}: loss while the learning rate grows", network=found.setup.spec)
     say = translator(language(lang))
-    picture = lr_chart(title, found.rates, found.losses, found.smoothed, found.suggested, say)
-    write_whole(path, picture.encode())
+    svg = lr_chart(title, found.rates, found.losses, found.smoothed, found.suggested, say)
+    write_whole(path, svg.encode())
     wrote(path, _("chart"))
     if found.suggested is not None:
         words = _command(sys.argv[1:], found.suggested)

@@ -196,6 +196,8 @@ def _train(args: argparse.Namespace, stderr: TextIO) -> int:
     begun = None if args.find_lr or args.profile else begun_before(sys.argv, args.out, group)
     if begun is not None:
         return _work(resume(begun, options, data=args.data, sinks=(screen,)), stop, screen, group.is_rank0)
+    if args.find_lr and args.profile:
+        raise SpecError(_("--find-lr and --profile are two tests. Name one of them."))
     if args.data is None:
         raise SpecError(_("plusx train needs images. Name them, like --data photos/ or --data digits."))
     network = _network(args, group.is_rank0)

@@ -28,9 +28,8 @@ def flips(seed: int, epoch: int, positions: ArrayLike, share: float = 0.5) -> ND
 def flip(images: NDArray[np.uint8], chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """(n, h, w, c) with the chosen ones mirrored left to right."""
     mirrored = np.array(images, order="C")
-    pixels = mirrored.view(f"V{images.shape[-1]}")[
-        ..., 0
-    ]  # numpy moves whole pixels four times as fast as single bytes
+    # whole pixels: numpy moves them four times as fast as single bytes
+    pixels = mirrored.view(f"V{images.shape[-1]}")[..., 0]
     pixels[chosen] = pixels[chosen][:, :, ::-1]
     return mirrored
 

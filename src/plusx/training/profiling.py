@@ -60,6 +60,8 @@ class Spans:
         yield
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
         end = time.perf_counter_ns()
         self.found.append(Span(part, threading.current_thread().name, begin, end, time.process_time_ns() - cpu))
 

@@ -317,6 +317,7 @@ class TrainingRun:
         return replace(self, setup=replace(self.setup, recipe=recipe, notes=tuple(notes)), speed=speed)
 
     def trainer(self, network: ResNet) -> Trainer:
+        """A trainer of `network` by this run's recipe, at step 0."""
         recipe = self.setup.recipe
         weights = balanced_weights(self.splits.train.counts()) if recipe.class_weights == "balanced" else None
         return Trainer(
@@ -333,6 +334,7 @@ class TrainingRun:
         )
 
     def loader(self) -> BatchLoader:
+        """The batches of this run's training images."""
         return BatchLoader(
             self.splits.train,
             self.schedule,
