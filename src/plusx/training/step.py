@@ -173,15 +173,12 @@ class Trainer:
             self._frozen = frozen
 
     def _input(self, images: NDArray[Any]) -> Tensor:
-        """(n, c, h, w) on the device, normalised."""
+        """float32 (n, c, h, w) on the device, normalised."""
         if images.dtype != np.uint8:
-            x = torch.from_numpy(images).to(self.device)
-        elif self.pre is None:
+            return torch.from_numpy(images).to(self.device)
+        if self.pre is None:
             raise ValueError("uint8 images need the trainer's pre")
-        else:
-            x = to_tensor(images, self.pre, self.device)
-        maps_in_bf16 = self.maps_after is not None and self.precision == "bf16"  # as the frozen part computes them
-        return x.to(torch.bfloat16 if maps_in_bf16 else next(self.network.parameters()).dtype)
+        return to_tensor(images, self.pre, self.device)
 
     def _gradients(self, images: NDArray[Any], labels: NDArray[np.int64], n: int) -> tuple[float, int]:
         """Accumulates this share's gradient in the parameters; returns its summed loss and correct predictions."""
@@ -202,8 +199,11 @@ class Trainer:
     def _gradient(
         self, mixed: Mixed, counts: NDArray[np.float64], part: NDArray[np.int64], n: int
     ) -> tuple[float, int]:
+        dtype = next(self.network.parameters()).dtype
+        if self.maps_after is not None and self.precision == "bf16":
+            dtype = torch.bfloat16  # as the frozen part computes them
         with self.timed("input"):
-            x = mixed.images[part[0] : part[-1] + 1].contiguous(memory_format=memory_format(self.precision))
+            x = mixed.images[part[0] : part[-1] + 1].to(dtype).contiguous(memory_format=memory_format(self.precision))
         with self.timed("forward"):
             with autocast(self.device, self.precision):
                 logits = self._forward(x)
