@@ -17,7 +17,8 @@ from plusx.cli.main import main
 from plusx.data import open_data
 from plusx.errors import DataError, SpecError
 from plusx.images import Preprocessing, decode, resize_crop
-from plusx.probing.running import run_probe
+from plusx.probing import running
+from plusx.probing.running import Probing
 from plusx.probing.vectors import ImageVectors, VectorMaker
 from plusx.probing.views import CROPS, MIRRORED, PLAIN, ImageView
 from plusx.runtime.engines import EngineOptions
@@ -211,7 +212,7 @@ def test_a_class_with_only_unreadable_files_is_refused(network, photos, cache, t
     for path in (photos / "bee").iterdir():
         path.write_bytes(b"GIF89a")
     with pytest.raises(DataError, match="Class 'bee' has no training image that can be read"):
-        run_probe(network, splits, tmp_path / "out", options=FP32)
+        Probing(network, splits, options=FP32).plain(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -231,7 +232,10 @@ def test_networks_without_vectors_are_refused(network, cache):
 
 def test_the_bundle_predicts_what_the_probe_says(network, photos, cache, tmp_path, capsys):
     splits, said = open_data(photos), []
-    found = run_probe(network, splits, tmp_path / "out", options=FP32, seed=7, progress=lambda *at: said.append(at))
+    probing = Probing(network, splits, options=FP32, seed=7, progress=lambda *at: said.append(at))
+    plain = probing.plain(tmp_path / "plain")
+    assert plain is not None
+    found = probing.with_views(plain, tmp_path / "out")
     assert found is not None and found.images == 27
     assert said[-1][0] == said[-1][1] and (21, 21) in said and (6, 6) in said
     bundle = open_bundle(found.bundle)
@@ -264,7 +268,7 @@ def test_the_bundle_is_evaluated_alike_by_torch(network, photos, cache, tmp_path
     from plusx.evaluation import evaluate
 
     splits = open_data(photos)
-    found = run_probe(network, splits, tmp_path / "out", options=FP32, extra_images=0)
+    found = Probing(network, splits, options=FP32).plain(tmp_path / "out")
     assert found is not None and found.views == ()
     theirs = evaluate(found.bundle, splits.val)
     assert theirs.correct == found.evaluation.correct and theirs.nll == pytest.approx(found.evaluation.nll, abs=1e-4)
@@ -275,27 +279,34 @@ def test_two_runs_write_the_same_weights_and_data_in_memory_works(cache, tmp_pat
     digits = open_data("digits")
     rows = np.arange(0, 600)
     splits = replace(digits, train=digits.train.subset(rows), val=digits.val.subset(np.arange(100)))
-    one, two = (run_probe(first, splits, tmp_path / name, options=FP32, extra_images=0) for name in ("a", "b"))
+    one, two = (Probing(first, splits, options=FP32).plain(tmp_path / name) for name in ("a", "b"))
     assert one is not None and two is not None and two.train.computed == 0
     assert (one.probe.weight == two.probe.weight).all() and (one.probe.bias == two.probe.bias).all()
     assert one.evaluation.correct > 60 and one.probe.validation.accuracy > 0.6
 
 
 def test_views_that_help_are_kept_and_bounded(network, photos, cache, tmp_path):
-    splits = open_data(photos)
-    none = run_probe(network, splits, tmp_path / "a", options=FP32, extra_images=20)
-    assert none is not None and none.views == () and len(list(cache.iterdir())) == 1
-    some = run_probe(network, splits, tmp_path / "a", options=FP32)
+    probing = Probing(network, open_data(photos), options=FP32)
+    plain = probing.plain(tmp_path / "plain")
+    assert plain is not None and plain.views == () and len(list(cache.iterdir())) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "EXTRA_IMAGES", 20)
+        assert running.tried_views(21) == [] and probing.with_views(plain, tmp_path / "none") is plain
+    assert not (tmp_path / "none").exists() and len(list(cache.iterdir())) == 1
+    assert [len(group) for group in running.tried_views(200)] == [1, 2], "600 images, the most"
+    assert [len(group) for group in running.tried_views(201)] == [1]
+    some = probing.with_views(plain, tmp_path / "views")
     assert some is not None and len(list(cache.iterdir())) == 4
-    assert some.probe.validation.nll <= none.probe.validation.nll
-    assert (some.views != ()) == (some.probe.validation.nll < none.probe.validation.nll)
+    assert some.probe.validation.nll <= plain.probe.validation.nll
+    assert (some.views != ()) == (some.probe.validation.nll < plain.probe.validation.nll) == (some is not plain)
+    assert (tmp_path / "views").exists() == (some is not plain)
 
 
 def test_labels_that_contradict_are_said(network, photos, cache, tmp_path):
     copy = (photos / "ant/0.png").read_bytes()
     (photos / "bee/copy.png").write_bytes(copy)
     said: list[str] = []
-    assert run_probe(network, open_data(photos), tmp_path / "out", options=FP32, say=said.append) is not None
+    assert Probing(network, open_data(photos), options=FP32, say=said.append).plain(tmp_path / "out") is not None
     (line,) = said
     assert "1 image is in two classes" in line and "copy.png" in line and "ant/0.png" in line and "\n" not in line
 
@@ -303,7 +314,7 @@ def test_labels_that_contradict_are_said(network, photos, cache, tmp_path):
 def test_a_stop_writes_no_bundle_and_keeps_the_vectors(network, photos, cache, tmp_path):
     asked = iter([False] * 8 + [True] * 1000)
     splits = open_data(photos)
-    assert run_probe(network, splits, tmp_path / "out", options=FP32, stopped=lambda: next(asked)) is None
+    assert Probing(network, splits, options=FP32, stopped=lambda: next(asked)).plain(tmp_path / "out") is None
     assert not (tmp_path / "out").exists()
     again = VectorMaker(network, FP32).vectors(splits.train)
     assert again is not None and again.computed == 21 - 8

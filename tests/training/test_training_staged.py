@@ -58,7 +58,7 @@ def ended(events: list[Any]) -> dict[str, StageEnded]:
 
 def test_a_probe_is_a_run_with_a_bundle(splits: Splits, weights: Path, tmp_path: Path) -> None:
     events = run(splits, weights, tmp_path / "run", "probe")
-    assert isinstance(events[0], StagesStarted) and events[0].stages == ("probe",)
+    assert isinstance(events[0], StagesStarted) and events[0].stages == ("probe", "views")
     stage, finished = ended(events)["probe"], events[-1]
     assert isinstance(finished, Finished) and finished.reason == "done"
     assert stage.best and stage.top1 > 0.5
@@ -69,7 +69,7 @@ def test_a_probe_is_a_run_with_a_bundle(splits: Splits, weights: Path, tmp_path:
     own = {name: np.asarray(array) for name, array in before.weights().items() if not name.startswith("fc.")}
     assert all(np.array_equal(array, after.weights()[name]) for name, array in own.items())
     row = read_run_row(tmp_path / "run")
-    assert (row.state, row.epochs_done, row.epochs) == ("done", 1, 1)
+    assert (row.state, row.epochs_done, row.epochs) == ("done", 2, 2)
     assert (tmp_path / "run" / "report.html").is_file()
     assert not (tmp_path / "run" / "checkpoints" / "first").exists()
 
@@ -79,11 +79,11 @@ def test_auto_is_what_weights_without_a_recipe_get(splits: Splits, weights: Path
         patch.setattr(staged.Evidence, "is_better_than", lambda *_: True)  # so that every stage is tried
         events = run(splits, weights, tmp_path / "run", "size=8", minutes=30)
     stages = ended(events)
-    assert list(stages) == ["probe", "layer4", "finetune"] and all(stage.n for stage in stages.values())
+    assert list(stages) == ["probe", "views", "layer4", "finetune"] and all(stage.n for stage in stages.values())
     tried = [stage for stage in stages.values() if stage.n]
     best = [stage for stage in tried if stage.best][-1]
     frozen = {"layer4": "layer2", "finetune": "stem"}
-    for stage in tried[1:]:
+    for stage in tried[2:]:
         assert read_run(tmp_path / "run" / stage.name).recipe["freeze"] == frozen[stage.name]
     assert events[-1].kept["stage"] == best.name
     assert plusx.evaluate(tmp_path / "run", splits.val).correct == round(best.top1 * best.n)

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from plusx.i18n import Message, _n
 from plusx.metrics import Counters, Evaluation, Mistakes
 from plusx.probing.probe import CrossValidation, LinearProbe, cross_validate, refit
 from plusx.probing.vectors import ImageVectors, Progress, Say, VectorMaker, never, silent
-from plusx.probing.views import CROPS, MIRRORED, ImageView
+from plusx.probing.views import CROPS, MIRRORED, PLAIN, ImageView
 from plusx.runtime.engines import AUTO, EngineOptions
 from plusx.version import __version__
 
@@ -45,54 +46,110 @@ class ProbeOutcome:
         return len(self.train) + len(self.val)
 
 
-def run_probe(
-    first: Bundle,
-    splits: Splits,
-    out: str | Path,
-    *,
-    seed: int = 0,
-    class_weights: str = "none",
-    options: EngineOptions = AUTO,
-    data: DataRecord | None = None,
-    extra_images: int = EXTRA_IMAGES,
-    stopped: Callable[[], bool] = never,
-    progress: Progress | None = None,
-    say: Say = silent,
-) -> ProbeOutcome | None:
-    """Fits a classifier to the features of `first`, evaluates it, and writes the whole network as a bundle at `out`.
+@dataclass(eq=False)
+class Probing:
+    """How a classifier is fitted to the features of `first`: for which images, by which engine.
 
-    None if `stopped` returned true: nothing is written at `out` then, and the vectors computed so far are in the cache.
-    `extra_images`: how many images may be computed once more to try mirrored images and crops. `data` is where the images
-    come from, for the bundle's provenance. `progress` gets (done, total) of the images of each pass, `say` what a user
-    should know. Raises SpecError, DataError, BundleError, MissingExtra, RunError.
+    `data` is where the images come from, for the bundle's provenance. `progress` gets (done, total) of the images of each
+    pass, `say` what a user should know.
     """
-    began = time.monotonic()
-    maker, classes = VectorMaker(first, options, say=say), splits.train.classes
-    train = maker.vectors(splits.train, stopped=stopped, progress=progress)
-    val = None if train is None else maker.vectors(splits.val, stopped=stopped, progress=progress)
-    if train is None or val is None:
-        return None
-    if (line := contradiction([(splits.train, train), (splits.val, val)])) is not None:
-        say(line)
-    plain = cross_validate(
-        train.values, train.labels, classes, class_weights=class_weights, seed=seed, threads=options.threads, stopped=stopped
-    )  # fmt: skip
-    if plain is None:
-        return None
-    validation, views, seen = _with_views(
-        maker, splits.train, train, plain, class_weights, seed, extra_images, stopped, progress
-    )
-    if stopped():
-        return None
-    others = [vectors.values for vectors in seen]
-    probe = refit(
-        validation, train.values, train.labels, classes, class_weights=class_weights, views=others, threads=options.threads
-    )  # fmt: skip
-    evaluation = evaluate_vectors(probe, val, classes)
-    about = provenance(first, splits, probe, views, seed, class_weights, maker.plan.precision, data or DataRecord())
-    path = probe_bundle(first, probe, classes, out, evaluation, about)
-    seconds = time.monotonic() - began
-    return ProbeOutcome(path, probe, train, val, evaluation, views, maker.plan.precision, seconds)
+
+    first: Bundle
+    splits: Splits
+    seed: int = 0
+    class_weights: str = "none"
+    options: EngineOptions = AUTO
+    data: DataRecord | None = None
+    stopped: Callable[[], bool] = never
+    progress: Progress | None = None
+    say: Say = silent
+
+    @cached_property
+    def maker(self) -> VectorMaker:
+        """Raises SpecError, DataError."""
+        return VectorMaker(self.first, self.options, say=self.say)
+
+    def plain(self, out: str | Path) -> ProbeOutcome | None:
+        """The probe of each image's plain view, written as a bundle at `out`.
+
+        None if `stopped` returned true: nothing is written then, and the vectors computed so far are in the cache.
+        Raises SpecError, DataError, BundleError, MissingExtra, RunError.
+        """
+        began, splits = time.monotonic(), self.splits
+        train = self._vectors(splits.train)
+        val = None if train is None else self._vectors(splits.val)
+        if train is None or val is None:
+            return None
+        if (line := contradiction([(splits.train, train), (splits.val, val)])) is not None:
+            self.say(line)
+        validation = self._cross_validated(train)
+        return None if validation is None else self._written(out, began, validation, train, val)
+
+    def with_views(self, plain: ProbeOutcome, out: str | Path) -> ProbeOutcome | None:
+        """The probe of those further views that make held-out images more likely and as often right, written at `out`.
+
+        `plain` itself, and nothing written, where none does; None if `stopped` returned true. Raises as `plain` does.
+        """
+        began, train = time.monotonic(), plain.train
+        best, views, seen = plain.probe.validation, (), []
+        for group in tried_views(len(train)):
+            made = [self._vectors(self.splits.train, view) for view in group]
+            if self.stopped():
+                return None
+            more = [vectors for vectors in made if vectors is not None and vectors.keys == train.keys]
+            if len(more) < len(group):  # a file changed since its first view
+                break
+            tried = self._cross_validated(train, [*seen, *more], near=plain.probe.c)
+            if tried is None:
+                return None
+            if tried.nll < best.nll and tried.accuracy >= best.accuracy:
+                best, views, seen = tried, (*views, *group), [*seen, *more]
+        return self._written(out, began, best, train, plain.val, views, seen) if views else plain
+
+    def _vectors(self, data: Data, view: ImageView = PLAIN) -> ImageVectors | None:
+        return self.maker.vectors(data, view, stopped=self.stopped, progress=self.progress)
+
+    def _cross_validated(
+        self, train: ImageVectors, views: Sequence[ImageVectors] = (), near: float | None = None
+    ) -> CrossValidation | None:
+        return cross_validate(
+            train.values, train.labels, self.splits.train.classes, class_weights=self.class_weights, seed=self.seed,
+            views=[vectors.values for vectors in views], near=near, threads=self.options.threads, stopped=self.stopped,
+        )  # fmt: skip
+
+    def _written(
+        self,
+        out: str | Path,
+        began: float,
+        validation: CrossValidation,
+        train: ImageVectors,
+        val: ImageVectors,
+        views: tuple[ImageView, ...] = (),
+        seen: Sequence[ImageVectors] = (),
+    ) -> ProbeOutcome:
+        """Fitted to all images, evaluated, and on disk."""
+        classes = self.splits.train.classes
+        probe = refit(
+            validation, train.values, train.labels, classes, class_weights=self.class_weights,
+            views=[vectors.values for vectors in seen], threads=self.options.threads,
+        )  # fmt: skip
+        evaluation = evaluate_vectors(probe, val, classes)
+        precision = self.maker.plan.precision
+        about = provenance(
+            self.first, self.splits, probe, views, self.seed, self.class_weights, precision, self.data or DataRecord()
+        )
+        path = probe_bundle(self.first, probe, classes, out, evaluation, about)
+        return ProbeOutcome(path, probe, train, val, evaluation, views, precision, time.monotonic() - began)
+
+
+def tried_views(images: int) -> list[tuple[ImageView, ...]]:
+    """The groups of further views that so many training images are tried in, one after the other; mirrored ones come first."""
+    groups, left = [], EXTRA_IMAGES
+    for group in ((MIRRORED,), CROPS):
+        left -= len(group) * images
+        if left >= 0:
+            groups.append(group)
+    return groups
 
 
 def evaluate_vectors(probe: LinearProbe, val: ImageVectors, classes: Sequence[str]) -> Evaluation:
@@ -164,34 +221,3 @@ def contradiction(parts: Sequence[tuple[Data, ImageVectors]]) -> Message | None:
         "{n} images are in two classes. The first: {one} ({a}) is the same as {two} ({b}). plusx data check lists all.",
         len(found), one=one, two=two, a=classes[a], b=classes[b],
     )  # fmt: skip
-
-
-def _with_views(
-    maker: VectorMaker,
-    data: Data,
-    train: ImageVectors,
-    plain: CrossValidation,
-    class_weights: str,
-    seed: int,
-    extra_images: int,
-    stopped: Callable[[], bool],
-    progress: Progress | None,
-) -> tuple[CrossValidation, tuple[ImageView, ...], list[ImageVectors]]:
-    """The cross-validation with those further views that make held-out images more likely and as often right."""
-    best, views, seen, left = plain, (), [], extra_images
-    for group in ((MIRRORED,), CROPS):
-        left -= len(group) * len(train)
-        if left < 0 or stopped():
-            break
-        made = [maker.vectors(data, view, stopped=stopped, progress=progress) for view in group]
-        more = [vectors for vectors in made if vectors is not None and vectors.keys == train.keys]
-        if len(more) < len(group):  # stopped, or a file changed since its first view
-            break
-        tried = cross_validate(
-            train.values, train.labels, data.classes, class_weights=class_weights, seed=seed,
-            views=[vectors.values for vectors in (*seen, *more)], near=plain.c, threads=maker.options.threads,
-            stopped=stopped,
-        )  # fmt: skip
-        if tried is not None and tried.nll < best.nll and tried.accuracy >= best.accuracy:
-            best, views, seen = tried, (*views, *group), [*seen, *more]
-    return best, views, seen

@@ -10,7 +10,7 @@ from plusx.bundles import Bundle, DataRecord, open_bundle
 from plusx.bundles.serialisation import Tensors
 from plusx.data import Splits
 from plusx.i18n import Message
-from plusx.probing.running import ProbeOutcome, run_probe
+from plusx.probing.running import Probing
 from plusx.runtime.engines import EngineOptions
 from plusx.training.options import RunOptions
 from plusx.training.recipe import Recipe
@@ -18,32 +18,24 @@ from plusx.training.recipe import Recipe
 log = logging.getLogger("plusx")
 
 
-def probe_of(
-    first: Bundle,
-    splits: Splits,
-    recipe: Recipe,
-    seed: int,
-    options: RunOptions,
-    out: Path,
-    data: DataRecord | None = None,
-) -> ProbeOutcome | None:
-    """The probe on the network of `first`, whose bundle is written to `out`; None when the run was stopped.
+def probing_of(
+    first: Bundle, splits: Splits, recipe: Recipe, seed: int, options: RunOptions, data: DataRecord | None = None
+) -> Probing:
+    """How a training probes the network of `first`; `data` is what the bundle says of the images.
 
-    `data` is what the bundle says of the images. Vectors are bf16 where the engine computes them natively, unless the
-    recipe says fp32.
+    Vectors are bf16 where the engine computes them natively, unless the recipe says fp32.
     """
     precision = "fp32" if recipe.precision == "fp32" else "auto"
     engine = EngineOptions(precision=precision, threads=options.threads, device=options.device)
-    return run_probe(
-        first, splits, out, seed=seed, class_weights=recipe.class_weights, options=engine, data=data, stopped=options.stop,
-        progress=options.on_vectors, say=_log,
-    )  # fmt: skip
+    return Probing(first, splits, seed, recipe.class_weights, engine, data, options.stop, options.on_vectors, _log)
 
 
 def probed_head(first: Bundle, splits: Splits, recipe: Recipe, seed: int, options: RunOptions) -> Tensors | None:
     """fc.weight (classes, d) and fc.bias (classes,) of the probe; None when the run was stopped."""
+    probing = probing_of(first, splits, recipe, seed, options)
     with tempfile.TemporaryDirectory(prefix="plusx-probe-") as scratch:
-        outcome = probe_of(first, splits, recipe, seed, options, Path(scratch) / "bundle")
+        plain = probing.plain(Path(scratch) / "plain")
+        outcome = None if plain is None else probing.with_views(plain, Path(scratch) / "views")
         if outcome is None:
             return None
         return {name: array for name, array in open_bundle(outcome.bundle).weights().items() if name.startswith("fc.")}

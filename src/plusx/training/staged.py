@@ -1,4 +1,4 @@
-"""A training in stages, each only while it pays: a probe on frozen features, then the last stage, then the whole network."""
+"""A training in stages, each only while it pays: a probe on frozen features, further views, then the last stage, then the whole network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from plusx.data import Splits
 from plusx.errors import BundleError, DataError, DivergedError, RunError, SpecError
 from plusx.graph import Graph
 from plusx.i18n import Message, _, _n, duration
-from plusx.probing.running import EXTRA_IMAGES, ProbeOutcome
+from plusx.probing.running import ProbeOutcome, Probing, tried_views
 from plusx.probing.views import MIRRORED
 from plusx.specs import ResNetSpec
 from plusx.training.claims import require_untouched
@@ -37,7 +38,7 @@ from plusx.training.machine import using_threads
 from plusx.training.mistake_images import MistakesFile
 from plusx.training.naming import new_run_command
 from plusx.training.options import RunOptions
-from plusx.training.probing import probe_of
+from plusx.training.probing import probing_of
 from plusx.training.recipe import Recipe, parse_recipe, preset
 from plusx.training.recipe_keys import READ
 from plusx.training.report_sink import ReportFile
@@ -45,8 +46,9 @@ from plusx.training.restarts import jobs
 from plusx.training.run import TrainingRun
 from plusx.training.sinks import Sink, SkippedFile, StagesFile, tee
 
-STAGES = {"probe": ("probe",), "auto": ("probe", "layer4", "finetune")}
-"""The stages of each recipe that has stages; the later ones are recipes themselves."""
+STAGES = {"probe": ("probe", "views"), "auto": ("probe", "views", "layer4", "finetune")}
+"""The stages of each recipe that has stages: the probe, the same of mirrored images and crops too, then recipes."""
+PROBES = ("probe", "views")
 MINUTES = 10.0
 """The time that the stages of `auto` may take where nothing says otherwise."""
 LEAST_EPOCHS = 3
@@ -77,8 +79,10 @@ class StagedRun:
     stages: tuple[str, ...]
     minutes: float | None
     progress: Progress = field(default_factory=Progress)
-    outcome: ProbeOutcome | None = None
+    plain: ProbeOutcome | None = None
     """The probe, where this process made it."""
+    outcome: ProbeOutcome | None = None
+    """The same after further views were tried."""
     mistakes: list[dict[str, Any]] = field(default_factory=list)
     """Those of the stage that ended last."""
 
@@ -109,10 +113,11 @@ class StagedRun:
             raise SpecError(
                 _("Recipe {name} runs in one process. Start it without torchrun.", name=base.setup.recipe.name)
             )
-        stages = STAGES[base.setup.recipe.name]
-        if len(stages) > 1:
+        name = base.setup.recipe.name
+        if name == "auto":
             minutes = minutes or MINUTES
-        return cls(base, stages, minutes)
+        stages = read_run(base.path).stages if base.resumes else ()
+        return cls(base, stages or STAGES[name], minutes)
 
     @contextmanager
     def claimed(self) -> Iterator[StagedRun]:
@@ -143,11 +148,11 @@ class StagedRun:
         begun = time.monotonic() - progress.seconds
         for number, name in enumerate(self.stages[progress.evaluated :], progress.evaluated + 1):
             left = math.inf if self.minutes is None else self.minutes * 60 - (time.monotonic() - begun)
-            reason = self._reason_not_to_begin(name)
+            reason = self._reason_not_to_begin(name, left)
             if reason is not None:
                 ended = _not_begun(number, name, reason)
-            elif name == "probe":
-                ended = self._probe(number)
+            elif name in PROBES:
+                ended = self._probe(number) if name == "probe" else self._views(number)
             else:
                 try:
                     ended = yield from self._training(number, name, left)
@@ -189,13 +194,13 @@ class StagedRun:
     def _first(self) -> Path:
         return self.base.path / CHECKPOINTS / FIRST_BUNDLE
 
-    def _reason_not_to_begin(self, name: str) -> Message | None:
-        """Why no stage after those before can pay; None: it may."""
+    def _reason_not_to_begin(self, name: str, left: float) -> Message | None:
+        """Why no stage after those before can pay in the seconds that are `left`; None: it may."""
         done, best = self.progress.stages, self.progress.best
         if not done or best is None:
             return None
         n = best["n"]
-        if len(done) > 1 and not done[-1]["best"]:
+        if done[-1]["name"] not in PROBES and not done[-1]["best"]:
             return _("{stage} did not pay", stage=done[-1]["name"])
         if name == "finetune" and n < FEW:
             return _n(
@@ -204,28 +209,61 @@ class StagedRun:
             )  # fmt: skip
         if best["top1"] == 1 and n >= FEW:
             return _("all {n} held-out images are right already", n=n)
-        return None
+        return self._reason_against_views(done[0], left) if name == "views" else None
+
+    def _reason_against_views(self, probe: dict[str, Any], left: float) -> Message | None:
+        """Each view takes about as long as the plain one."""
+        groups = tried_views(probe["images"])
+        if not groups:
+            return _("mirrored images and crops of {n:,} images take too long", n=probe["images"])
+        need = probe["seconds"] * sum(map(len, groups))
+        return _no_time(need, left) if need > left else None
 
     def _probe(self, number: int) -> StageEnded | None:
-        outcome = self._probed(self.base.path / "probe")
-        if outcome is None:
+        self.plain = self.probing.plain(self.base.path / "probe")
+        return None if self.plain is None else self._probed(number, "probe", self.plain, best=True)
+
+    def _views(self, number: int) -> StageEnded | None:
+        """The probe of further views. The folds say whether they help, and it is kept if they do."""
+        with tempfile.TemporaryDirectory(prefix="plusx-probe-") as scratch:
+            self.plain = self.plain or self.probing.plain(Path(scratch) / "bundle")
+        found = None if self.plain is None else self.probing.with_views(self.plain, self.base.path / "views")
+        if found is None:
             return None
+        self.outcome, self.progress.flip = found, MIRRORED in found.views
+        return self._probed(number, "views", found, best=bool(found.views))
+
+    def _probed(self, number: int, name: str, outcome: ProbeOutcome, best: bool) -> StageEnded:
         found = outcome.evaluation
-        self.mistakes = [mistake._asdict() for mistake in found.mistakes]
-        if len(outcome.train) <= EXTRA_IMAGES:
-            self.progress.flip = MIRRORED in outcome.views
+        if best:
+            self.mistakes = [mistake._asdict() for mistake in found.mistakes]
         if found.top1 is None or found.nll is None:
             raise DataError(_("The validation part has no image. Use a larger --val-split."))
         return StageEnded(
-            step=number, name="probe", n=found.n, top1=found.top1, nll=found.nll, best=True, images=len(outcome.train),
+            step=number, name=name, n=found.n, top1=found.top1, nll=found.nll, best=best, images=len(outcome.train),
             seconds=outcome.seconds, why="",
         )  # fmt: skip
 
-    def _probed(self, out: Path) -> ProbeOutcome | None:
+    @cached_property
+    def probing(self) -> Probing:
         base = self.base
         first, data = open_bundle(self._first), base.provenance().data
-        self.outcome = probe_of(first, base.splits, base.setup.recipe, base.seed, base.options, out, data)
-        return self.outcome
+        return probing_of(first, base.splits, base.setup.recipe, base.seed, base.options, data)
+
+    @property
+    def _best_probe(self) -> str:
+        """The stage whose classifier the trainings start from."""
+        return next(
+            (stage["name"] for stage in self.progress.stages if stage["name"] == "views" and stage["best"]), "probe"
+        )
+
+    def _last_probe(self) -> ProbeOutcome | None:
+        """The outcome of that stage, computed again where another process made it; None when stopped."""
+        with tempfile.TemporaryDirectory(prefix="plusx-probe-") as scratch:
+            plain = self.plain or self.probing.plain(Path(scratch) / "plain")
+            if plain is None or self._best_probe == "probe":
+                return plain
+            return self.outcome or self.probing.with_views(plain, Path(scratch) / "views")
 
     def _training(self, number: int, name: str, left: float) -> Generator[Event, None, StageEnded | None]:
         """The training of a stage, in a directory of its own; None when it was stopped."""
@@ -238,16 +276,16 @@ class StagedRun:
             run = TrainingRun.load(path, options, base.splits)
         else:
             minutes = max(left, 1.0) / 60 / (FOLDS if few else 1)  # FOLDS - 1 trainings in folds, and one on all images
-            options = replace(options, seed=base.seed, weights=open_bundle(base.path / "probe"), minutes=minutes)
+            options = replace(
+                options, seed=base.seed, weights=open_bundle(base.path / self._best_probe), minutes=minutes
+            )
             run = TrainingRun.create(base.setup.spec, base.splits, self._recipe(name, few), path, options)
             speed = run.measured()
             if speed is None:
                 return None
             need = run.least_seconds(speed, LEAST_EPOCHS * (FOLDS if few else 1))
             if need > left:
-                needed, rest = duration(need), duration(max(left, 0.0))
-                reason = _("it needs {need} at least, and {left} are left", need=needed, left=rest)
-                return _not_begun(number, name, reason)
+                return _not_begun(number, name, _no_time(need, left))
             run = run.planned(speed)
             if few:
                 judged = yield from self._judged_by_folds(run)
@@ -278,8 +316,7 @@ class StagedRun:
     def _judged_by_folds(self, run: TrainingRun) -> Generator[Event, None, bool | Message | None]:
         """True where folds of the training images say that the stage pays, else the reason; None when stopped."""
         base, stopped = self.base, self.base.options.stop
-        with tempfile.TemporaryDirectory(prefix="plusx-probe-") as scratch:
-            outcome = self.outcome or self._probed(Path(scratch) / "bundle")
+        outcome = self._last_probe()
         if outcome is None:
             return None
         loader = run.map_loader(run.network)
@@ -368,7 +405,7 @@ def _require_read(recipe: Recipe) -> None:
     plain, read = preset(recipe.name).to_dict(), READ[recipe.name]
     for key, value in recipe.to_dict().items():
         if value != plain[key] and key not in read:
-            others = " or ".join(stage for stage in STAGES["auto"][1:])
+            others = " or ".join(stage for stage in STAGES["auto"] if stage not in PROBES)
             raise SpecError(
                 _(
                     "Recipe {name} does not read {key}. It reads {keys}. Leave {key} out, or train with recipe {others}.",
@@ -381,6 +418,10 @@ def _failed(number: int, name: str, error: RunError) -> StageEnded:
     diverged = isinstance(error, DivergedError)
     why = _("its numbers became NaN or infinite") if diverged else error.message
     return replace(_not_begun(number, name, why), failed=True)
+
+
+def _no_time(need: float, left: float) -> Message:
+    return _("it needs {need} at least, and {left} are left", need=duration(need), left=duration(max(left, 0.0)))
 
 
 def _not_begun(number: int, name: str, reason: Message) -> StageEnded:

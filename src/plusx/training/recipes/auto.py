@@ -26,4 +26,4 @@ CONTRACT = {
 
 def auto() -> Recipe:
     """Of its keys those count that say how images are prepared, class_weights and precision."""
-    return Recipe(name="auto", epochs=3)
+    return Recipe(name="auto", epochs=4)
