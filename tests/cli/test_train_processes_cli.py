@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+import time
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -142,6 +145,45 @@ def test_nodes_with_other_data_are_refused(change: str, tmp_path: Path) -> None:
     assert [node.returncode for node in nodes] == [1, 1]
     assert "The processes see different train data: process 0 on " in errors[0] and "see different" not in errors[1]
     assert not (tmp_path / "n0/run").exists()
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_and_comes_back_costs_nothing(tmp_path: Path) -> None:
+    """Two agents on loopback. One is killed with its process, and started anew with the same words: the same bits in the end."""
+    recipe, out = "digits epochs=6 precision=fp32 ema=0.9", tmp_path / "lost"
+    words = ["-m", "plusx", "train", *NETWORK, "--data", "digits", "--recipe", recipe, "--checkpoint-seconds", "0.2"]
+    whole = run(torchrun(2, *words, "--out", tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr[-2000:]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def node(keeps_store: bool) -> AbstractContextManager[subprocess.Popen[str]]:
+        agent = [
+            sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=3",
+            "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=digits", "--monitor-interval=0.1",
+            f"--rdzv-conf=is_host={int(keeps_store)}",
+        ]  # fmt: skip
+        return started([*agent, *words, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
+        )  # fmt: skip
+
+    with node(keeps_store=True) as first, ExitStack() as stack:
+        lost = stack.enter_context(node(keeps_store=False))
+        end = time.monotonic() + HANG
+        while not list((out / "checkpoints").glob("step-*")) and time.monotonic() < end:
+            time.sleep(0.01)
+        workers = [
+            pid for task in Path(f"/proc/{lost.pid}/task").iterdir() for pid in (task / "children").read_text().split()
+        ]
+        assert workers and lost.poll() is None
+        for pid in (lost.pid, *map(int, workers)):
+            os.kill(pid, signal.SIGKILL)
+        back = stack.enter_context(node(keeps_store=False))
+        errors = [agent.communicate(timeout=HANG)[1] for agent in (first, back)]
+        assert [first.returncode, back.returncode] == [0, 0], errors[0][-3000:] + errors[1][-3000:]
+    assert "resumes after step" in "".join(errors)
+    assert digest(out) == digest(tmp_path / "whole")
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from plusx.errors import DataError, PlusxError
 from plusx.evaluation import counting
 from plusx.nn import build
 from plusx.training import RunOptions, Step, Stop, fit, resume
+from plusx.training import gradients as gradients_of_processes
 from plusx.training.distributed import ProcessGroup, process_group
 from plusx.training.loader import BatchLoader
 from plusx.training.model_evaluation import evaluate_model
@@ -175,6 +176,7 @@ def _splits() -> Splits:
 
 def training(group: ProcessGroup, folder: Path) -> object:
     """A run that nobody disturbs, and one that is stopped in the middle of an epoch and resumed."""
+    gradients_of_processes.BUCKET_MB = 0.002  # several buckets, which a resumed training lays out anew
     recipe = "digits epochs=2 batch=16 lr=0.05 ema=0.9 accumulate=2 erase=0.3 flip=yes mixup=0.2 cutmix=1 keep=best precision=fp32"
     begin = partial(fit, f"{SMALL} drop_path=0.2 head_dropout=0.2", _splits(), recipe)
     counting.BATCH = 8

@@ -1,9 +1,4 @@
-"""The process group that trains one network: rank, world size, broadcasts, and all-reduces that add in order of rank.
-
-torch's DistributedDataParallel is not used. It sums gradients in buckets, and with more than two processes gloo's ring
-adds each element in an order that depends on its position in a bucket. A resumed run lays its buckets out differently
-and ends in other bits. Here every element is added in order of rank, so the sum depends on the numbers alone.
-"""
+"""The process group that trains one network: rank, world size, broadcasts, and sums that are added in order of rank."""
 
 from __future__ import annotations
 
@@ -27,8 +22,6 @@ from plusx.training.meeting import MEETING, met_store
 
 T = TypeVar("T")
 _CPU = torch.device("cpu")
-_CHUNK = 1 << 23
-"""Numbers summed in one exchange. It bounds the memory: three copies of 32 MB instead of three of the whole network."""
 _TIMEOUT = timedelta(minutes=30)
 """How long a process waits for another, once they have met. Indexing a large folder must fit into it."""
 
@@ -71,38 +64,29 @@ class ProcessGroup:
         return bool(self.all_reduce_counts([int(flag)])[0])
 
     def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
-        """Puts into each tensor its sum over all processes: the same bits in each, added in order of rank.
-
-        All tensors have one dtype. Each process adds up a share of the numbers, so like a ring it sends every number twice.
-        """
-        if self.world_size == 1:
+        """Puts into each tensor its sum over all processes; see `summed`. All tensors have one dtype."""
+        if self.world_size == 1 or not tensors:
             return
-        waiting: list[Tensor] = []
-        for tensor in tensors:
-            waiting.append(tensor)
-            if sum(t.numel() for t in waiting) >= _CHUNK:
-                self._all_reduce(waiting)
-                waiting = []
-        if waiting:
-            self._all_reduce(waiting)
+        total = self.summed(torch.cat([t.reshape(-1) for t in tensors]))
+        for tensor, found in zip(tensors, total.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(found.view(tensor.shape))
 
-    def _all_reduce(self, tensors: Sequence[Tensor]) -> None:
-        flat = torch.cat([t.reshape(-1) for t in tensors])
-        n = flat.numel()
-        share = -(-n // self.world_size)
-        sent = flat.new_zeros(self.world_size * share)
-        sent[:n] = flat
+    def summed(self, flat: Tensor) -> Tensor:
+        """The sum of `flat` (n,), which may be overwritten, over all processes: the same bits in each, added in order of rank.
+
+        Each process adds up a share of the numbers, so like a ring it sends every number twice.
+        """
+        n, missing = flat.numel(), -flat.numel() % self.world_size
+        sent = torch.cat([flat, flat.new_zeros(missing)]) if missing else flat
         received = torch.empty_like(sent)
         with _peer_errors():
             dist.all_to_all_single(received, sent)
-        parts = received.view(self.world_size, share)
-        total = parts[0].clone()
-        for part in parts[1:]:
-            total += part
+        total, *others = received.view(self.world_size, -1)
+        for other in others:
+            total += other
         with _peer_errors():
             dist.all_gather_into_tensor(sent, total)
-        for tensor, found in zip(tensors, sent[:n].split([t.numel() for t in tensors]), strict=True):
-            tensor.copy_(found.view(tensor.shape))
+        return sent[:n]
 
     def all_reduce_mean(self, tensors: Sequence[Tensor]) -> None:
         """Puts into each tensor its mean over all processes, as `all_reduce_sum` does the sum."""

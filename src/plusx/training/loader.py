@@ -22,6 +22,8 @@ from plusx.training.timing import Timed, untimed
 
 _ASPECT = 3 / 4
 """Narrowest box of data.crop_box."""
+_ANY_SIDE = 224
+"""Of a batch without an image where the recipe names no size; any that a network can take does."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ class BatchLoader:
         names = [self.data.path(position.index) for position in positions]
         labels = self.data.labels[[position.index for position in positions]]
         if not arrays:
-            return Batch(np.empty((0, 1, 1, self.pre.channels), np.uint8), labels, names, skipped)
+            side = self.pre.crop_px or _ANY_SIDE
+            return Batch(np.empty((0, side, side, self.pre.channels), np.uint8), labels, names, skipped)
         images, recipe = np.stack(arrays), self.recipe
         at = self.seed, positions[0].epoch, np.array([position.position for position in positions])
         if recipe.crop == "shift" and recipe.shift:

@@ -1,8 +1,8 @@
 """How the processes of a training run meet: the living among themselves, and within a minute.
 
 torchrun keeps one store for all attempts (unless TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1), and gloo finds there the addresses
-of processes that died in an attempt before; it waits for them until its deadline. Restarts that follow a machine's
-leaving do not count the attempt up either. So each process says hello with a number drawn at random, rank 0 names the
+of processes that died in an attempt before; it waits for them until its deadline. The number of
+the attempt does not tell them apart: a machine that came back counts from zero. So each process says hello with a number drawn at random, rank 0 names the
 numbers that it has read, and the meeting goes on under a key of its own once every process has found its own number there.
 """
 
@@ -30,9 +30,7 @@ def met_store(deadline: timedelta = MEETING) -> tuple[Store, int, int]:
     """
     end = time.monotonic() + deadline.total_seconds()
     store, rank, size = next(iter(rendezvous("env://", timeout=deadline)))
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    job = os.environ.get("TORCHELASTIC_RUN_ID", "")
-    shared = PrefixStore(f"plusx/{job}/{attempt}", store)
+    shared = PrefixStore(f"plusx/{os.environ.get('TORCHELASTIC_RUN_ID', '')}", store)
     token = meet(shared, rank, size, end)
     return PrefixStore(token, shared), rank, size
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ from plusx.nn.inputs import to_tensor
 from plusx.nn.recomputing import checkpoint_blocks
 from plusx.nn.traversal import forward_after
 from plusx.training.distributed import SINGLE_PROCESS, ProcessGroup
+from plusx.training.gradients import SummedGradients
 from plusx.training.losses import Targets, summed_loss
 from plusx.training.mixing import Mixed, mix
 from plusx.training.optimiser import EMA, make_optimiser, optimiser_tensors, restore_optimiser
@@ -118,6 +120,7 @@ class Trainer:
             checkpoint_blocks(self.network, partial(autocast, self.device, self.precision))
         self.optimiser = make_optimiser(self.network, self.recipe)
         self._frozen: str | None = None
+        self._summed: SummedGradients | None = None
         self.ema = EMA(self.network, self.recipe.ema) if self.recipe.ema else None
 
     def train_step(self, images: NDArray[Any], labels: NDArray[np.int64], names: Sequence[str]) -> StepResult:
@@ -160,7 +163,7 @@ class Trainer:
 
     def _forward(self, x: Tensor) -> Tensor:
         if self.maps_after is None or not isinstance(self.network, ResNet):
-            return self.network(x)
+            return (self._summed or self.network)(x)
         return forward_after(self.network, self.maps_after, x)
 
     def _freeze(self, step: int) -> None:
@@ -171,6 +174,11 @@ class Trainer:
         if frozen != self._frozen and isinstance(self.network, ResNet):
             freeze(self.network, frozen)
             self._frozen = frozen
+            if self._summed is not None:
+                self._summed.close()
+                self._summed = None
+        if self._summed is None and self.group.world_size > 1:
+            self._summed = SummedGradients(self.network, self.group)
 
     def _input(self, images: NDArray[Any]) -> Tensor:
         """float32 (n, c, h, w) on the device, normalised."""
@@ -184,6 +192,7 @@ class Trainer:
         """Accumulates this share's gradient in the parameters; returns its summed loss and correct predictions."""
         n_own, loss_sum, correct = len(labels), 0.0, 0
         if not n_own:
+            self._add_zero(images)
             return loss_sum, correct
         smallest = smallest_batch(self.network)
         counts = np.ones(max(smallest, n_own))
@@ -191,10 +200,22 @@ class Trainer:
             images, labels, counts = np.repeat(images, 2, axis=0), np.repeat(labels, 2), np.array([1.0, 0.0])
         with self.timed("input"):
             mixed = mix(self._input(images), labels, self.recipe, self.seed, self.progress.step, self.group.rank)
-        for part in np.array_split(np.arange(len(labels)), min(self.recipe.accumulate, len(labels) // smallest)):
-            loss, right = self._gradient(mixed, counts, part, n)
+        parts = np.array_split(np.arange(len(labels)), min(self.recipe.accumulate, len(labels) // smallest))
+        for part in parts:
+            with self._summed.backward(part is parts[-1]) if self._summed is not None else nullcontext():
+                loss, right = self._gradient(mixed, counts, part, n)
             loss_sum, correct = loss_sum + loss, correct + right
         return loss_sum, correct
+
+    def _add_zero(self, images: NDArray[Any]) -> None:
+        """The part in the exchange of a share without a readable image. Norms keep their statistics in eval mode."""
+        if self._summed is None:
+            return
+        self.network.eval()
+        x = self._input(np.zeros((1, *images.shape[1:]), images.dtype)).to(next(self.network.parameters()).dtype)
+        with self._summed.backward(last=True):
+            (self._summed(x).sum() * 0).backward()
+        self.network.train()
 
     def _gradient(
         self, mixed: Mixed, counts: NDArray[np.float64], part: NDArray[np.int64], n: int
@@ -226,14 +247,9 @@ class Trainer:
         return Targets(labels, others, mixed.share, weights, other_weights)
 
     def _all_reduce(self, own: tuple[float, int]) -> tuple[float, int]:
-        """Loss and correct predictions over all ranks; their gradients and batch statistics become equal."""
+        """Loss and correct predictions over all ranks; their batch statistics become equal."""
         if self.group.world_size == 1:
             return own
-        trainable = [p for p in self.network.parameters() if p.requires_grad]
-        for p in trainable:
-            if p.grad is None:  # a share without a readable image
-                p.grad = torch.zeros_like(p)
-        self.group.all_reduce_sum([p.grad for p in trainable if p.grad is not None])
         norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
         self.group.all_reduce_mean([t for m in norms for t in (m.running_mean, m.running_var) if t is not None])
         sums = torch.tensor(own, dtype=torch.float64, device=self.group.device)
