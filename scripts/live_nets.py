@@ -1,4 +1,4 @@
-"""The networks that run in the page: src/plusx/explorer/nets, made from the four trainings that nets.json names.
+"""The networks that run in the page: src/plusx/explorer/page/nets, made from the four trainings that nets.json names.
 
 python scripts/live_nets.py RUNS COMMIT     RUNS holds resnet20-digits, plain20-digits, resnet20-fashion and plain20-fashion,
                                             trained by plusx at that commit
@@ -32,7 +32,7 @@ from plusx.data import Data, open_data
 from plusx.graph import Graph, Op, lower
 from plusx.images import Preprocessing, normalise
 
-NETS = Path(__file__).resolve().parents[1] / "src/plusx/explorer/nets"
+NETS = Path(__file__).resolve().parents[1] / "src/plusx/explorer/page/nets"
 WORDS = "resnet20 in_channels=1 classes=10"
 FAMILIES = {"residual": "resnet20", "plain": "plain20"}
 DATA = {"digits": ("digits", 8), "fashion": ("fashion-mnist", 28)}
@@ -227,6 +227,7 @@ def net_record(folder: Path, family: str, part: Data, commit: str) -> dict[str, 
     """Writes the weights of a finished training and returns what nets.json says of them."""
     run, bundle = read_run(folder), open_bundle(folder / "bundle")
     half = half_weights(bundle)
+    right = measured(half, family, part, bundle.preprocessing) == part.labels
     return {
         "family": family,
         "data": folder.name.split("-")[1],
@@ -238,7 +239,8 @@ def net_record(folder: Path, family: str, part: Data, commit: str) -> dict[str, 
         "versions": dict(run.versions),
         "n": bundle.metrics["n"],
         "correct": bundle.metrics["correct"],
-        "correct_16_bit": int((measured(half, family, part, bundle.preprocessing) == part.labels).sum()),
+        "correct_16_bit": int(right.sum()),
+        "correct_of_shipped": int(right[held_out(part)].sum()),
     }
 
 
@@ -252,7 +254,7 @@ def measured(weights: Weights, family: str, part: Data, pre: Preprocessing) -> N
     ones = np.ones(len(places()) - 1, np.float32)
     given |= {"branch_scale": ones, "shortcut_scale": ones * (family == "residual")}
     batches = np.array_split(normalise(part.images, pre), -(-len(part) // 100))
-    logits = [session.run(["logits"], {"images": batch, **given})[0] for batch in batches]
+    logits: list[Any] = [session.run(["logits"], {"images": batch, **given})[0] for batch in batches]
     return np.concatenate(logits).argmax(1)
 
 
