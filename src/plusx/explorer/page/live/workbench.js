@@ -47,7 +47,8 @@ export class Workbench {
     this.outputs = [];
     this.key = key;
     this.blocks = blocks;
-    this.changes = 0; // of data or lesions; a measurement of an earlier state is stale
+    this.turns = 0; // choices of a data set
+    this.changes = 0; // of the blocks; a measurement of an earlier state is stale
     this.timer = 0;
     this.running = false;
     this.again = false;
@@ -94,8 +95,10 @@ export class Workbench {
 
   /** @param {string} key of nets.json's data */
   async use(key) {
+    const turn = ++this.turns;
     try {
       const test = await loadImages(this.folder, this.catalogue.data[key]);
+      if (turn !== this.turns) return; // another data set was chosen meanwhile
       this.test = test;
       this.key = key;
       this.chosen = null;
