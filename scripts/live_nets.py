@@ -1,4 +1,4 @@
-"""The networks that run in the page: src/plusx/explorer/page/nets, made from the four trainings that nets.json names.
+"""The networks that run in the page: src/plusx/explorer/page/live/nets, made from the four trainings that nets.json names.
 
 python scripts/live_nets.py RUNS COMMIT     RUNS holds resnet20-digits, plain20-digits, resnet20-fashion and plain20-fashion,
                                             trained by plusx at that commit
@@ -32,7 +32,7 @@ from plusx.data import Data, open_data
 from plusx.graph import Graph, Op, lower
 from plusx.images import Preprocessing, normalise
 
-NETS = Path(__file__).resolve().parents[1] / "src/plusx/explorer/page/nets"
+NETS = Path(__file__).resolve().parents[1] / "src/plusx/explorer/page/live/nets"
 WORDS = "resnet20 in_channels=1 classes=10"
 FAMILIES = {"residual": "resnet20", "plain": "plain20"}
 DATA = {"digits": ("digits", 8), "fashion": ("fashion-mnist", 28)}

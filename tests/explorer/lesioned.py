@@ -17,7 +17,7 @@ from torch import Tensor
 import plusx
 from plusx.nn.resnet import ResNet
 
-NETS = Path(plusx.__file__).parent / "explorer/page/nets"
+NETS = Path(plusx.__file__).parent / "explorer/page/live/nets"
 CATALOGUE: dict[str, Any] = json.loads((NETS / "nets.json").read_text(encoding="utf-8"))
 BLOCKS = [place["name"] for place in CATALOGUE["places"][1:]]
 N = len(BLOCKS)

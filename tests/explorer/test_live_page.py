@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ pytest.importorskip("playwright")
 
 import torch
 from lesioned import CATALOGUE, Lesion, shipped, torch_correct, torch_maps
-from live_site import LiveSite, live_site
+from live_site import ASKED, live_site, static_site
 from playwright.sync_api import Locator, Page, sync_playwright
 
 pytestmark = pytest.mark.browser
@@ -36,7 +37,7 @@ def chromium() -> Iterator[object]:
 @pytest.fixture
 def page(site: str, chromium: object) -> Iterator[Page]:
     """The page with the networks running on digits; it fails where anything was blocked, failed or came from elsewhere."""
-    with opened(chromium, site) as page:
+    with opened(chromium, f"{site}#live=1&lang=en") as page:
         page.get_by_role("button", name="Run the networks").click()
         settled(page)
         yield page
@@ -52,7 +53,7 @@ class opened:
         page = self.context.new_page()
         page.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
-        local = (self.address.partition("?")[0], "data:", "blob:")
+        local = (self.address.partition("#")[0], "data:", "blob:")
         page.on("request", lambda request: None if request.url.startswith(local) else self.problems.append(request.url))
         page.goto(self.address)
         page.locator(".live-begin").wait_for()
@@ -175,31 +176,55 @@ def test_a_drawn_digit_is_recognised(page: Page, digit: str) -> None:
 
 
 def test_the_runtime_is_loaded_when_asked_only(site: str, chromium: object) -> None:
-    LiveSite.asked.clear()
-    with opened(chromium, site) as page:
+    ASKED.clear()
+    with opened(chromium, f"{site}#live=1&lang=en") as page:
         page.wait_for_timeout(300)
-        assert not [path for path in LiveSite.asked if path.startswith(("/vendor/", "/nets/"))]
+        assert not [path for path in ASKED if path.startswith(("/vendor/", "/live/nets/"))]
         page.get_by_role("button", name="Run the networks").click()
         settled(page)
-        assert {path for path in LiveSite.asked if path.startswith("/vendor/")} == {
+        assert {path for path in ASKED if path.startswith("/vendor/")} == {
             f"/vendor/onnxruntime-web/{name}"
             for name in ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
         }
 
 
 def test_chinese_on_a_narrow_screen(site: str, chromium: object) -> None:
-    with opened(chromium, f"{site}?lang=zh", viewport={"width": 380, "height": 800}) as page:
+    with opened(chromium, f"{site}#live=1&lang=zh", viewport={"width": 380, "height": 800}) as page:
         page.get_by_role("button", name="运行网络").click()
         settled(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 380
         words = page.locator("#live").inner_text()
-        assert "切断捷径" in words and "200 张中" in words
+        assert "切断捷径" in words and "199 / 200（99.5 %）" in words
         left = re.findall(r"[a-z]+ [a-z]+ [a-z]+", words)  # three English words in a row
         assert not left
 
 
+def test_another_language_and_theme_keep_what_was_done(page: Page) -> None:
+    block(page, "layer3.1").get_by_role("button", name="Drop block").click()
+    settled(page)
+    canvas = block(page, "stem").locator("canvas").first
+    light = canvas.evaluate("canvas => canvas.toDataURL()")
+    page.locator("#theme").click()
+    page.wait_for_timeout(100)
+    assert canvas.evaluate("canvas => canvas.toDataURL()") != light
+    page.locator("#language").click()
+    pressed = block(page, "layer3.1").get_by_role("button", name="去掉块")
+    assert pressed.get_attribute("aria-pressed") == "true"
+    found = {
+        name: text.replace(" / ", " of ").replace("（", " (").replace("）", ")") for name, text in counts(page).items()
+    }
+    assert found == expected(Lesion().drop("layer3.1"))
+
+
+def test_the_static_site_measures_the_same(tmp_path: Path, chromium: object) -> None:
+    with static_site(tmp_path / "site") as address, opened(chromium, f"{address}#live=1&lang=en") as page:
+        page.get_by_role("button", name="Run the networks").click()
+        block(page, "layer1.1").get_by_role("button", name="Cut shortcut").click()
+        assert counts(page) == expected(Lesion().cut("layer1.1"))
+
+
 def test_a_missing_file_is_said(site: str, chromium: object) -> None:
-    with opened(chromium, site) as page:
+    with opened(chromium, f"{site}#live=1&lang=en") as page:
         page.route("**/scaled.onnx", lambda route: route.fulfill(status=500))
         page.get_by_role("button", name="Run the networks").click()
         page.get_by_role("alert").get_by_text("cannot run here").wait_for()
@@ -207,5 +232,5 @@ def test_a_missing_file_is_said(site: str, chromium: object) -> None:
 
 
 def test_a_foreign_request_fails_these_tests(site: str, chromium: object) -> None:
-    with pytest.raises(AssertionError, match="example"), opened(chromium, site) as page:
+    with pytest.raises(AssertionError, match="example"), opened(chromium, f"{site}#live=1&lang=en") as page:
         page.evaluate("fetch('https://example.invalid/x').catch(() => 0)")

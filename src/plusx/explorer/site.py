@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from plusx.explorer.live_texts import live_texts
 from plusx.explorer.words import texts
 from plusx.files import json_text
 from plusx.i18n import LANGUAGES
@@ -17,7 +18,7 @@ TYPES = {
     ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
     ".mjs": "text/javascript; charset=utf-8", ".json": "application/json", ".svg": "image/svg+xml", ".png": "image/png",
     ".wasm": "application/wasm", ".zip": "application/zip", ".onnx": "application/octet-stream",
-    ".bin": "application/octet-stream",
+    ".safetensors": "application/octet-stream", ".idx": "application/octet-stream",
 }  # fmt: skip
 """The endings that are served; another file is none of the page's."""
 POLICY = {
@@ -57,6 +58,7 @@ def page_files() -> dict[str, PageFile]:
     }
     made = {"theme.css": theme_css().encode()}
     made |= {f"texts-{lang}.json": json_text(texts(lang)).encode() for lang in LANGUAGES}
+    made |= {f"live/texts-{lang}.json": json_text(live_texts(lang)).encode() for lang in LANGUAGES}
     return shipped | {name: PageFile(content, TYPES[Path(name).suffix]) for name, content in made.items()}
 
 

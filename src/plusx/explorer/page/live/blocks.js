@@ -1,6 +1,6 @@
 // A card for each map: what can be done to its block, and the map in both networks.
 
-import { h } from "./dom.js";
+import { h } from "../js/dom.js";
 import { swap } from "./lesions.js";
 import { Mosaic } from "./maps.js";
 
@@ -9,7 +9,7 @@ import { Mosaic } from "./maps.js";
  * @typedef {import("./lesions.js").BlockState} BlockState
  * @typedef {"residual" | "plain"} Family
  * @typedef {{family: Family, place: number, cell: import("./maps.js").Cell}} Chosen
- * @typedef {{say: import("./dom.js").Say, places: Place[], blocks: BlockState[], changed: () => void,
+ * @typedef {{say: import("./texts.js").Say, places: Place[], blocks: BlockState[], changed: () => void,
  *   chosen: (choice: Chosen) => void}} Context
  */
 
@@ -38,7 +38,7 @@ export class BlockCard {
   mosaic(family) {
     const { say, places, chosen } = this.context;
     const label = say("map", { name: places[this.place].name, network: say(family) });
-    const canvas = h("canvas", { tabIndex: 0, role: "application", "aria-label": label, class: "live-map" });
+    const canvas = h("canvas", { tabindex: "0", role: "application", "aria-label": label, class: "live-map" });
     return new Mosaic(canvas, (cell) => chosen({ family, place: this.place, cell }));
   }
 

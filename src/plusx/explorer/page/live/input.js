@@ -1,6 +1,6 @@
 // The image that the networks see: one of the test images or a drawing, and the receptive field on it.
 
-import { h } from "./dom.js";
+import { h } from "../js/dom.js";
 import { Pad } from "./draw.js";
 import { shades, style } from "./maps.js";
 
@@ -12,7 +12,7 @@ import { shades, style } from "./maps.js";
 const SIDE = 224; // canvas pixels
 
 export class InputPanel {
-  /** @param {import("./dom.js").Say} say @param {() => void} changed */
+  /** @param {import("./texts.js").Say} say @param {() => void} changed */
   constructor(say, changed) {
     this.say = say;
     this.changed = changed;
@@ -25,7 +25,7 @@ export class InputPanel {
     this.canvas = h("canvas", { width: SIDE, height: SIDE, role: "img", class: "live-input" });
     this.truth = h("p", { class: "live-truth" });
     this.number = h("input", { type: "number", id: "live-number", min: "1", step: "1", value: "1", oninput: () => this.take() });
-    this.pad = new Pad(h("canvas", { tabIndex: 0, role: "application", "aria-label": say("pad"), class: "live-pad" }), () => this.drawn());
+    this.pad = new Pad(h("canvas", { tabindex: "0", role: "application", "aria-label": say("pad"), class: "live-pad" }), () => this.drawn());
     this.about = h("p", { role: "status", class: "live-small" });
     const clear = h("button", { type: "button", onclick: () => this.pad.clear() }, say("clear"));
     this.drawing = h("div", { class: "live-drawing" }, h("p", {}, say("draw")), this.pad.canvas, clear);
@@ -96,7 +96,7 @@ export class InputPanel {
     this.canvas.setAttribute("aria-label", `${this.say("seen", { side })} ${this.truth.textContent}`);
     if (!this.field) return;
     const { left, top, right, bottom } = this.field;
-    pen.strokeStyle = style(this.canvas, "--live-mark");
+    pen.strokeStyle = style(this.canvas, "--mark-fill");
     pen.lineWidth = 4;
     pen.strokeRect(left * cell + 2, top * cell + 2, (right - left) * cell - 4, (bottom - top) * cell - 4);
   }

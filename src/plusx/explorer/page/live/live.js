@@ -1,7 +1,8 @@
 // The networks that run in the page: an invitation first, and everything else when it is accepted.
 
-import { h, sayFrom } from "./dom.js";
+import { h } from "../js/dom.js";
 import { loadJson } from "./nets.js";
+import { sayFrom } from "./texts.js";
 import { Workbench } from "./workbench.js";
 
 /** @type {WeakMap<HTMLElement, Workbench>} */
@@ -11,7 +12,7 @@ const running = new WeakMap();
  * Shows an invitation in `element`; ONNX Runtime and the networks are fetched when it is accepted. Mounted again, in another
  * language, networks that run go on as they are.
  * @param {HTMLElement} element
- * @param {{language: string, base: string}} options `base`: the address with live/, nets/ and vendor/ below it
+ * @param {{language: string, base: string}} options `base`: the address with live/ and vendor/ below it
  */
 export async function mount(element, { language, base }) {
   const root = new URL(base, document.baseURI).href;

@@ -54,7 +54,7 @@ export class Mosaic {
     }
     if (!this.cell) return;
     const { channel, row, column } = this.cell;
-    pen.strokeStyle = style(canvas, "--live-mark");
+    pen.strokeStyle = style(canvas, "--mark-fill");
     pen.lineWidth = MARK;
     const x = (channel % columns) * stepX + column * size;
     const y = Math.floor(channel / columns) * stepY + row * size;

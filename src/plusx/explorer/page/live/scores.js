@@ -1,13 +1,14 @@
 // What the networks say of the image, and how many of the test images they classify correctly.
 
-import { h, percent } from "./dom.js";
-import { softmax } from "./networks.js";
+import { h } from "../js/dom.js";
 import { FAMILIES } from "./blocks.js";
+import { softmax } from "./networks.js";
+import { percent } from "./texts.js";
 
 /** @typedef {import("./blocks.js").Family} Family */
 
 export class Scores {
-  /** @param {import("./dom.js").Say} say */
+  /** @param {import("./texts.js").Say} say */
   constructor(say) {
     this.say = say;
     /** @type {Record<string, {bar: HTMLElement, mark: HTMLElement, text: HTMLElement, intact: number | null}>} */

@@ -2,7 +2,7 @@
 // blocks are cut, dropped, swapped or scaled.
 
 import { BlockCard, FAMILIES } from "./blocks.js";
-import { h } from "./dom.js";
+import { h } from "../js/dom.js";
 import { InputPanel } from "./input.js";
 import { intact, isIntact, scales } from "./lesions.js";
 import { loadCatalogue, loadImages, normalised } from "./nets.js";
@@ -12,26 +12,26 @@ import { Scores } from "./scores.js";
 const PAUSE_MS = 150; // after the last movement of a slider, before the accuracy is measured
 
 export class Workbench {
-  /** @param {string} root @param {import("./dom.js").Say} say */
+  /** @param {string} root @param {import("./texts.js").Say} say */
   static async create(root, say) {
-    const catalogue = await loadCatalogue(`${root}nets/`);
-    const networks = new Networks(`${root}nets/`, catalogue);
+    const catalogue = await loadCatalogue(`${root}live/nets/`);
+    const networks = new Networks(`${root}live/nets/`, catalogue);
     try {
       await networks.start(`${root}vendor/onnxruntime-web/`);
     } catch (error) {
       networks.close();
       throw error;
     }
-    return new Workbench(`${root}nets/`, say, catalogue, networks);
+    return new Workbench(`${root}live/nets/`, say, catalogue, networks);
   }
 
-  /** The same networks, with what was done to them. @param {import("./dom.js").Say} say */
+  /** The same networks, with what was done to them. @param {import("./texts.js").Say} say */
   inLanguage(say) {
     return new Workbench(this.folder, say, this.catalogue, this.networks, this.key, this.blocks);
   }
 
   /**
-   * @param {string} folder @param {import("./dom.js").Say} say @param {import("./nets.js").Catalogue} catalogue
+   * @param {string} folder @param {import("./texts.js").Say} say @param {import("./nets.js").Catalogue} catalogue
    * @param {Networks} networks @param {string} [key] of nets.json's data @param {import("./lesions.js").BlockState[]} [blocks]
    */
   constructor(folder, say, catalogue, networks, key = Object.keys(catalogue.data)[0], blocks = intact(catalogue.places.length - 1)) {
