@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -34,7 +35,8 @@ import plusx
 from plusx.data.digits import digits
 from plusx.data.fashion import DEBIAN, is_idx_folder
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS, DOCS = ROOT / "scripts", ROOT / "docs"
 NAMES = ["resnet20-digits", "plain20-digits", "resnet20-fashion", "plain20-fashion"]
 needs_fashion = pytest.mark.skipif(not is_idx_folder(DEBIAN), reason="Debian's dataset-fashion-mnist is not installed")
 
@@ -222,6 +224,16 @@ def test_lesions_cost_what_torch_measures(name: str, lesion: str) -> None:
     expected, margin = torch_correct(name, LESIONS[lesion]())
     assert margin > 1e-4  # no tie that rounding could decide
     assert int((np.concatenate(logits).argmax(1) == labels).sum()) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["explore.md", "explore.zh.md"])
+def test_the_table_of_the_documentation_is_torchs(page: str) -> None:
+    rows = re.findall(r"^\| (\S+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", (DOCS / page).read_text("utf-8"), re.M)
+    assert [name for name, *_ in rows][1:] == BLOCKS
+    for name, *counts in rows:
+        lesion = Lesion().drop(name) if name in BLOCKS else Lesion()
+        assert [torch_correct(net, lesion)[0] for net in NAMES] == [int(count) for count in counts]
 
 
 # ---- receptive fields ----

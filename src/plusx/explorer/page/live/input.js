@@ -56,7 +56,7 @@ export class InputPanel {
   /** @param {number} by */
   step(by) {
     const n = this.test?.n ?? 1;
-    this.number.value = String(((this.number.valueAsNumber - 1 + by + n) % n) + 1);
+    this.number.value = String((((this.number.valueAsNumber || 1) - 1 + by + n) % n) + 1);
     this.take();
   }
 
