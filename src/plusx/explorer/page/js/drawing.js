@@ -35,7 +35,10 @@ export function renderDrawing(host, view, place, help, acts) {
   selected?.classList.add("selected");
   if (selected && items.includes(selected)) selected.setAttribute("aria-pressed", "true");
   listen(drawing, view, items, acts);
+  const focused = host.contains(document.activeElement) ? nameOf(/** @type {Element} */ (document.activeElement)) : "";
   show(host, drawing);
+  const again = focused && items.find((item) => nameOf(item) === focused && !isPinned(item, view));
+  if (again) /** @type {SVGGElement} */ (again).focus({ preventScroll: true });
 }
 
 /**
@@ -57,7 +60,7 @@ export function revealSelected(host) {
 function itemsOf(drawing, view) {
   return [...drawing.querySelectorAll("[data-name]")].filter((group) => {
     const found = placesOf(group, view)[nameOf(group)];
-    return found && Boolean(found.block) === (view.detail === "stages" && Boolean(found.block));
+    return found && (view.detail === "stages" ? !found.in : !found.block);
   });
 }
 

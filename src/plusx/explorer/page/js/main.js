@@ -49,6 +49,7 @@ class Page {
   async go(patch, { push = true, set = "", typing = false, reveal = false } = {}) {
     const wanted = { ...this.state, ...patch };
     const turn = ++this.asked;
+    document.body.setAttribute("aria-busy", "true");
     try {
       if (this.texts.language !== wanted.lang) {
         this.texts = await (await fetch(`texts-${wanted.lang}.json`)).json();
@@ -62,6 +63,8 @@ class Page {
     } catch (error) {
       console.error(error);
       if (turn === this.asked) this.said(this.say("failed"), true);
+    } finally {
+      if (turn === this.asked) document.body.removeAttribute("aria-busy");
     }
   }
 
@@ -320,4 +323,4 @@ if (!page.view) {
   await page.go({ net: about.net, pin: "", size: "" }, { push: false });
   byId("line-error").textContent = wrong;
 }
-document.body.dataset.ready = "true";
+document.documentElement.dataset.ready = "true";

@@ -108,7 +108,6 @@ function choice(each, say, refused, change) {
         "aria-checked": String(checked),
         "aria-disabled": why ? "true" : null,
         "aria-describedby": why ? `${id}-why` : null,
-        title: why,
         tabindex: checked ? 0 : -1,
         onfocus: explain,
         onmouseenter: explain,
