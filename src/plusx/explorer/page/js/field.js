@@ -5,8 +5,10 @@ import { h, s, show } from "./dom.js";
  * @typedef {import("./types.js").Say} Say
  */
 
-const MOST_DOTS = 900;
+const MOST_DOTS = 400;
 const TALLEST = 320;
+/** How much of the padding is shown around the image, as a share of its longer side. */
+const MOST_MARGIN = 0.6;
 
 /** The image below the receptive field: the sample, or the reader's own, which is a blob of this browser. */
 const picture = { address: "sample.svg", name: "" };
@@ -31,6 +33,7 @@ export function renderPlace(host, selected, size, cell, say, choose) {
     host,
     h("h2", { id: "place-title" }, h("code", {}, name)),
     h("p", { class: "what" }, place.text),
+    place.repeat > 1 ? h("p", { class: "note" }, `${place.repeat}× ${say("repeat")}`) : null,
     h("dl", { class: "facts" }, ...facts(place, say)),
     field(place, size, cell, say, choose, () => renderPlace(host, selected, size, cell, say, choose)),
     place.names && Object.keys(place.names).length ? names(place.names, say) : null,
@@ -51,7 +54,6 @@ function facts(place, say) {
     [say("params"), place.params ? place.params_text : null],
     [say("macs"), place.macs ? place.macs_text : null],
     [say("layer"), place.layer],
-    [say("repeat"), place.repeat > 1 ? `${place.repeat}×` : null],
   ];
   return found
     .filter(([, value]) => value !== null && value !== undefined)
@@ -70,6 +72,8 @@ function names(found, say) {
 }
 
 /**
+ * The image with the field of one cell. Where the field is larger than the image, the padding around it is shown too.
+ *
  * @param {Place} place
  * @param {number[]} size
  * @param {string} cell
@@ -82,30 +86,23 @@ function field(place, size, cell, say, choose, again) {
   const [row, column] = cellOf(cell, rows, columns);
   const [y, x] = [place.start + place.jump * row, place.start + place.jump * column];
   const [height, width] = size;
-  const image = h("img", { src: picture.address, alt: picture.name || say("field.sample"), draggable: "false" });
-  const overlay = s(
+  const margin = marginOf(place, size);
+  const [seenWidth, seenHeight] = [width + 2 * margin, height + 2 * margin];
+  const name = picture.name || say("field.sample");
+  const frame = s(
     "svg",
-    { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
-    s("path", { class: "shade", d: shade(x, y, place.rf, width, height) }),
-    ...dots(place, rows, columns, width),
-    s("rect", { class: "field", x: x - place.rf / 2, y: y - place.rf / 2, width: place.rf, height: place.rf }),
-    s("circle", { class: "centre", cx: x, cy: y, r: Math.max(width, height) / 70 }),
-  );
-  /** @param {number} r @param {number} c */
-  const at = (r, c) => choose(`${clamp(r, rows)},${clamp(c, columns)}`);
-  const frame = h(
-    "div",
     {
       class: "frame",
       id: "field",
+      viewBox: `${-margin} ${-margin} ${seenWidth} ${seenHeight}`,
       tabindex: 0,
       role: "group",
-      "aria-label": say("field"),
+      "aria-label": `${say("field")}: ${name}`,
       "aria-description": say("field.help"),
-      title: say("field.help"),
       onclick: (/** @type {MouseEvent} */ event) => {
         const box = frame.getBoundingClientRect();
-        const [px, py] = [((event.clientX - box.x) / box.width) * width, ((event.clientY - box.y) / box.height) * height];
+        const px = ((event.clientX - box.x) / box.width) * seenWidth - margin;
+        const py = ((event.clientY - box.y) / box.height) * seenHeight - margin;
         at(Math.round((py - place.start) / place.jump), Math.round((px - place.start) / place.jump));
       },
       onkeydown: (/** @type {KeyboardEvent} */ event) => {
@@ -121,10 +118,16 @@ function field(place, size, cell, say, choose, again) {
         take(event.dataTransfer?.files[0]);
       },
     },
-    image,
-    overlay,
+    s("title", {}, say("field.help")),
+    s("image", { href: picture.address, width, height, preserveAspectRatio: "xMidYMid slice" }),
+    s("path", { class: "shade", d: shade(x, y, place.rf, width, height) }),
+    ...dots(place, rows, columns, seenWidth),
+    margin ? s("rect", { class: "edge", width, height }) : null,
+    s("rect", { class: "seen", x: x - place.rf / 2, y: y - place.rf / 2, width: place.rf, height: place.rf }),
+    s("circle", { class: "centre", cx: x, cy: y, r: seenWidth / 70 }),
   );
-  frame.style.aspectRatio = `${width} / ${height}`;
+  /** @param {number} r @param {number} c */
+  const at = (r, c) => choose(`${clamp(r, rows)},${clamp(c, columns)}`);
   frame.style.maxWidth = `${(TALLEST * width) / height}px`;
   const problem = h("p", { class: "error", role: "alert" });
 
@@ -174,6 +177,19 @@ function field(place, size, cell, say, choose, again) {
 }
 
 /**
+ * How much around the image is shown: nothing, unless the field of the middle cell is larger than the image.
+ *
+ * @param {Place} place
+ * @param {number[]} size
+ */
+function marginOf(place, size) {
+  if (place.rf <= Math.min(...size)) return 0;
+  const middle = cellOf("", place.out[1], place.out[2]).map((index) => place.start + place.jump * index);
+  const beyond = middle.flatMap((at, axis) => [place.rf / 2 - at, at + place.rf / 2 - size[axis]]);
+  return Math.min(Math.max(...beyond) + 6, MOST_MARGIN * Math.max(...size));
+}
+
+/**
  * @param {string} cell
  * @param {number} rows
  * @param {number} columns
@@ -198,7 +214,7 @@ function plain(value) {
 }
 
 /**
- * The image outside the field, which is darkened.
+ * The image outside the field, which is darkened: the image, and where they overlap the field as a hole in it.
  *
  * @param {number} x
  * @param {number} y
@@ -207,8 +223,9 @@ function plain(value) {
  * @param {number} height
  */
 function shade(x, y, rf, width, height) {
-  const [left, top] = [x - rf / 2, y - rf / 2];
-  return `M${-width} ${-height}h${3 * width}v${3 * height}h${-3 * width}zM${left} ${top}v${rf}h${rf}v${-rf}z`;
+  const [left, right] = [x - rf / 2, x + rf / 2].map((value) => clamp(value, width + 1));
+  const [top, bottom] = [y - rf / 2, y + rf / 2].map((value) => clamp(value, height + 1));
+  return `M0 0h${width}v${height}h${-width}zM${left} ${top}V${bottom}H${right}V${top}z`;
 }
 
 /**
@@ -226,7 +243,7 @@ function dots(place, rows, columns, width) {
       class: "dot-cell",
       cx: place.start + place.jump * (number % columns),
       cy: place.start + place.jump * Math.floor(number / columns),
-      r: width / 160,
+      r: width / 220,
     }),
   );
 }

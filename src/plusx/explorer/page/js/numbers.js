@@ -24,7 +24,7 @@ export function renderTotals(host, view, say, lang, select) {
     stat(say("macs"), totals.macs_text, whole.format(totals.macs), before && change(totals.macs, before.macs)),
     stat(say("depth"), String(depth.counted), "", pinned && change(depth.counted, pinned.depth.counted)),
     stat(
-      say("memory"),
+      say("weights.short"),
       totals.state_text,
       `${say("weights")}: ${totals.state_text}\n${say("activations")}: ${totals.activations_text}`,
       before && change(totals.state_bytes, before.state_bytes),
