@@ -116,7 +116,7 @@ def test_16_bits_change_no_accuracy_on_fashion(name: str) -> None:
 def _whole(name: str, part: plusx.data.Data) -> None:
     """All held-out images, in torch, with the shipped weights: as many as the training reported with its own."""
     record, info = CATALOGUE["nets"][name], CATALOGUE["data"][CATALOGUE["nets"][name]["data"]]
-    images = torch.from_numpy(part.images)[..., 0][:, None] / 255
+    images = torch.tensor(part.images)[..., 0][:, None] / 255
     logits = [network(name)((batch - info["mean"]) / info["std"]) for batch in images.split(100)]
     correct = int((torch.cat(logits).argmax(1).numpy() == part.labels).sum())
     assert (correct, len(part)) == (record["correct_16_bit"], record["n"])

@@ -165,7 +165,7 @@ def test_the_runtime_is_loaded_when_asked_only(chromium: Any, addresses: Any) ->
         assert asked and not [url for url in asked if "/vendor/" in url or "/nets/" in url]
         page.get_by_role("button", name="Run the networks").click()
         settled(page)
-        assert {url.rpartition("/")[2] for url in asked if "/vendor/" in url} == OF_RUNTIME
+        assert {url.partition("?")[0].rpartition("/")[2] for url in asked if "/vendor/" in url} == OF_RUNTIME
 
 
 def test_chinese_on_a_narrow_screen(chromium: Any, addresses: Any) -> None:
@@ -208,3 +208,11 @@ def test_a_missing_file_is_said(chromium: Any, addresses: Any) -> None:
         page.get_by_role("button", name="Run the networks").click()
         page.get_by_role("alert").get_by_text("cannot run here").wait_for()
         assert page.get_by_role("button", name="Run the networks").is_enabled()
+
+
+def test_a_server_without_the_runtime_says_how_to_get_it(chromium: Any, addresses: Any) -> None:
+    with opened(chromium, addresses("server")) as page:
+        said = {"status": 503, "body": "onnxruntime-web is needed for this. Run npm pack."}
+        page.context.route("**/ort.wasm.min.mjs*", lambda route: route.fulfill(**said))
+        page.get_by_role("button", name="Run the networks").click()
+        page.get_by_role("alert").get_by_text(said["body"], exact=True).wait_for()

@@ -2,6 +2,7 @@
 
 import { h } from "../js/dom.js";
 import { loadJson } from "./nets.js";
+import { Unavailable } from "./networks.js";
 import { sayFrom } from "./texts.js";
 import { Workbench } from "./workbench.js";
 
@@ -34,14 +35,14 @@ export async function mount(element, { language, base }) {
     problem.textContent = "";
     begin.textContent = say("loading");
     try {
-      const bench = await Workbench.create(root, say);
+      const bench = await Workbench.create(root, language, say);
       running.set(element, bench);
       begin.replaceWith(bench.element);
       await bench.use(bench.key);
     } catch (error) {
       begin.disabled = false;
       begin.textContent = say("begin");
-      problem.textContent = say("failed", { reason: String(error) });
+      problem.textContent = error instanceof Unavailable ? error.message : say("failed", { reason: String(error) });
     }
   });
   element.replaceChildren(...head, begin, problem);

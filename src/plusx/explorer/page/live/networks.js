@@ -10,6 +10,9 @@ import { loadWeights, normalised } from "./nets.js";
 
 const BATCH = 25;
 
+/** The server has no ONNX Runtime; its message says how to get it. */
+export class Unavailable extends Error {}
+
 export class Networks {
   /** @param {string} folder of nets.json @param {import("./nets.js").Catalogue} catalogue */
   constructor(folder, catalogue) {
@@ -42,8 +45,14 @@ export class Networks {
     });
   }
 
-  /** Loads ONNX Runtime and the graph. @param {string} runtime folder of ONNX Runtime @returns {Promise<void>} */
-  start(runtime) {
+  /**
+   * Loads ONNX Runtime and the graph. Throws Unavailable.
+   * @param {string} runtime folder of ONNX Runtime @param {string} language of the server's message
+   * @returns {Promise<void>}
+   */
+  async start(runtime, language) {
+    const response = await fetch(`${runtime}ort.wasm.min.mjs?lang=${language}`);
+    if (response.status === 503) throw new Unavailable(await response.text());
     const blocks = this.catalogue.places.slice(1).map((place) => place.name);
     return this.ask({ start: { runtime, graph: this.folder + this.catalogue.graph.file, blocks } });
   }

@@ -12,12 +12,12 @@ import { Scores } from "./scores.js";
 const PAUSE_MS = 150; // after the last movement of a slider, before the accuracy is measured
 
 export class Workbench {
-  /** @param {string} root @param {import("./texts.js").Say} say */
-  static async create(root, say) {
+  /** @param {string} root @param {string} language @param {import("./texts.js").Say} say */
+  static async create(root, language, say) {
     const catalogue = await loadCatalogue(`${root}live/nets/`);
     const networks = new Networks(`${root}live/nets/`, catalogue);
     try {
-      await networks.start(`${root}vendor/onnxruntime-web/`);
+      await networks.start(`${root}vendor/onnxruntime-web/`, language);
     } catch (error) {
       networks.close();
       throw error;
