@@ -12,6 +12,7 @@ import pytest
 
 import plusx
 from conftest import Screen
+from plusx.explorer.site import PageFile, page_files
 from plusx.explorer.tour import STEPS
 from plusx.specs import KEYS
 
@@ -101,6 +102,19 @@ def test_markup_in_the_address_stays_text(screen: Screen) -> None:
     assert "<img" in screen.text("#line-error")
     assert screen.tab.locator("img[src=x]").count() == 0
     assert screen.net == "resnet50"
+
+
+def test_a_click_right_after_writing_counts_too(screen: Screen) -> None:
+    """The field takes effect when it is left, which is while the button is pressed; both changes are kept."""
+    screen.open(net="resnet50")
+    screen.tab.fill("#switch-depths", "3,4,23,3")
+    box = screen.tab.locator("#switch-gate-se").bounding_box()
+    screen.tab.mouse.move(box["x"] + 4, box["y"] + 4)
+    screen.tab.mouse.down()
+    screen.tab.wait_for_timeout(600)
+    screen.tab.mouse.up()
+    screen.settle()
+    assert screen.net == "resnet101 gate=se"
 
 
 # ---- the address ----
@@ -411,6 +425,36 @@ def test_nothing_is_wider_than_the_screen(screen: Screen, width: int) -> None:
         assert screen.tab.evaluate("document.documentElement.scrollWidth") <= width
         assert screen.tab.locator("#line").is_visible()
     screen.tab.set_viewport_size({"width": 1280, "height": 900})
+
+
+# ---- the networks that run ----
+
+
+def test_the_part_where_networks_run_is_loaded_when_asked_for(
+    chromium: Any, addresses: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for live/live.js: shown by its button alone, mounted once, and again in another language."""
+    code = b"export function mount(element, {language, base}) { element.textContent = `mounted ${language} ${base}`; }"
+    address = addresses("server")
+    monkeypatch.setitem(page_files(), "live/live.js", PageFile(code, "text/javascript"))
+    context = chromium.new_context(locale="en")
+    found = Screen(context.new_page(), address, "server").load(net="resnet18")
+    assert not any("live.js" in url for url in found.requests)
+    found.click("#live-open")
+    found.until("document.querySelector('#live').textContent")
+    assert found.text("#live") == f"mounted en {address}"
+    assert found.state["live"] == "1"
+    found.click("#language")
+    found.until("document.querySelector('#live').textContent.includes('zh')")
+    found.click("#live-open")
+    assert not found.tab.locator("#live").is_visible()
+    assert found.foreign == []
+    context.close()
+
+
+def test_nothing_of_it_is_shown_where_it_is_absent(screen: Screen) -> None:
+    screen.open(live="1")
+    assert screen.tab.locator("#live-open").is_visible() == ("live/live.js" in page_files())
 
 
 # ---- nothing leaves the machine ----

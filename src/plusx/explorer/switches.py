@@ -78,7 +78,9 @@ def why_not(spec: ResNetSpec, key: str, word: str, say: Translate) -> str | None
     try:
         changed = changed_spec(spec, f"{key}={word}")
         if key in SHAPES:
-            lower(replace(changed, depths=tuple(min(depth, 2) for depth in changed.depths), until=None))
+            lower(
+                replace(changed, depths=(1,) * len(changed.depths), until=None)
+            )  # further blocks have the same channels
     except SpecError as error:
         return say(error.message)
     return None

@@ -21,7 +21,7 @@ from plusx.i18n import LANGUAGES, _, bytes_text
 from plusx.names.maps import all_names
 from plusx.specs import SPEC, ResNetSpec, input_size, parse
 from plusx.svg.compare import compared
-from plusx.svg.drawing import drawing_of
+from plusx.svg.drawing import Drawing, drawing_of
 from plusx.svg.labels import count, part_title, translate_to
 from plusx.svg.layout import scene
 from plusx.svg.markup import to_svg
@@ -31,7 +31,7 @@ from plusx.svg.theme import LIGHT, theme
 from plusx.text.alignment import Translate
 from plusx.text.diff_table import FIGURES, changed_lines, signed, weights_text
 from plusx.text.entries import layer_numbers
-from plusx.text.notation import block_text, groups, op_text, stage_names
+from plusx.text.notation import block_text, op_text, stage_names
 
 MOST_LETTERS = 1000
 MOST_BLOCKS = 700
@@ -98,17 +98,19 @@ class _Checked:
 def view(asked: Question) -> dict[str, Any]:
     """Everything that the page shows for a question. Callers do not change it. Raises WrongFieldError."""
     say = _checked_look(asked)
-    analysis, before = _analysed(asked)
+    drawings = _drawings(asked)
+    drawing, spec = drawings[-1], drawings[-1].analysis.graph.spec
     found = {
-        **_numbers(analysis, say),
+        **_numbers(drawing, say),
         "detail": asked.detail,
-        "svg": to_svg(_scene(analysis, before, asked.detail, say), LIGHT, style=False, named=True),
-        "switches": switches(analysis.graph.spec, say),
-        "code": snippets(analysis.graph.spec, asked.size),
+        "svg": to_svg(_scene(drawings, asked.detail, say), LIGHT, style=False, named=True),
+        "switches": switches(spec, say),
+        "code": snippets(spec, asked.size),
     }
-    if before is not None:
-        found["pinned"] = _numbers(before, say)
-        found["diff"] = _diff(diff(before.graph, analysis.graph, analysis.size_px), say)
+    if len(drawings) == 2:
+        before, after = (each.analysis for each in drawings)
+        found["pinned"] = _numbers(drawings[0], say)
+        found["diff"] = _diff(diff(before.graph, after.graph, after.size_px), say)
     return found
 
 
@@ -118,7 +120,7 @@ def svg_file(query: Mapping[str, str]) -> str:
     say = _checked_look(asked)
     with _Checked("theme"):
         colours = theme(asked.theme)
-    return to_svg(_scene(*_analysed(asked), asked.detail, say), colours)
+    return to_svg(_scene(_drawings(asked), asked.detail, say), colours)
 
 
 def _checked_look(asked: Question) -> Translate:
@@ -130,21 +132,20 @@ def _checked_look(asked: Question) -> Translate:
     return say
 
 
-def _scene(analysis: Analysis, before: Analysis | None, detail: str, say: Translate) -> Scene:
-    """What `plusx draw` draws: one network, or the pinned one with this one beside it."""
-    drawings = [drawing_of(each) for each in (before, analysis) if each is not None]
-    return scene(compared(*drawings) if before is not None else drawings, detail, say)
+def _scene(drawings: list[Drawing], detail: str, say: Translate) -> Scene:
+    """What `plusx draw` draws."""
+    return scene(compared(*drawings) if len(drawings) == 2 else drawings, detail, say)
 
 
-def _analysed(asked: Question) -> tuple[Analysis, Analysis | None]:
-    """The network and the pinned one at one input size. Raises WrongFieldError."""
+def _drawings(asked: Question) -> list[Drawing]:
+    """The network, behind the pinned one if there is one, at one input size. Raises WrongFieldError."""
     spec, size, pinned = _networks(asked)
     with _Checked("set" if asked.set else "net"):
         analysis = analyse(lower(spec), size)
     if pinned is None:
-        return analysis, None
+        return [drawing_of(analysis)]
     with _Checked("pin"):
-        return analysis, analyse(lower(pinned), analysis.size_px)
+        return [drawing_of(analyse(lower(pinned), analysis.size_px)), drawing_of(analysis)]
 
 
 def _networks(asked: Question) -> tuple[ResNetSpec, Size | None, ResNetSpec | None]:
@@ -204,8 +205,9 @@ def _size(text: str) -> Size | None:
 # ---- the parts of a view ----
 
 
-def _numbers(analysis: Analysis, say: Translate) -> dict[str, Any]:
+def _numbers(drawing: Drawing, say: Translate) -> dict[str, Any]:
     """The network in numbers: totals, parts, places of the drawing, counted layers."""
+    analysis = drawing.analysis
     spec, depth, totals = analysis.graph.spec, analysis.depth, analysis.totals
     return {
         "text": str(spec),
@@ -222,7 +224,7 @@ def _numbers(analysis: Analysis, say: Translate) -> dict[str, Any]:
             "weighted": depth.weighted,
         },
         "parts": [_part(analysis, part, say) for part in analysis.stages],
-        "places": dict(_places(analysis)),
+        "places": dict(_places(drawing)),
     }  # fmt: skip
 
 
@@ -237,22 +239,18 @@ def _part(analysis: Analysis, part: StageRow, say: Translate) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _places(analysis: Analysis) -> Iterator[tuple[str, dict[str, Any]]]:
+def _places(drawing: Drawing) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name in the drawing to its numbers: ops as they are drawn (equal blocks once), block boxes."""
-    graph, layers = analysis.graph, layer_numbers(analysis)
-    rows = {row.op.name: row for row in analysis.rows}
+    graph, layers = drawing.analysis.graph, layer_numbers(drawing.analysis)
+    rows = {row.op.name: row for row in drawing.analysis.rows}
     drawn = [(op.name, "", 1) for op in (*graph.stem, *graph.head)]
-    for stage in graph.stages:
-        for group in groups(stage):
-            ops, times = group.blocks[0].ops, len(group.blocks)
-            drawn += [(op.name, group.name, times) for op in ops]
-            last = rows[group.blocks[-1].ops[-1].name]
-            own = [rows[op.name] for op in ops]
-            sums = sum(row.params for row in own), sum(row.macs for row in own)
-            yield (
-                group.name,
-                {**_place(last, *sums), "text": block_text(group.blocks[0]), "repeat": times, "block": True},
-            )
+    for run in (run for section in drawing.sections for run in section.runs):
+        ops, times = run.block.ops, len(run.blocks)
+        drawn += [(op.name, run.name, times) for op in ops]
+        last = rows[run.blocks[-1].ops[-1].name]
+        own = [rows[op.name] for op in ops]
+        sums = sum(row.params for row in own), sum(row.macs for row in own)
+        yield run.name, {**_place(last, *sums), "text": block_text(run.block), "repeat": times, "block": True}
     names = all_names(graph, [name for name, _block, _times in drawn])
     for name, block, times in drawn:
         row = rows[name]

@@ -14,6 +14,7 @@ import { renderTour } from "./tour.js";
  * @typedef {import("./types.js").State} State
  * @typedef {import("./types.js").View} View
  * @typedef {import("./drawing.js").At} At
+ * @typedef {{push?: boolean, set?: string, typing?: boolean, reveal?: boolean}} How
  */
 
 const TYPING_MS = 250;
@@ -32,8 +33,14 @@ class Page {
     /** @type {import("./switches.js").Refused} */
     this.refused = null;
     this.asked = 0;
+    /** The step that is being taken. */
+    this.last = Promise.resolve();
+    /** Resolves when no pointer is pressed. */
+    this.released = Promise.resolve();
     /** Whether the line being written has made its step of the history already. */
     this.typed = false;
+    /** What the card of the selected place shows. @type {{place: import("./types.js").Place | undefined} | null} */
+    this.placed = null;
     /** @type {import("./types.js").Say} */
     this.say = (key, values = {}) =>
       (this.texts.words[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
@@ -41,15 +48,28 @@ class Page {
 
   /**
    * The next state: asks for its view, and shows it. A refused question leaves everything as it is, with the message in its
-   * place. `push` makes a step of the browser's history.
+   * place. `push` makes a step of the browser's history. Steps follow each other, each from the state that the one before left.
    *
    * @param {Partial<State>} patch
-   * @param {{push?: boolean, set?: string, typing?: boolean, reveal?: boolean}} [how]
+   * @param {How} [how]
+   * @returns {Promise<void>}
    */
-  async go(patch, { push = true, set = "", typing = false, reveal = false } = {}) {
-    const wanted = { ...this.state, ...patch };
+  go(patch, how = {}) {
     const turn = ++this.asked;
     document.body.setAttribute("aria-busy", "true");
+    this.last = this.last.then(async () => {
+      if (!how.typing || turn === this.asked) await this.step(patch, how);
+      if (turn === this.asked) document.body.removeAttribute("aria-busy");
+    });
+    return this.last;
+  }
+
+  /**
+   * @param {Partial<State>} patch
+   * @param {How} how
+   */
+  async step(patch, { push = true, set = "", typing = false, reveal = false }) {
+    const wanted = { ...this.state, ...patch };
     try {
       if (this.texts.language !== wanted.lang) {
         this.texts = await (await fetch(`texts-${wanted.lang}.json`)).json();
@@ -57,14 +77,12 @@ class Page {
       }
       const { net, size, detail, pin, lang } = wanted;
       const view = await this.engine.view({ net, size, detail, pin, lang, set });
-      if (turn !== this.asked) return;
+      await this.released; // what is drawn anew under a pressed button would lose its click
       if ("error" in view) this.refuse(view, set);
       else this.accept({ ...wanted, net: view.text }, view, { push, typing, reveal });
     } catch (error) {
       console.error(error);
-      if (turn === this.asked) this.said(this.say("failed"), true);
-    } finally {
-      if (turn === this.asked) document.body.removeAttribute("aria-busy");
+      this.said(this.say("failed"), true);
     }
   }
 
@@ -118,7 +136,7 @@ class Page {
     this.renderZoom();
     this.renderDrawing();
     this.renderComparison();
-    this.renderPlace(null);
+    this.renderPlace();
     renderTotals(byId("totals"), view, say, state.lang, (name) => this.go({ place: this.drawn(name), cell: "" }, { reveal: true }));
     renderGeometry(byId("geometry"), view, say);
     renderDiff(byId("diff"), view, say);
@@ -176,13 +194,15 @@ class Page {
   /**
    * The place under the pointer or the focus, else the selected one.
    *
-   * @param {At | null} at
+   * @param {At | null} [at] undefined draws the card anew in any case
    */
   renderPlace(at) {
     const view = /** @type {View} */ (this.view);
     const { name, pinned } = at ?? { name: this.state.place, pinned: false };
     const place = (pinned && view.pinned ? view.pinned : view).places[name];
     const cell = at && at.name !== this.state.place ? "" : this.state.cell;
+    if (at !== undefined && this.placed?.place === place) return; // a new card under a pressed button would lose its click
+    this.placed = { place };
     renderPlace(byId("place"), place ? { name, place } : null, view.size, cell, this.say, (chosen) =>
       this.go({ place: name, cell: chosen }, { push: false }),
     );
@@ -301,6 +321,12 @@ class Page {
     byId("live-open").addEventListener("click", () => this.go({ live: !this.state.live }));
     byId("language").addEventListener("click", () => this.go({ lang: this.state.lang === "zh" ? "en" : "zh" }));
     byId("theme").addEventListener("click", () => this.go({ theme: this.state.theme === "dark" ? "light" : "dark" }));
+    addEventListener("pointerdown", () => {
+      this.released = new Promise((resolve) => {
+        for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(resolve), { once: true });
+        setTimeout(resolve, 2000); // let go outside of the window
+      });
+    });
     addEventListener("popstate", () => this.restore());
     addEventListener("hashchange", () => this.restore());
   }
