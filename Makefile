@@ -19,7 +19,7 @@ NONE_IS_FINE = || [ $$? -eq 5 ]
 export TORCH TORCH_INDEX_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test lint test-slow test-parity test-browser bench drawings messages dev clean python
+.PHONY: help demo check test lint test-slow test-parity test-browser page-types bench drawings messages dev clean python
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-22s%s\n", $$1, $$2}'
@@ -66,8 +66,11 @@ test-slow: dev  ## tests that take minutes
 test-parity: dev  ## other libraries as oracles, at length
 	$(ONE_THREAD) $(PYTEST) -m parity -n $(WORKERS) $(NONE_IS_FINE)
 
-test-browser: dev  ## the pages in a headless Chromium (Debian: chromium, chromium-driver)
+test-browser: dev  ## the page of plusx explore in a headless Chromium (Debian: chromium; npm for Pyodide and axe-core)
 	$(PYTEST) -m browser $(NONE_IS_FINE)
+
+page-types:  ## the types of the page's scripts, by tsc from npm (development only)
+	npx --yes -p typescript@5.9.3 tsc -p src/plusx/explorer/jsconfig.json
 
 bench: python  ## the figures that README claims, beside their peers; wants an idle machine
 	@$(SETUP) base train bench

@@ -170,8 +170,9 @@ def check_lines(name, capsys, examples):
     holds()
 
 
-COMMANDS_WITH_INPUT = [name for name in EVERY if name not in ("doctor", "weights fetch")]
-"""All but doctor, which takes nothing and measures the machine, and the download of weights (tests/weights/hub)."""
+COMMANDS_WITH_INPUT = [name for name in EVERY if name not in ("doctor", "explore", "weights fetch")]
+"""All but doctor, which takes nothing and measures the machine, explore, which would serve a page (tests/explorer), and the
+download of weights (tests/weights/hub)."""
 
 
 @pytest.mark.parametrize("name", COMMANDS_WITH_INPUT)

@@ -30,6 +30,7 @@ COMMANDS: dict[str, Message] = {
     "diff": _("what changes between two networks"),
     "draw": _("a network as SVG, PNG, PDF or HTML"),
     "presets": _("the named networks and the keys that change them"),
+    "explore": _("a network in the browser: switches, drawing, numbers, receptive fields"),
     "train": _("train a network on images"),
     "evaluate": _("measure a trained network on images"),
     "runs": _("the training runs below a folder: progress, accuracy, how to resume"),

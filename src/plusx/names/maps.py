@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from plusx.errors import SpecError, unknown
 from plusx.graph import Graph, Op, lower
 from plusx.graph.kinds import GATES, NORMS
@@ -22,13 +24,17 @@ def names_of(network: Network, op_name: str) -> dict[str, str]:
     'res4b22_branch2b'
     """
     graph = lower(network)
-    op = graph[op_name]
-    role = roles(graph).get(op.name)
-    found: dict[str, str] = {}
-    for dialect in _dialects(graph):
-        name = _name(dialect, op, role)
-        if name is not None:
-            found[dialect.ecosystem] = name
+    return all_names(graph, [graph[op_name].name])[op_name]
+
+
+def all_names(network: Network, op_names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """`names_of` for several ops. Raises GeometryError for an op that the network does not have."""
+    graph = lower(network)
+    known, dialects = roles(graph), _dialects(graph)
+    found: dict[str, dict[str, str]] = {}
+    for op in (graph[name] for name in op_names):
+        pairs = ((dialect.ecosystem, _name(dialect, op, known.get(op.name))) for dialect in dialects)
+        found[op.name] = {ecosystem: name for ecosystem, name in pairs if name is not None}
     return found
 
 

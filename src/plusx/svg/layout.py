@@ -36,7 +36,8 @@ def scene(drawings: list[Drawing], detail: str, say: Translate) -> Scene:
     for name in section_names(drawings):
         y = _draw_aligned(name, panels, y + SECTION_GAP)
     y = max(draw_output(each, pen, at, y + SECTION_GAP) for each, pen, at in panels)
-    for _drawing, pen, _columns in panels[1:]:
+    for number, (_drawing, pen, _columns) in enumerate(panels[1:], 2):
+        pen.root.name = f"panel/{number}"
         panels[0][1].root.items.append(pen.root)
     pen = panels[0][1]
     bottom = y + 6

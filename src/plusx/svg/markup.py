@@ -20,15 +20,18 @@ class Svg(str):
         return str(self)
 
 
-def to_svg(scene: Scene, theme: Theme, *, style: bool = True) -> Svg:
-    """A standalone SVG, one line an element. `style=False` leaves the colours to the page it is put into."""
+def to_svg(scene: Scene, theme: Theme, *, style: bool = True, named: bool = False) -> Svg:
+    """A standalone SVG, one line an element. `style=False` leaves the colours to the page it is put into.
+
+    `named` gives each group its `data-name` (`layer1.0.conv1`, or `panel/2` for the second network), for a page's script.
+    """
     w, h = _number(scene.width), _number(scene.height)
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img">']
     lines.append(f"<title>{escape(scene.title)}</title>")
     if style:
         lines.append(f"<style>{style_sheet(theme)}</style>")
     lines.append(f'<rect class="page" width="{w}" height="{h}"/>')
-    lines += _part(scene.root)
+    lines += _part(scene.root, named)
     return Svg("\n".join([*lines, "</svg>", ""]))
 
 
@@ -42,15 +45,17 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
-def _part(part: SceneGroup) -> Iterator[str]:
-    if part.title:
-        yield f"<g><title>{escape(part.title)}</title>"
+def _part(part: SceneGroup, named: bool) -> Iterator[str]:
+    name = f' data-name="{escape(part.name)}"' if named and part.name else ""
+    grouped = bool(part.title or name)
+    if grouped:
+        yield f"<g{name}><title>{escape(part.title)}</title>" if part.title else f"<g{name}>"
     for item in part.items:
         if isinstance(item, SceneGroup):
-            yield from _part(item)
+            yield from _part(item, named)
         else:
             yield _element(item)
-    if part.title:
+    if grouped:
         yield "</g>"
 
 
