@@ -80,7 +80,7 @@ def _source(path: str, name: str | None, version: int | None) -> Source:
     if not folder.is_dir():
         raise BundleError(_("There is no bundle at {path}. Give a folder with bundle.json, or a run.", path=path))
     if name is None:
-        whole = folder.resolve()
+        whole = Path(os.path.abspath(path))  # a link keeps its own name
         name = whole.parent.name if whole.name == "bundle" and (whole.parent / "run.json").is_file() else whole.name
     if not NAME.fullmatch(name):
         raise SpecError(
