@@ -238,7 +238,8 @@ def test_a_changed_bundle_is_exchanged_without_a_failed_request(
         for exchange in range(6):
             renamed(photos, place, "a" if exchange % 2 else "bb")
             until(lambda exchange=exchange: sum("loaded again" in line for line in server.said) == exchange + 1)
-        until(lambda before=len(answers): len(answers) > before + 5)
+        before = len(answers)
+        until(lambda: len(answers) > before + 5)
         ended.set()
         for thread in threads:
             thread.join()
