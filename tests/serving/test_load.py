@@ -252,6 +252,41 @@ def test_a_changed_bundle_is_exchanged_without_a_failed_request(
     assert all(row in kinds.values() for row in seen) and all(kind in seen for kind in kinds.values())
 
 
+def test_what_waits_for_the_old_bundle_is_computed_by_it(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
+    raw, place, answers = jpegs[0].read_bytes(), renamed(photos, tmp_path / "m", "a"), []
+    with running(f"m={place}", poll_s=0.02) as server:
+        gate = Gate(server)
+        threads = together([lambda: answers.append(server.infer("m", *files_request([raw] * 200)))])
+        until(lambda: gate.batcher.waiting and gate.calls == gate.engine.plan.workers)
+        renamed(photos, place, "bb")
+        until(lambda: len(server.said) == 1)
+        assert server.predict(raw).json["predictions"][0]["top"][0]["class"].startswith("bb")
+        gate.open.set()
+        for thread in threads:
+            thread.join()
+        assert answers[0].status == 200 and gate.images == 200
+
+
+def test_a_request_that_found_the_old_bundle_goes_to_the_new_one(
+    photos: Path, jpegs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange comes between looking a model up and handing it the images."""
+    import plusx.serving.answering as answering
+
+    place, make = renamed(photos, tmp_path / "m", "a"), answering.Job
+    with running(f"m={place}", poll_s=3600) as server:
+
+        def exchanged_first(*words: object) -> object:
+            monkeypatch.setattr(answering, "Job", make)
+            renamed(photos, place, "bb")
+            server.server.repository._look("m", 1, place)
+            return make(*words)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(answering, "Job", exchanged_first)
+        found = server.predict(jpegs[0].read_bytes())
+        assert found.status == 200 and found.json["predictions"][0]["top"][0]["class"].startswith("bb")
+
+
 def test_a_damaged_bundle_is_refused_and_the_old_one_goes_on(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
     raw, place = jpegs[0].read_bytes(), renamed(photos, tmp_path / "m", "a")
     other = renamed(photos, tmp_path / "other", "bb")

@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +52,7 @@ class Job:
 
 
 class Batcher:
-    """A bounded queue of images before an engine, and `engine.plan.workers` threads. `cores` bounds the threads of all models.
+    """A bounded queue of images before an engine, and `engine.plan.workers` threads.
 
     A thread that dies is replaced, and its images get an error. `report` is told so; `on_batch` the size of each batch.
     """
@@ -66,12 +65,11 @@ class Batcher:
         most_waiting: int,
         most_pixels: int,
         exact_decode: bool,
-        cores: AbstractContextManager[object],
         report: Callable[[Message], None],
         on_batch: Callable[[int], None],
     ) -> None:
         self.engine, self.pre, self.most_waiting, self.most_pixels = engine, pre, most_waiting, most_pixels
-        self.exact_decode, self.cores, self.report, self.on_batch = exact_decode, cores, report, on_batch
+        self.exact_decode, self.report, self.on_batch = exact_decode, report, on_batch
         self.computing = 0
         """Workers that are not waiting for images."""
         self._changed = threading.Condition()
@@ -119,8 +117,7 @@ class Batcher:
         try:
             while group := self._take():
                 try:
-                    with self.cores:
-                        self._compute(group)
+                    self._compute(group)
                 finally:
                     with self._changed:
                         self.computing -= 1

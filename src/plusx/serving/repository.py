@@ -13,7 +13,6 @@ from pathlib import Path
 from plusx.bundles import bundle_stamp
 from plusx.errors import BundleError, PlusxError
 from plusx.i18n import _
-from plusx.runtime import processor
 from plusx.serving.refusals import Refusal
 from plusx.serving.served import ServedModel, ServingOptions
 from plusx.serving.sources import Source
@@ -30,7 +29,6 @@ class Repository:
         self.sources, self.options, self.poll_s = list(sources), options, poll_s
         self.loads: dict[tuple[str, str], int] = {}
         """(model, "loaded" or "refused") → how often that happened."""
-        self._cores = threading.BoundedSemaphore(processor.threads(options.engine.threads))
         self._models: dict[str, dict[int, ServedModel]] = {}
         self._stamps: dict[tuple[str, int], str | None] = {}
         self._failed: dict[tuple[str, int], _Failure] = {}
@@ -87,7 +85,7 @@ class Repository:
 
     def _load(self, name: str, version: int, path: Path, stamp: str | None) -> None:
         """Load a model and put it in the place of the one that was there."""
-        model = ServedModel(name, version, path, self.options, self._cores)
+        model = ServedModel(name, version, path, self.options)
         before = self._models.get(name, {}).get(version)
         self._models[name] = {**self._models.get(name, {}), version: model}
         self._stamps[name, version] = stamp

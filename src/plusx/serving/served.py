@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,9 +41,7 @@ class ServingOptions:
 class ServedModel:
     """A bundle that is ready to compute. Raises BundleError, SpecError, MissingExtra, DataError, Refusal while it is made."""
 
-    def __init__(
-        self, name: str, version: int, path: Path, options: ServingOptions, cores: AbstractContextManager[object]
-    ) -> None:
+    def __init__(self, name: str, version: int, path: Path, options: ServingOptions) -> None:
         self.name, self.version = name, version
         self.bundle = open_bundle(path)
         if not self.bundle.classes:
@@ -58,7 +55,6 @@ class ServedModel:
             most_waiting=options.limits.queue,
             most_pixels=options.limits.pixels,
             exact_decode=options.exact_decode,
-            cores=cores,
             report=options.report,
             on_batch=lambda size: options.on_batch(name, version, size),
         )
