@@ -32,12 +32,17 @@ class Connection:
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes) -> int:
-        """The status of the answer."""
-        if self.streams is None:
-            self.streams = await asyncio.open_connection(self.host, self.port, limit=1 << 20)
+        """The status of the answer. A connection that the server closed while it was idle is opened again."""
+        kept = self.streams is not None
+        try:
+            head = await self._sent(request)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            if not kept:
+                raise
+            self.streams = None
+            head = await self._sent(request)
+        assert self.streams is not None
         reader, writer = self.streams
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
         lower = head.lower()
         at = lower.find(b"content-length:")
         if at < 0:
@@ -47,6 +52,13 @@ class Connection:
             writer.close()
             self.streams = None
         return int(head.split(b" ", 2)[1])
+
+    async def _sent(self, request: bytes) -> bytes:
+        """The headers of the answer."""
+        if self.streams is None:
+            self.streams = await asyncio.open_connection(self.host, self.port, limit=1 << 20)
+        self.streams[1].write(request)
+        return await self.streams[0].readuntil(b"\r\n\r\n")
 
 
 def requests_of(folder: Path, form: str, host: str, path: str) -> list[bytes]:

@@ -83,13 +83,11 @@ def test_an_image_bomb_and_large_images(server: Running, jpegs: list[Path]) -> N
 
     from PIL import Image
 
-    for size, words in (((12_000, 12_000), "144 million pixels"), ((1200, 1200), "1200 x 1200 pixels")):
+    for side in (12_000, 1200):
         raw = io.BytesIO()
-        Image.new("1", size).save(raw, "PNG")
+        Image.new("1", (side, side)).save(raw, "PNG")
         found = server.predict(raw.getvalue())
-        assert found.status == 400 and (
-            "pixels" in found.error and ("at most 1000000" in found.error or "more than" in found.error)
-        ), (words, found.error)
+        assert found.status == 400 and f"it has {side} x {side} pixels, and at most" in found.error
     assert server.predict(jpegs[0].read_bytes()).status == 200
 
 
