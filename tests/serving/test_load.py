@@ -237,7 +237,7 @@ def test_a_changed_bundle_is_exchanged_without_a_failed_request(
         threads = together([load] * 3)
         for exchange in range(6):
             renamed(photos, place, "a" if exchange % 2 else "bb")
-            until(lambda exchange=exchange: sum("loaded again" in line for line in server.said) == exchange + 1)
+            until(lambda exchange=exchange: sum("was loaded from" in line for line in server.said) == exchange + 1)
         before = len(answers)
         until(lambda: len(answers) > before + 5)
         ended.set()

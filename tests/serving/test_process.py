@@ -142,6 +142,8 @@ def test_sigterm_answers_what_was_accepted_and_ends_with_0(photos: Path, jpegs: 
 def test_ctrl_c_ends_it_too(photos: Path) -> None:
     with command(f"photos={photos}") as (process, client):
         assert client.get("/healthz").json["status"] == "ok"
+        if (maps := Path(f"/proc/{process.pid}/maps")).exists():
+            assert "openvino" in maps.read_text() and "torch" not in maps.read_text()
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
         assert process.wait(HANG) == 0

@@ -46,9 +46,12 @@ class Answering:
 
     async def results(
         self, request: Request, name: str | None, version: str | None, deadline: Deadline,
-        sources_for: Callable[[ServedModel], Sequence[Source]],
+        sources_for: Callable[[ServedModel], Sequence[Source]], *, large: bool = False,
     ) -> tuple[ServedModel, list[RowResult]]:  # fmt: skip
-        """The results of all images of a request, and the model that computed them. Raises Refusal, Gone."""
+        """The results of all images of a request, and the model that computed them. Raises Refusal, Gone.
+
+        `sources_for` runs in a thread where the request is `large`. Where the model is exchanged meanwhile, it runs again.
+        """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         waited_for = True
@@ -63,7 +66,8 @@ class Answering:
 
         while True:
             model = self.repository.find(name, version)
-            job = Job(sources_for(model), lambda: waited_for, when_done)
+            sources = await asyncio.to_thread(sources_for, model) if large else sources_for(model)
+            job = Job(sources, lambda: waited_for, when_done)
             try:
                 model.batcher.submit(job)
                 break
@@ -111,9 +115,14 @@ class Answering:
             work.exception()  # nobody may be waiting for it any more
 
 
+def is_large(body: bytes) -> bool:
+    """Whether a body is left to a thread."""
+    return len(body) >= LARGE
+
+
 async def parsed(body: bytes, parse: Callable[[], T]) -> T:
     """What `parse` makes of a body, in a thread where that may take long."""
-    return parse() if len(body) < LARGE else await asyncio.to_thread(parse)
+    return await asyncio.to_thread(parse) if is_large(body) else parse()
 
 
 async def _disconnected(request: Request) -> None:

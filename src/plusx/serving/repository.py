@@ -127,7 +127,7 @@ class Repository:
         else:
             self._failed.pop(key, None)
             self.options.report(
-                _("{name} version {version} was loaded again from {path}", name=name, version=version, path=path)
+                _("{name} version {version} was loaded from {path}", name=name, version=version, path=path)
             )
 
     def _count(self, name: str, result: str) -> None:

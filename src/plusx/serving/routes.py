@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from starlette.routing import Route
 
 from plusx.files import json_text
 from plusx.i18n import Message, _
-from plusx.serving.answering import Answering, parsed
+from plusx.serving.answering import Answering, is_large, parsed
 from plusx.serving.guard import Guard, language_of, refused
 from plusx.serving.inference import check_outputs, image_sources, read_request, write_response
 from plusx.serving.limits import Deadline
@@ -29,6 +31,8 @@ EXTENSIONS = ["binary_tensor_data", "classification"]
 HEADER_LENGTH = "inference-header-content-length"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_TOP = 1000
+MANY_VALUES = 20_000
+"""Logits of a response that is written in a thread: as JSON they take a hundredth of a second."""
 
 
 class PlainJSON(JSONResponse):
@@ -76,7 +80,7 @@ class Endpoints:
                 deadline.shorten(asked.timeout_s)
             wanted = check_outputs(asked, self.repository.find(name, version))
             model, results = await self.answering.results(
-                request, name, version, deadline, lambda model: image_sources(asked, model)
+                request, name, version, deadline, lambda model: image_sources(asked, model), large=is_large(body)
             )
         bad = [(i, result) for i, result in enumerate(results) if isinstance(result, Message)]
         self.metrics.images(model.name, len(results) - len(bad), len(bad))
@@ -87,7 +91,8 @@ class Endpoints:
             i, reason = bad[0]
             raise Refusal(400, _("Image {i} of {n} cannot be used: {reason}.", i=i + 1, n=len(results), reason=reason))
         logits = np.stack([result for result in results if isinstance(result, np.ndarray)])
-        content, header = write_response(asked, wanted, model, logits)
+        write = partial(write_response, asked, wanted, model, logits)
+        content, header = await asyncio.to_thread(write) if logits.size >= MANY_VALUES else write()
         if header is None:
             return Response(content, media_type="application/json")
         return Response(content, headers={HEADER_LENGTH: str(header)}, media_type="application/octet-stream")

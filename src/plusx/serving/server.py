@@ -98,7 +98,7 @@ class ModelServer:
         answering = Answering(self.repository, options.limits, Held(options.limits.held_bytes))
         app = make_app(Endpoints(answering, self.metrics, lambda: self.is_ready), self.guard)
         config = uvicorn.Config(
-            app, http=Connection, ws="none", loop="asyncio", lifespan="off", log_config=None, access_log=False,
+            app, http=Connection, ws="none", loop="asyncio", lifespan="off", log_config=None, log_level="error", access_log=False,
             server_header=False, timeout_keep_alive=KEEP_ALIVE_S, backlog=BACKLOG,
             timeout_graceful_shutdown=int(options.limits.timeout_s) + 1,
         )  # fmt: skip
