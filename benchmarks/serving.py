@@ -18,8 +18,10 @@ without it the peers are left out. Exit 1 if a target is missed; a machine that 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -169,7 +171,10 @@ def server(words: list[Any], ready: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     running = subprocess.Popen(
-        [*map(str, words), "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [*map(str, words), "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     url, end = f"http://127.0.0.1:{port}", time.monotonic() + START_S
     try:
@@ -186,11 +191,11 @@ def server(words: list[Any], ready: str) -> Iterator[str]:
         yield url
     finally:
         running.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(30)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
+        with contextlib.suppress(ProcessLookupError):  # LitServe's workers outlive it
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
 
 
 def answer(words: list[Any]) -> dict[str, Any]:
