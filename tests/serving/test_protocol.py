@@ -238,6 +238,12 @@ def test_encodings(body: bytes, encoding: str, status: int, words: str, server: 
     assert found.status == status and words in found.error
 
 
+def test_a_json_of_many_values_is_refused_before_it_is_read(server: Running) -> None:
+    """Ten million empty lists would take 600 MB."""
+    found = server.infer("photos", b'{"inputs": [' + b"[]," * 10_000_000 + b"[]]}")
+    assert found.status == 413 and "more than 4000000 values" in found.error
+
+
 def test_a_gzip_bomb(server: Running) -> None:
     import gzip
 

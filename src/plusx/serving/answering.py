@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -20,6 +22,8 @@ from plusx.serving.served import ServedModel
 
 LARGE = 1 << 16
 """Bytes of a body whose parsing is left to a thread, so that other requests are answered meanwhile."""
+PARSERS = ThreadPoolExecutor(2, thread_name_prefix="plusx-parse")
+"""Few, because a large JSON takes much memory while it is read."""
 MOST_MAPS = 8
 T = TypeVar("T")
 
@@ -66,7 +70,7 @@ class Answering:
 
         while True:
             model = self.repository.find(name, version)
-            sources = await asyncio.to_thread(sources_for, model) if large else sources_for(model)
+            sources = await in_thread(partial(sources_for, model)) if large else sources_for(model)
             job = Job(sources, lambda: waited_for, when_done)
             try:
                 model.batcher.submit(job)
@@ -120,9 +124,14 @@ def is_large(body: bytes) -> bool:
     return len(body) >= LARGE
 
 
+async def in_thread(work: Callable[[], T]) -> T:
+    """What `work` returns, computed by one of PARSERS."""
+    return await asyncio.get_running_loop().run_in_executor(PARSERS, work)
+
+
 async def parsed(body: bytes, parse: Callable[[], T]) -> T:
     """What `parse` makes of a body, in a thread where that may take long."""
-    return await asyncio.to_thread(parse) if is_large(body) else parse()
+    return await in_thread(parse) if is_large(body) else parse()
 
 
 async def _disconnected(request: Request) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from email.message import Message as Headers
@@ -21,6 +22,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _WINDOWS = {"gzip": 31, "deflate": zlib.MAX_WBITS}
 """zlib's wbits for a Content-Encoding."""
 MOST_PARTS = 10_000
+
+
+MOST_VALUES = 4_000_000
+"""Values of a JSON body: each takes up to 64 bytes of memory, so 2 bytes of a hostile body become thirty times as many."""
 
 
 class UploadedFile(NamedTuple):
@@ -98,6 +103,16 @@ def decompressed(body: bytes, encoding: str | None, most: int, account: Account)
         raise Refusal(400, _("The body is not {encoding}, as its Content-Encoding says.", encoding=encoding))
     account.add(len(found))
     return found
+
+
+def read_json(body: bytes) -> Any:
+    """The content of a JSON body. Raises ValueError where it is none, Refusal (413) where it has more values than any request needs."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise Refusal(413, _("The JSON has more than {most} values. Send tensors as binary data.", most=MOST_VALUES))
+    try:
+        return json.loads(body)
+    except RecursionError as error:
+        raise ValueError from error
 
 
 def multipart_files(body: bytes, content_type: str) -> list[UploadedFile]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from plusx.files import json_text
 from plusx.i18n import _
 from plusx.runtime.predicting import softmax
 from plusx.serving.batching import Source
+from plusx.serving.bodies import read_json
 from plusx.serving.refusals import Refusal
 from plusx.serving.served import INPUT, ServedModel
 from plusx.serving.tensors import (
@@ -54,8 +54,8 @@ def read_request(body: bytes, header_length: str | None) -> InferRequest:
     """The request in a body; `header_length` is that of its JSON, behind which binary tensors follow. Raises Refusal (400)."""
     length = _header_length(body, header_length)
     try:
-        found = json.loads(body[:length])
-    except (ValueError, RecursionError) as error:
+        found = read_json(body[:length])
+    except ValueError as error:
         raise Refusal(
             400, _("The body is not JSON, or not as long as Inference-Header-Content-Length says.")
         ) from error

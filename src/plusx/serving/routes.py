@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from starlette.routing import Route
 
 from plusx.files import json_text
 from plusx.i18n import Message, _
-from plusx.serving.answering import Answering, is_large, parsed
+from plusx.serving.answering import Answering, in_thread, is_large, parsed
 from plusx.serving.guard import Guard, language_of, refused
 from plusx.serving.inference import check_outputs, image_sources, read_request, write_response
 from plusx.serving.limits import Deadline
@@ -92,7 +91,7 @@ class Endpoints:
             raise Refusal(400, _("Image {i} of {n} cannot be used: {reason}.", i=i + 1, n=len(results), reason=reason))
         logits = np.stack([result for result in results if isinstance(result, np.ndarray)])
         write = partial(write_response, asked, wanted, model, logits)
-        content, header = await asyncio.to_thread(write) if logits.size >= MANY_VALUES else write()
+        content, header = await in_thread(write) if logits.size >= MANY_VALUES else write()
         if header is None:
             return Response(content, media_type="application/json")
         return Response(content, headers={HEADER_LENGTH: str(header)}, media_type="application/octet-stream")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from plusx.i18n import Message, _, translate
 from plusx.runtime.predicting import softmax, top_indices
 from plusx.serving.batching import RowResult
-from plusx.serving.bodies import UploadedFile, multipart_files
+from plusx.serving.bodies import UploadedFile, multipart_files, read_json
 from plusx.serving.refusals import Refusal
 from plusx.serving.served import ServedModel
 from plusx.serving.tensors import from_base64
@@ -30,8 +29,8 @@ def uploaded_files(body: bytes, content_type: str) -> list[UploadedFile]:
 def _json_files(body: bytes) -> list[UploadedFile]:
     wrong = _('The JSON is not {"images": [{"name": "a.jpg", "b64": "…"}]} with at least one image.')
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        found = read_json(body)
+    except ValueError as error:
         raise Refusal(400, wrong) from error
     images = found.get("images") if isinstance(found, dict) else None
     if not isinstance(images, list) or not images:
