@@ -19,7 +19,7 @@ from waiting import HANG
 
 SRC = Path(plusx.__file__).parent
 STDLIB_ROOMS = ("errors", "settings", "pickles", "specs", "graph", "names", "analysis", "text", "svg")
-TORCHLESS_ROOMS = ("images", "data", "metrics", "bundles", "runtime", "weights", "probing")
+TORCHLESS_ROOMS = ("images", "data", "metrics", "bundles", "runtime", "weights", "probing", "serving")
 HEAVY = ("torch", "torchvision", "numpy")
 THIRD_PARTY = (*HEAVY, "PIL", "simplejpeg", "safetensors", "rich", "vl_convert", "wcwidth")
 LATE = {"settings.py": {"platformdirs"}, "svg/convert.py": {"vl_convert"}, "text/alignment.py": {"wcwidth"}}
@@ -48,6 +48,7 @@ WORKING = {
     "export",
     "tune",
     "bench",
+    "serve",
     "data",
     "study",
     "explore",

@@ -57,6 +57,7 @@ NOT_RUN = {
     "cd ": "the clone's folder",
     "pip install": "needs a network",
     "plusx explore": "a server, does not end (make test-browser)",
+    "plusx serve": "a server, does not end (tests/serving)",
     "plusx train --resume": "needs an interrupted run (tests/training)",
 }
 SLOW = {

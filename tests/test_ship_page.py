@@ -25,7 +25,7 @@ def examples(page: str) -> list[tuple[str, str]]:
     """(language, text) of each fenced block."""
     text = (DOCS / page).read_text(encoding="utf-8")
     assert not re.findall(r"^    plusx ", text, re.MULTILINE), "a command outside a fence is not run"
-    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```(\w[\w ]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def bare(code: str) -> str:

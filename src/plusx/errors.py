@@ -64,6 +64,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "keras": ("pyfive", "h5py"),
     "log": ("tensorboard",),
     "explore": ("starlette", "uvicorn"),
+    "serve": ("starlette", "uvicorn"),
 }
 """The modules that `pip install 'plusx[EXTRA]'` installs."""
 

@@ -5,6 +5,7 @@ PLUSX_LANG      the language of messages and reports
 PLUSX_CACHE     the folder of files that plusx can download or compute again
 PLUSX_OFFLINE   if set and not 0, nothing is downloaded
 COLUMNS         the width of tables and paragraphs, in a terminal or not
+PLUSX_TOKEN     the token that clients of plusx serve have to send
 NO_COLOR        if set and not empty, no colours are printed (no-color.org)
 """
 
@@ -87,6 +88,14 @@ def cache_dir() -> Path:
 def offline() -> bool:
     """Whether downloads are forbidden."""
     return os.environ.get("PLUSX_OFFLINE", "").strip() not in ("", "0")
+
+
+def token() -> str | None:
+    """PLUSX_TOKEN, or None where it is not set or empty. Raises SpecError."""
+    text = os.environ.get("PLUSX_TOKEN", "").strip()
+    if text and not (text.isascii() and text.isprintable() and " " not in text):
+        raise SpecError(_("PLUSX_TOKEN is no token. Set it to letters and digits without spaces, or unset it."))
+    return text or None
 
 
 def no_color() -> bool:

@@ -53,6 +53,7 @@ def test_triton(to: str, layout: str, bundle: Path, tmp_path: Path) -> None:
     (version,) = [p for p in model.iterdir() if p.is_dir()]
     assert version.name == "1" and (version / config["default_model_filename"][0]).is_file()
     same_as_trained(bundle, version)
+    assert ".infer('digits', [images]).as_numpy('logits')" in (out / "README.md").read_text()
     if layout == "kserve":
         service = (out / "inferenceservice.yaml").read_text()
         for line in (

@@ -1,6 +1,6 @@
 """Bundles (trained networks) and runs on disk. Needs only numpy and safetensors; writes are atomic."""
 
-from plusx.bundles.bundle import Bundle, is_bundle, open_bundle, save_bundle
+from plusx.bundles.bundle import Bundle, bundle_stamp, is_bundle, open_bundle, save_bundle
 from plusx.bundles.records import DataRecord, PartRecord, Provenance, RunRecord
 from plusx.bundles.run import (
     append_line,
@@ -26,6 +26,7 @@ __all__ = [
     "Provenance",
     "RunRecord",
     "append_line",
+    "bundle_stamp",
     "bytes_to_tensors",
     "check_output_dir",
     "checkpoint_names",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -114,7 +115,7 @@ def open_bundle(path: str | Path | Bundle) -> Bundle:
         return path
     asked = Path(path)
     for tries in range(_MOST_TRIES):
-        target = asked / "bundle" if (asked / "run.json").is_file() and not is_bundle(asked) else asked
+        target = _target(asked)
         before = _version(target)
         try:
             return _open(target, asked)
@@ -133,6 +134,17 @@ def _version(target: Path) -> tuple[Path, bytes] | None:
         return where, read_regular(where / MANIFEST, MOST_MANIFEST)
     except OSError:
         return None
+
+
+def bundle_stamp(path: Path) -> str | None:
+    """What tells one version of the bundle at `path`, or of the run there, from the next; None where there is none. No weights are read."""
+    found = _version(_target(path))
+    return None if found is None else hashlib.sha256(found[1]).hexdigest()
+
+
+def _target(asked: Path) -> Path:
+    """Where the bundle is: at the path, or in the run there."""
+    return asked / "bundle" if (asked / "run.json").is_file() and not is_bundle(asked) else asked
 
 
 def _open(target: Path, asked: Path) -> Bundle:

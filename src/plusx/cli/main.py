@@ -39,6 +39,7 @@ COMMANDS: dict[str, Message] = {
     "export": _("a trained network for OpenVINO, ONNX, torch.export and model servers"),
     "tune": _("measure which engine, precision and batch size are fastest on this machine"),
     "bench": _("the speed of a trained network on this machine, beside other engines"),
+    "serve": _("a server of trained networks: Open Inference Protocol, uploads, metrics, a page"),
     "cam": _("the region of an image that speaks for a class (Grad-CAM)"),
     "weights": _("list and fetch pretrained weights; identify, convert, compare, cut and bundle files"),
     "data": _("check images before training: unreadable, duplicate, leaking, odd, imbalanced"),

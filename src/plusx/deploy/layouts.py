@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from plusx.deploy.config import ExportConfig
+from plusx.deploy.layout_readme import layout_readme, service_name
 from plusx.errors import SpecError
 from plusx.i18n import _
 
@@ -21,7 +22,8 @@ def laid_out(layout: str, name: str, config: ExportConfig, about: Mapping[str, A
         raise SpecError(
             _("-o …/{name} is also the model's name on the server. Use letters, digits, - and _ only.", name=name)
         )
-    return WRITERS[layout](name, config, about, files)
+    tree = WRITERS[layout](name, config, about, files)
+    return tree if layout == "plain" else {**tree, "README.md": layout_readme(layout, name, about).encode()}
 
 
 def _labels(about: Mapping[str, Any]) -> bytes:
@@ -82,7 +84,7 @@ def _kserve(name: str, config: ExportConfig, about: Mapping[str, Any], files: Fi
 apiVersion: serving.kserve.io/v1beta1
 kind: InferenceService
 metadata:
-  name: {name.lower().replace("_", "-").replace(".", "-")}
+  name: {service_name(name)}
 spec:
   predictor:
     model:
