@@ -70,6 +70,7 @@ RANGES: dict[str, Range] = {
     "--images": Range(1, MANY),
     "--lr": Range(0, MANY, whole=False, open_low=True),
     "--minutes": _TIME,
+    "--part-rows": Range(1, MANY),
     "--rounds": Range(1, 1000),
     "--seconds": Range(0, 3600, whole=False, open_low=True),
     "--seed": Range(0, MAX_SEED),
