@@ -63,6 +63,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "keras": ("pyfive", "h5py"),
     "log": ("tensorboard",),
+    "ray": ("ray",),
 }
 """The modules that `pip install 'plusx[EXTRA]'` installs."""
 

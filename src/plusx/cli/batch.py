@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plusx.cli.image_progress import ImageProgress
-from plusx.cli.networks import open_source
+from plusx.cli.networks import bundle_on_disk, open_source
 from plusx.cli.output import check_inputs_kept, check_output, is_stdout, wrote
 from plusx.cli.printing import localized, note, report
 from plusx.cli.ranges import whole_number
@@ -29,11 +29,18 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     """The options for work on many machines."""
     add = parser.add_argument
     add("--shard", metavar="I/N", help=_("the I-th of N parts, from 1: one command for each machine; see plusx merge"))
+    add(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="HOST:PORT",
+        help=_("compute on a Ray cluster at this address, at auto, or one of its own"),
+    )
     add("--part-rows", type=int, metavar="N", help=_("with -o DIR: images of each file there (default: 10,000)"))
 
 
 def is_batch(args: argparse.Namespace) -> bool:
-    return args.shard is not None
+    return args.shard is not None or args.ray is not None
 
 
 def read_shard(words: str) -> tuple[int, int]:
@@ -60,6 +67,8 @@ def run_batch(args: argparse.Namespace, options: BatchOptions, form: str | None)
     from plusx.cluster.shard import run_shard
     from plusx.images import NonImages
 
+    if args.ray is not None:
+        return run_ray(args, options, form)
     shard = read_shard(args.shard)
     out = batch_output(args, options.command, form)
     tally = NonImages()
@@ -86,6 +95,43 @@ def run_batch(args: argparse.Namespace, options: BatchOptions, form: str | None)
     return finish(done.rows, done.unreadable)
 
 
+def run_ray(args: argparse.Namespace, options: BatchOptions, form: str | None) -> int:
+    """The whole job on Ray, written and reported."""
+    from plusx.bundles import open_bundle
+    from plusx.cluster.inputs import find_records
+    from plusx.cluster.with_ray import check_address, run_on_ray
+    from plusx.images import NonImages
+
+    address = check_address(args.ray)
+    if args.shard is not None:
+        raise SpecError(_("--shard and --ray both divide the images. Write one of them."))
+    out = batch_output(args, options.command, form)
+    tally = NonImages()
+    meter = ImageProgress()
+
+    def start(n: int) -> None:
+        meter.total = n
+
+    def part(rows: int, unreadable: int) -> None:
+        for number in range(rows):
+            meter.update(number >= unreadable)
+
+    with bundle_on_disk(args) as path:
+        done = run_on_ray(
+            out.place, open_bundle(path), options, out.form, find_records(args.paths, tally), address,
+            part_rows=args.part_rows, on_start=start, on_part=part,
+        )  # fmt: skip
+    meter.close()
+    if words := tally.note():
+        note(words)
+    rows = _n("{n:,} row", "{n:,} rows", done.rows)
+    if not done.computed and done.rows:
+        report(_("{output} has all rows already ({rows})", output=args.output, rows=rows))
+    else:
+        wrote(args.output, rows)
+    return finish(done.rows, done.unreadable)
+
+
 def finish(rows: int, unreadable: int) -> int:
     """The exit code, after a line about images that could not be read."""
     if unreadable:
@@ -102,7 +148,7 @@ def batch_output(args: argparse.Namespace, command: str, form: str | None) -> Ba
 
     forms = FORMATS[command]
     if is_stdout(args.output):
-        raise SpecError(_("With --shard, name a folder for the parts with -o DIR, or a file for this part."))
+        raise SpecError(_("With --shard or --ray, name a folder for the parts with -o DIR."))
     if form is not None and form not in forms:
         raise SpecError(_("--format {form} is not for parts. Allowed: {allowed}.", form=form, allowed=", ".join(forms)))
     place = place_at(args.output, tuple(f".{each}" for each in forms))
@@ -137,8 +183,8 @@ def typed_words(args: argparse.Namespace, with_output: bool) -> list[str]:
     rest = iter(args.typed)
     for word in rest:
         name = word.partition("=")[0]
-        if name in ("--shard", "--ray") or (name in ("-o", "--output") and not with_output):
-            if "=" not in word and name != "--ray":
+        if name == "--shard" or (name in ("-o", "--output") and not with_output):
+            if "=" not in word:
                 next(rest, None)
         else:
             words.append(word)

@@ -155,7 +155,7 @@ def batch_options(args: argparse.Namespace) -> BatchOptions:
             why = _(
                 "Leave {option} out: the same command computes what is missing, and copies no images.", option=option
             )
-            raise SpecError(_("{option} is not for --shard. {why}", option=option, why=why))
+            raise SpecError(_("{option} is not for --shard and --ray. {why}", option=option, why=why))
     return BatchOptions("predict", engine_options(args), args.exact_decode, args.top, args.threshold)
 
 

@@ -72,7 +72,9 @@ def _data_set(checked: CheckedParts, rows: Iterator[PredictedRow], output: str) 
     remote = store_at(output)
     local = isinstance(remote, LocalStore)
     parent, name = split_address(output.rstrip("/"))
-    if remote.names() or (local and Path(output).exists() and any(Path(output).iterdir())):
+    if any(not each.startswith(".") for each in remote.names()) or (
+        local and Path(output).exists() and any(Path(output).iterdir())
+    ):
         raise DataError(
             _(
                 "{path} is not empty. Name a new folder, or a file that ends in .csv, .jsonl, .npy or .parquet.",

@@ -11,6 +11,7 @@ import errno
 import os
 import posixpath
 import re
+import secrets
 import shutil
 import tempfile
 import time
@@ -28,6 +29,8 @@ from plusx.runtime.quiet import missing
 T = TypeVar("T")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _PIECE = 1 << 20
+_MOST_COPIED = 5 << 30
+"""Bytes that S3 copies in one request (CopyObject), and so renames."""
 _YOUNG_S = 60
 """How old a scratch folder must be before it may be a killed process's: a new one is not locked at once."""
 TRIES = 4
@@ -122,11 +125,22 @@ class RemoteStore:
         return asked(lambda: self._system.open_input_file(self._path(name)), f"{self.address}/{name}")
 
     def put(self, name: str, file: Path) -> None:
-        def upload() -> None:
-            with file.open("rb") as source, self._system.open_output_stream(self._path(name)) as target:
-                shutil.copyfileobj(source, target, _PIECE)
+        # under a hidden name first, since pyarrow completes an upload that an exception or Ctrl-C ended in its middle
+        target, size = self._path(name), file.stat().st_size
+        folder, _slash, last = target.rpartition("/")
+        path = f"{folder}/.plusx-{secrets.token_hex(6)}-{last}" if size <= _MOST_COPIED else target
+        try:
+            asked(lambda: self._upload(file, path), f"{self.address}/{name}")
+            if path != target:
+                asked(lambda: self._system.move(path, target), f"{self.address}/{name}")
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self._system.delete_file(path)
+            raise
 
-        asked(upload, f"{self.address}/{name}")
+    def _upload(self, file: Path, path: str) -> None:
+        with file.open("rb") as source, self._system.open_output_stream(path) as target:
+            shutil.copyfileobj(source, target, _PIECE)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
