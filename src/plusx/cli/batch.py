@@ -33,7 +33,7 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
         "--ray",
         nargs="?",
         const="local",
-        metavar="HOST:PORT",
+        metavar="[HOST:PORT]",
         help=_("compute on a Ray cluster at this address, at auto, or one of its own"),
     )
     add("--part-rows", type=int, metavar="N", help=_("with -o DIR: images of each file there (default: 10,000)"))
