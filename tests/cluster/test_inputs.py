@@ -133,3 +133,30 @@ def test_every_byte_of_a_manifest_counts() -> None:
         evil = PartManifest(job, 0, 10, 0, {name: {"bytes": 5, "sha256": "c" * 64}}).to_bytes()
         with pytest.raises(PlusxError):
             parse_manifest(evil, "m")
+
+
+def test_the_hash_of_a_network_counts_what_computes() -> None:
+    """An export's files where the export computes, and not where the weights do."""
+    from plusx.bundles import Bundle
+    from plusx.bundles.records import Provenance
+    from plusx.cluster.manifests import network_hash
+    from plusx.images import Preprocessing
+    from plusx.runtime.engine import ExecutionPlan
+    from plusx.specs import parse
+
+    def made(weights: str, export: str, classes: tuple[str, ...] = ("a", "b"), size: int = 32) -> Bundle:
+        files = {"weights.safetensors": {"sha256": weights}, "engines/openvino-int8/model.bin": {"sha256": export}}
+        return Bundle(
+            Path("b"), parse("resnet20 classes=2"), classes, Preprocessing("RGB", size, size), {}, Provenance(), files
+        )
+
+    int8, fp32 = ExecutionPlan("openvino", "int8", 1, 1, 1), ExecutionPlan("openvino", "fp32", 1, 1, 1)
+    base = made("w", "e")
+    assert (
+        network_hash(base, fp32)
+        == network_hash(made("w", "other"), fp32)
+        == network_hash(base, ExecutionPlan("openvino", "fp32", 8, 2, 2))
+    )
+    assert network_hash(base, int8) != network_hash(made("w", "other"), int8)
+    others = [made("v", "e"), made("w", "e", ("a", "c")), made("w", "e", size=24)]
+    assert len({network_hash(each, fp32) for each in (base, *others)}) == 4
