@@ -43,6 +43,7 @@ WORKING = {
     "runs",
     "predict",
     "embed",
+    "merge",
     "cam",
     "weights",
     "export",

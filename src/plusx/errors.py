@@ -65,6 +65,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "log": ("tensorboard",),
     "explore": ("starlette", "uvicorn"),
     "serve": ("starlette", "uvicorn"),
+    "ray": ("ray",),
 }
 """The modules that `pip install 'plusx[EXTRA]'` installs."""
 

@@ -44,6 +44,7 @@ WRITERS = {
     "runs": ["runs"],
     "predict": ["predict", "bundle", "new", *QUICK],
     "embed": ["embed", "bundle", "new", *QUICK],
+    "merge": ["merge", "parts"],
     "export": ["export", "bundle", "--data", "new"],
     "bench": ["bench", "bundle"],
     "cam": ["cam", "bundle", "new/000.jpg"],
@@ -60,6 +61,7 @@ ENDS = {
     "draw": ".svg",
     "embed": ".npy",
     "export": "",
+    "merge": ".csv",
     "cam": ".png",
     "weights cut": ".safetensors",
     "weights bundle": "",
@@ -87,7 +89,7 @@ def test_a_kind_that_is_not_written_is_refused(name, capsys):
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("plusx: -o a.xlsx") and said.err.count("\n") == 1
     assert not Path("a.xlsx").exists()
-    if name not in ("cam", "weights cut", "weights convert", "embed"):
+    if name not in ("cam", "weights cut", "weights convert", "embed", "merge"):
         endings = re.search(r"Let it end in one of (.*)\.$", said.err.strip())
         assert (endings is not None and ".txt" in endings[1].split(", ")) or name == "draw"
 

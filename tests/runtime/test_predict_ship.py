@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import signal
 import subprocess
@@ -75,16 +74,6 @@ def test_resume_with_another_network_is_refused(
     assert (tmp_path / "o.csv").read_bytes() == before
 
 
-def test_shards_are_the_whole_once(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
-    rows = []
-    for i in (1, 2, 3, 4, 5):
-        assert predict(photos, *jpegs, "--shard", f"{i}/5", "-o", tmp_path / f"{i}.jsonl") == 0
-        rows.append([json.loads(line) for line in (tmp_path / f"{i}.jsonl").open()])
-    assert max(map(len, rows)) - min(map(len, rows)) <= 1
-    assert sorted(row["path"] for part in rows for row in part) == [str(p) for p in jpegs]
-    assert predict(photos, *jpegs[:2], "--shard", "5/5") == 0, "an empty shard is no failure"
-
-
 def test_a_table_lines_up_and_a_threshold_leaves_out(
     photos: Path, jpegs: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,7 +118,6 @@ def test_tar_and_parquet_in_and_parquet_out(photos: Path, jpegs: list[Path], tmp
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--shard", "0/3"], "--shard 0/3 is not I/N. Write two numbers like 3/8"), (["--shard", "4/3"], "Write two numbers"),
         (["--resume"], "Name it with -o FILE.csv or -o FILE.jsonl"), (["--format", "parquet"], "Name a file with -o FILE.parquet"),
         (["--threshold", "2"], "--threshold takes a finite number from 0 to 1, not '2'"), (["--device", "cpu"], "--device cpu needs torch, but --engine openvino was asked for"),
     ],

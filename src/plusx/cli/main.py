@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import sys
+from argparse import Namespace
 from importlib import import_module
 from types import ModuleType, TracebackType
 
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Message] = {
     "runs": _("the training runs below a folder: progress, accuracy, how to resume"),
     "predict": _("classify images"),
     "embed": _("feature vectors of images"),
+    "merge": _("the parts of predict or embed on many machines as one file, proved to be whole"),
     "export": _("a trained network for OpenVINO, ONNX, torch.export and model servers"),
     "tune": _("measure which engine, precision and batch size are fastest on this machine"),
     "bench": _("the speed of a trained network on this machine, beside other engines"),
@@ -166,7 +168,7 @@ def _run(words: list[str]) -> int:
     args = make_parser(name).read([*before, *between, *words])
     language(args.lang)
     module = _module(name)
-    if getattr(args, "output", None) is not None:
+    if getattr(args, "output", None) is not None and not _checks_output(module, args):
         from plusx.cli.output import check_inputs_kept, check_output
 
         is_folder = getattr(module, "WRITES_FOLDER", False)
@@ -175,8 +177,15 @@ def _run(words: list[str]) -> int:
     from plusx.cli.downloads import DownloadLine
     from plusx.weights.hub.watching import watching
 
+    args.typed = [*name.split(), *words]
     with watching(DownloadLine()):
         return module.run(args)
+
+
+def _checks_output(module: ModuleType, args: Namespace) -> bool:
+    """Whether a command with these options checks its -o itself, which may be an address."""
+    own = getattr(module, "CHECKS_OUTPUT", False)
+    return bool(own(args) if callable(own) else own)
 
 
 def _with_subcommand(name: str, words: list[str]) -> tuple[str, list[str], list[str]]:

@@ -119,7 +119,7 @@ def check_inputs_kept(args: argparse.Namespace, is_folder: bool = False) -> None
     outputs = [out, out.with_suffix(".csv")] if out.suffix == ".npy" else [out]  # embed names its rows beside them
     for name, value in vars(args).items():
         for word in value if isinstance(value, list) else [value]:
-            if name == "output" or not isinstance(word, str) or not os.path.lexists(word):
+            if name in ("output", "typed") or not isinstance(word, str) or not os.path.lexists(word):
                 continue
             if any(_same(each, word) for each in outputs) and not (is_folder and os.path.isdir(word)):
                 raise SpecError(_not_written(args.output, _("{input} is an input. Choose another place.", input=word)))

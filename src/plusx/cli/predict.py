@@ -5,25 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plusx.cli.batch import add_batch, is_batch, run_batch
 from plusx.cli.languages import language
 from plusx.cli.networks import add_source, open_source
 from plusx.cli.output import add_output, choose_format, is_stdout, wrote
 from plusx.cli.printing import note
-from plusx.cli.ranges import whole_number
 from plusx.errors import DataError, RunError, SpecError
 from plusx.i18n import _, _n, translate, visible
 
 if TYPE_CHECKING:
+    from plusx.cluster.parts import BatchOptions
     from plusx.runtime import EngineOptions, Item, Prediction, Predictor
     from plusx.runtime.sorting import Sorter
 
 NOTHING_WORKED = 3
 FORMATS = ("table", "csv", "jsonl", "parquet")
+CHECKS_OUTPUT = is_batch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--top", type=int, default=5, metavar="N", help=_("classes per image (default: 5)"))
     add("--threshold", type=float, metavar="P", help=_("omit classes with a probability below this"))
     add_engine(parser)
-    add("--format", choices=FORMATS, help=_("default: by the ending of FILE, else table"))
+    add("--format", choices=FORMATS, help=_("default: by the ending of FILE, else table; parts in a folder: jsonl"))
     add_output(parser)
     add("--resume", action="store_true", help=_("continue a partly written FILE (csv, jsonl)"))
-    add("--shard", metavar="I/N", help=_("every N-th image from the I-th on: one command for each machine"))
+    add_batch(parser)
     add("--sort-into", metavar="DIR", help=_("copy each image into DIR/CLASS"))
 
 
@@ -72,16 +72,18 @@ def run(args: argparse.Namespace) -> int:
     from plusx.runtime.prediction_files import PredictionWriter
     from plusx.runtime.rows import check_same_row
 
+    if is_batch(args):
+        return run_batch(args, batch_options(args), args.format)
     form = choose_format(args.format, args.output, FORMATS)
     check(args, form)
     # the images are counted first for the progress line and the table's first column; listing names is cheap
     wanted = is_countable(args.paths) and (form == "table" or sys.stderr.isatty())
-    total, width = measured(shard(find_images(args.paths), args.shard)) if wanted else (None, 0)
+    total, width = measured(find_images(args.paths)) if wanted else (None, 0)
     predictor = open_predictor(
         open_source(args), engine_options(args), top=args.top, exact_decode=args.exact_decode, count=total
     )
     tally = NonImages()
-    items = peeked(shard(find_images(args.paths, tally), args.shard))
+    items = peeked(find_images(args.paths, tally))
     sorter = make_sorter(args)
     meter = ImageProgress(total)
     path = None if is_stdout(args.output) else args.output
@@ -134,7 +136,7 @@ def measured(items: Iterable[Item]) -> tuple[int, int]:
 
 def rows(predictor: Predictor, items: Iterable[Item], threshold: float | None) -> Iterator[Prediction]:
     for row in predictor.stream(items):
-        yield row if threshold is None else replace(row, top=tuple(t for t in row.top if t[1] >= threshold))
+        yield row if threshold is None else row.above(threshold)
 
 
 def engine_options(args: argparse.Namespace) -> EngineOptions:
@@ -144,16 +146,17 @@ def engine_options(args: argparse.Namespace) -> EngineOptions:
     return EngineOptions(args.engine, args.precision, threads=args.threads, device=args.device)
 
 
-def shard(items: Iterator[Item], words: str | None) -> Iterator[Item]:
-    """Every n-th item from the i-th on, for "i/n". Raises SpecError."""
-    if words is None:
-        return items
-    first, of = (whole_number(part) for part in words.partition("/")[::2])
-    if first is None or of is None or not 1 <= first <= of:
-        raise SpecError(
-            _("--shard {words} is not I/N. Write two numbers like 3/8, the first from 1 to the second.", words=words)
-        )
-    return islice(items, first - 1, None, of)
+def batch_options(args: argparse.Namespace) -> BatchOptions:
+    """What a shard computes of each image. Raises SpecError for options that a part cannot have."""
+    from plusx.cluster.parts import BatchOptions
+
+    for given, option in ((args.resume, "--resume"), (args.sort_into is not None, "--sort-into")):
+        if given:
+            why = _(
+                "Leave {option} out: the same command computes what is missing, and copies no images.", option=option
+            )
+            raise SpecError(_("{option} is not for --shard and --ray. {why}", option=option, why=why))
+    return BatchOptions("predict", engine_options(args), args.exact_decode, args.top, args.threshold)
 
 
 def check(args: argparse.Namespace, form: str) -> None:

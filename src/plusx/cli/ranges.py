@@ -74,6 +74,7 @@ RANGES: dict[str, Range] = {
     "--minutes": _TIME,
     "--port": Range(0, 65_535),
     "--queue": Range(1, MANY),
+    "--part-rows": Range(1, MANY),
     "--rounds": Range(1, 1000),
     "--seconds": Range(0, 3600, whole=False, open_low=True),
     "--seed": Range(0, MAX_SEED),

@@ -45,21 +45,31 @@ def list_parquet(path: Path, cache: Path | None = None) -> ShardListing:
         return _packed(table, _pack_path(path, cache), image, label, classes)
 
 
-def encoded_images(path: Path) -> Iterator[bytes | None]:
-    """The images of a Parquet file, row by row; None where a row has none. Raises DataError and MissingExtra."""
-    with _ParquetTable(path) as table:
-        for (value,) in table.rows(table.image_column()):
+def encoded_images(path: Path, first: int = 0, file: Any = None) -> Iterator[bytes | None]:
+    """The images of a Parquet file, row by row from `first` on; None where a row has none. Raises DataError and MissingExtra.
+
+    `file` is the opened file where `path` is a name only, as in an object store.
+    """
+    with _ParquetTable(path, file) as table:
+        for (value,) in table.rows(table.image_column(), first=first):
             yield _raw(value)
+
+
+def count_images(path: Path, file: Any = None) -> int:
+    """The rows of a Parquet file with a column of images. Raises DataError and MissingExtra."""
+    with _ParquetTable(path, file) as table:
+        table.image_column()
+        return table.file.metadata.num_rows
 
 
 class _ParquetTable:
     """A Parquet file, open, and Hugging Face's description of its columns (empty when there is none)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: Any = None) -> None:
         self.arrow, parquet = _pyarrow()
         self.path = path
         with self._reading():
-            self.file = parquet.ParquetFile(path)
+            self.file = parquet.ParquetFile(path if file is None else file)
             self.schema = self.file.schema_arrow
             self.features = _features(self.schema)
             sizes = [self.file.metadata.row_group(i).total_byte_size for i in range(self.file.metadata.num_row_groups)]
@@ -88,13 +98,19 @@ class _ParquetTable:
         except (OSError, ValueError, LookupError, TypeError, MemoryError, self.arrow.ArrowException) as error:
             raise DataError(_("{path} cannot be read as Parquet. Get the file again.", path=self.path)) from error
 
-    def rows(self, *columns: str) -> Iterator[tuple[Any, ...]]:
-        """The values of some columns, row by row.
+    def rows(self, *columns: str, first: int = 0) -> Iterator[tuple[Any, ...]]:
+        """The values of some columns, row by row from `first` on; row groups before it are not read.
 
         One at a time: a dictionary page lets a small file say a large image a million times.
         """
+        groups, skipped = list(range(self.file.metadata.num_row_groups)), 0
+        while groups and skipped + (size := self.file.metadata.row_group(groups[0]).num_rows) <= first:
+            skipped += size
+            del groups[0]
         with self._reading():
-            batches = self.file.iter_batches(1, columns=list(columns))
+            batches = self.file.iter_batches(1, row_groups=groups, columns=list(columns))
+            for _row in range(first - skipped):
+                next(batches, None)
         while True:
             with self._reading():
                 batch = next(batches, None)

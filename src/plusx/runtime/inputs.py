@@ -41,7 +41,7 @@ def find_images(paths: Iterable[str], tally: NonImages | None = None) -> Iterato
     """
     for text in paths:
         if text == "-":
-            yield from (Item(line, Path(line)) for line in _lines())
+            yield from (Item(line, Path(line)) for line in stdin_names())
         elif not text:
             raise DataError(_("A PATH is empty (''). Name an image, a folder or a pattern."))
         else:
@@ -85,7 +85,7 @@ def _nonempty(items: Iterator[Item], complaint: Callable[[], Message]) -> Iterat
         raise DataError(complaint())
 
 
-def _lines() -> Iterator[str]:
+def stdin_names() -> Iterator[str]:
     """Paths on stdin, one a line; read as bytes, since names need not be UTF-8."""
     for line in sys.stdin.buffer:
         name = os.fsdecode(line.rstrip(b"\r\n"))
@@ -124,17 +124,27 @@ def _tar(path: Path) -> Iterator[Item]:
     try:
         with open_stream(path) as stream:
             for name, _offset, size in members(stream):
-                # the stream is read once, so the name decides
-                litter = any(is_ignored(part) for part in name.split("/") if part not in (".", ".."))
-                if litter or os.path.splitext(name)[1].lower() not in SUFFIXES:
+                if not is_tar_image(name):
                     continue
-                if size > MAX_FILE_BYTES:
-                    reason = _("{size} bytes exceed the limit of {limit}", size=size, limit=MAX_FILE_BYTES)
-                    yield Item(f"{path}/{name}", None, reason)
-                else:
-                    yield Item(f"{path}/{name}", stream.exactly(size))
+                reason = too_large(size)
+                yield Item(f"{path}/{name}", None if reason else stream.exactly(size), reason)
     except DataError as error:
         yield Item(str(path), None, _("not a whole tar archive ({why})", why=error.message))
+
+
+def is_tar_image(name: str) -> bool:
+    """Whether a member of an archive is an image: a stream is read once, so the name decides."""
+    litter = any(is_ignored(part) for part in name.split("/") if part not in (".", ".."))
+    return not litter and os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def too_large(size: int) -> Message | None:
+    """Why a file of so many bytes is not read, or None."""
+    return (
+        None
+        if size <= MAX_FILE_BYTES
+        else _("{size} bytes exceed the limit of {limit}", size=size, limit=MAX_FILE_BYTES)
+    )
 
 
 def _parquet(path: Path) -> Iterator[Item]:

@@ -28,6 +28,10 @@ class Prediction:
     error: str | None
     top: tuple[tuple[str, float], ...] = ()
 
+    def above(self, threshold: float) -> Prediction:
+        """The same without the classes of a smaller probability."""
+        return replace(self, top=tuple(pair for pair in self.top if pair[1] >= threshold))
+
 
 class Predictor:
     """A network ready to classify images: `predictor(["a.jpg", "b.png"])`. Made by `plusx.predictor`."""

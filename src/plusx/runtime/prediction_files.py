@@ -32,6 +32,13 @@ class PredictionWriter:
         self._out: OutputFile | None = None
         self._rows = 0
 
+    @classmethod
+    def created(cls, path: str, form: str, columns: int) -> Self:
+        """A writer of a new file, open already. Raises DataError, MissingExtra."""
+        made = cls(path, form, columns, False)
+        made.skip_done(iter(()))
+        return made
+
     def __enter__(self) -> Self:
         return self
 

@@ -80,7 +80,7 @@ def resume(path: Path, form: str, items: Iterable[Item], columns: int) -> Resume
         return ResumedItems(waiting, 0, 0, None)
     done = good = end = 0
     last: tuple[Item, Prediction] | None = None
-    for number, (text, stop) in enumerate(_records(path, form)):
+    for number, (text, stop) in enumerate(whole_records(path, form)):
         if form == "csv" and not number:
             if text != csv_header(columns):
                 raise _other(path, _("its columns differ"))
@@ -125,7 +125,7 @@ def _other(path: Path, why: Message) -> DataError:
     )
 
 
-def _records(path: Path, form: str) -> Iterator[tuple[str, int]]:
+def whole_records(path: Path, form: str) -> Iterator[tuple[str, int]]:
     """(text, offset after it) of each whole record; a record that a kill cut short is not among them.
 
     A CSV record may hold line ends inside quotes: it is whole when its quotes are even.

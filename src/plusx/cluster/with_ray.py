@@ -1,0 +1,348 @@
+"""One job on Ray Data: the parts of `shard.py`, computed by a pool of actors instead of one process a machine.
+
+Ray distributes and restarts; what is complete is decided by the manifests alone, as without Ray. The data set that Ray
+sees has a row for each part (where its images stand in the list), and never an image: an actor reads the images of its
+part, writes its rows, commits them by a manifest, and returns two counts. So a part that Ray computes twice, because a
+node seemed lost, is only replaced by itself, and a job that died is finished by the same command, or by --shard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from plusx.bundles import Bundle, open_bundle
+from plusx.bundles.atomic import current_location
+from plusx.bundles.bundle import MANIFEST
+from plusx.cluster.input_list import InputList, read_records, write_list
+from plusx.cluster.inputs import InputRecord, first_fetched
+from plusx.cluster.manifests import JobIdentity
+from plusx.cluster.parts import PART_ROWS, BatchOptions, write_part
+from plusx.cluster.places import MANIFESTS, PartsPlace
+from plusx.cluster.shard import ShardResult, complete_parts, part_bounds
+from plusx.cluster.stores import Store, is_remote, store_at
+from plusx.errors import DataError, PlusxError, RunError, SpecError, missing
+from plusx.i18n import _
+from plusx.runtime import processor
+from plusx.version import __version__
+
+LEAST = (2, 50)
+"""The oldest Ray whose Data module plusx uses as it is; 2.60 is the one that was tested."""
+LOCAL = "local"
+"""The address of a cluster that this process starts and ends."""
+_PATIENCE_S = 5.0
+_MOST_BLOCKS = 5_000
+"""Tasks of a job: each has one part, or several where there are more parts."""
+_OBJECTS = 200_000_000
+"""Bytes of shared memory of a local cluster. Its objects are numbers, so Ray's usual third of the memory is not needed."""
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """What an actor must know: the job, its options, and where the parts, the list and the network lie."""
+
+    identity: JobIdentity
+    options: BatchOptions
+    place: str
+    inputs: str
+    network: str
+
+
+class PartWorker:
+    """An actor: opens the network once, then computes one part after the other."""
+
+    def __init__(self, job: WorkerJob, made_with: str) -> None:
+        if made_with != __version__:
+            raise RunError(
+                _(
+                    "This node has plusx {here}, but the job was started with {there}. Install the same plusx on every node.",
+                    here=__version__, there=made_with,
+                )
+            )  # fmt: skip
+        self.job = job
+        self.place = PartsPlace(store_at(job.place))
+        with tempfile.TemporaryDirectory(prefix="plusx-network-") as folder:
+            _fetch_network(self.place.store, job.network, Path(folder))
+            self.compute = job.options.open(open_bundle(folder))
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        done: dict[str, Any] = {"rows": [], "unreadable": []}
+        for start, stop, offset, skip in zip(*(map(int, batch[key]) for key in _COLUMNS), strict=True):
+            part = self.place.find(start, stop)  # complete where Ray gives a task to a second actor
+            if part is None or part.job != self.job.identity:
+                records = read_records(self.place.store, self.job.inputs, offset, skip, stop - start)
+                part = write_part(self.place, self.job.identity, start, stop, records, self.compute)
+            done["rows"].append(part.stop - part.start)
+            done["unreadable"].append(part.unreadable)
+        return done
+
+
+_COLUMNS = ("start", "stop", "offset", "skip")
+
+
+def run_on_ray(
+    place: PartsPlace,
+    bundle: Bundle,
+    options: BatchOptions,
+    form: str,
+    records: Iterable[InputRecord],
+    address: str,
+    *,
+    part_rows: int | None = None,
+    on_start: Callable[[int], Any] | None = None,
+    on_part: Callable[[int, int], Any] | None = None,
+) -> ShardResult:
+    """Computes the parts that are not complete yet on a Ray cluster; `on_part` is told the rows and the unreadable ones of each.
+
+    `options.engine.threads` cores are one actor's; without it, those of the smallest node. Raises SpecError, DataError,
+    MissingExtra, RunError.
+    """
+    check_version()
+    if place.file is not None:
+        raise SpecError(_("--ray writes many parts. Name a folder with -o DIR, and join them with plusx merge."))
+    records = first_fetched(_absolute(record) for record in records)
+    store = store_at(place.address if is_remote(place.address) else os.path.abspath(place.address))
+    place = PartsPlace(store)
+    options = options.settled(bundle)
+    with place.claimed("ray"):
+        inputs = _stored_list(store, records)
+        job = options.identity(bundle, form, inputs.n, inputs.sha256)
+        bounds = part_bounds(0, inputs.n, part_rows or PART_ROWS)
+        done = complete_parts(place, job, bounds)
+        todo = [bound for bound in bounds if bound not in done and bound[0] < bound[1]]
+        if on_start is not None:
+            on_start(sum(stop - start for start, stop in todo))
+        unreadable = sum(part.unreadable for part in done.values())
+        if todo:
+            network = _stored_network(store, bundle, job)
+            with _connected(address) as ray:
+                threads, actors = _pool(ray, options.engine.threads)
+                options = replace(options, engine=replace(options.engine, threads=threads))
+                worker = WorkerJob(job, options, store.address, inputs.name, network)
+                for rows, bad in _results(ray, worker, inputs, todo, threads, min(actors, len(todo))):
+                    unreadable += bad
+                    if on_part is not None:
+                        on_part(rows, bad)
+            left = set(todo) - set(place.bounds())
+            if left:
+                raise RunError(
+                    _(
+                        "{n} parts are not complete. Run the same command again: it computes what is missing.",
+                        n=len(left),
+                    )
+                )
+    return ShardResult(inputs.n, unreadable, sum(stop - start for start, stop in todo))
+
+
+def _results(
+    ray: Any, worker: WorkerJob, inputs: InputList, todo: Sequence[tuple[int, int]], threads: int, actors: int
+) -> Iterator[tuple[int, int]]:
+    """(rows, unreadable) of each part as it is complete. Raises RunError."""
+    import ray.data as data
+
+    for handler in logging.getLogger("ray.data").handlers:  # its plans and progress stay in its own log files
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.ERROR)
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = False
+    rows = [dict(zip(_COLUMNS, (start, stop, *inputs.where(start)), strict=True)) for start, stop in todo]
+    parts = data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS)).map_batches(
+        PartWorker,
+        fn_constructor_args=(worker, __version__),
+        batch_size=1,
+        compute=data.ActorPoolStrategy(min_size=1, max_size=max(1, actors)),
+        num_cpus=threads,
+    )
+    try:
+        for row in parts.iter_rows():
+            yield int(row["rows"]), int(row["unreadable"])
+    except (ray.exceptions.RayError, RuntimeError, OSError) as error:
+        raise _explained(error) from error
+
+
+def _explained(error: BaseException) -> PlusxError:
+    """The error of an actor as one of plusx's, or a line for Ray's own."""
+    seen: BaseException | None = error
+    while seen is not None:
+        cause = getattr(seen, "cause", None)
+        for each in (cause, seen):  # Ray's own error is of both classes
+            if isinstance(each, PlusxError):
+                return each
+        seen = seen.__cause__
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    reason = lines[-1].strip()[:300] if lines else type(error).__name__
+    return RunError(
+        _(
+            "Ray could not finish the job ({reason}). Run the same command again: what is complete is kept.",
+            reason=reason,
+        )
+    )
+
+
+# ---- the cluster ----
+
+
+def check_version() -> None:
+    """Raises MissingExtra without Ray, SpecError for one that is too old."""
+    try:
+        found = version("ray")
+    except PackageNotFoundError as error:
+        raise missing("ray") from error
+    numbers = tuple(int(word) for word in found.split(".")[:2] if word.isdecimal())
+    if numbers < LEAST:
+        least = ".".join(map(str, LEAST))
+        raise SpecError(
+            _("Ray {found} is too old: plusx needs {least} or newer. Run pip install -U 'plusx[ray]' on every node.",
+              found=found, least=least)
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    """The ray module, connected. Raises RunError within seconds where there is no cluster, MissingExtra without Ray."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # plusx says in one line what failed
+    if address not in (LOCAL, "auto"):
+        _check_answers(address)
+    try:
+        import ray
+    except ImportError as error:
+        raise missing("ray") from error
+    started = {"num_cpus": processor.cores(), "object_store_memory": _OBJECTS, "include_dashboard": False}
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(started if address == LOCAL else {}))
+    except (Exception, SystemExit) as error:
+        why = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
+        raise RunError(
+            _(
+                "There is no Ray cluster to use at {address} ({reason}). Start one with ray start --head, or write --ray without "
+                "an address for one on this machine.",
+                address=address, reason=why[:200],
+            )
+        ) from error  # fmt: skip
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def check_address(address: str) -> str:
+    """The address of --ray. Raises SpecError for what is none."""
+    host, colon, port = address.rpartition(":")
+    if address in (LOCAL, "auto") or (
+        colon and host and "/" not in host and port.isdecimal() and 0 < int(port) < 65536
+    ):
+        return address
+    raise SpecError(
+        _(
+            "--ray {address} is no address of a Ray cluster. Write HOST:PORT, or auto for the one of this machine, or put --ray at the "
+            "end for a cluster of its own.",
+            address=address,
+        )
+    )  # fmt: skip
+
+
+def _check_answers(address: str) -> None:
+    """Raises RunError unless something at the address speaks HTTP/2, as Ray does: Ray itself waits for two minutes.
+
+    RFC 9113, sections 3.4 and 4.1: a server answers a client's preface with a SETTINGS frame, whose type is 4.
+    """
+    host, _colon, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S) as link:
+            link.settimeout(_PATIENCE_S)
+            link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            head = link.recv(9)
+            if len(head) < 4 or head[3] != 4:
+                raise ConnectionError(_("what answers there is not Ray"))
+    except OSError as error:
+        raise RunError(
+            _(
+                "There is no Ray cluster to use at {address} ({reason}). Start one with ray start --head, or write --ray without "
+                "an address for one on this machine.",
+                address=address, reason=error.strerror or str(error) or type(error).__name__,
+            )
+        ) from error  # fmt: skip
+
+
+def _pool(ray: Any, threads: int | None) -> tuple[int, int]:
+    """Cores of an actor, and the number of actors for which the cluster has cores. Raises RunError."""
+    cores = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    cores = [n for n in cores if n]
+    if not cores:
+        raise RunError(
+            _("No node of the Ray cluster has a processor core to compute with. Start one without --num-cpus 0.")
+        )
+    each = threads or min(cores)
+    actors = sum(n // each for n in cores)
+    if not actors:
+        raise RunError(
+            _(
+                "--threads {threads} is more than any node of the Ray cluster has ({most}). Write fewer.",
+                threads=each,
+                most=max(cores),
+            )
+        )
+    return each, actors
+
+
+# ---- what the actors read ----
+
+
+def _absolute(record: InputRecord) -> InputRecord:
+    """The record with a path that means the same in an actor's working directory."""
+    if record.file is None or is_remote(record.file):
+        return record
+    return replace(record, file=os.path.abspath(record.file))
+
+
+def _stored_list(store: Store, records: Iterable[InputRecord]) -> InputList:
+    """The list of inputs in the folder of manifests, named by its hash."""
+    with store.scratch() as scratch:
+        made = write_list(records, scratch / "inputs", store, "")
+        made = replace(made, name=f"{MANIFESTS}/inputs-{made.sha256[:16]}.jsonl")
+        store.put(made.name, scratch / "inputs")
+    return made
+
+
+def _stored_network(store: Store, bundle: Bundle, job: JobIdentity) -> str:
+    """The folder below `store` with the bundle's files, numbered, and their names; written once."""
+    folder = f"{MANIFESTS}/network-{job.network[:16]}"
+    names = [MANIFEST, *bundle.files]
+    if set(store.names(folder)) >= {str(number) for number in range(len(names))} | {"names"}:
+        return folder
+    with store.scratch() as scratch:
+        for number, name in enumerate(names):
+            path = scratch / str(number)
+            path.write_bytes(bundle.read(name) if number else (current_location(bundle.path) / name).read_bytes())
+            store.put(f"{folder}/{number}", path)
+        (scratch / "names").write_text("\n".join(names))
+        store.put(f"{folder}/names", scratch / "names")
+    return folder
+
+
+def _fetch_network(store: Store, folder: str, target: Path) -> None:
+    """The bundle of `_stored_network` in a local folder; opening it checks every hash."""
+    with store.open(f"{folder}/names") as file:
+        names = file.read().decode().split("\n")
+    for number, name in enumerate(names):
+        path = target / name
+        if not path.resolve().is_relative_to(target.resolve()):
+            raise DataError(
+                _(
+                    "The file name {name!r} leads out of the bundle. Remove the folder of parts, and start again.",
+                    name=name,
+                )
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with store.open(f"{folder}/{number}") as source, path.open("wb") as out:
+            shutil.copyfileobj(source, out, 1 << 20)
