@@ -53,6 +53,7 @@ WORKING = {
     "data",
     "study",
     "explore",
+    "check",
 }
 """Commands that may load torch or numpy once they work; their --help may not."""
 

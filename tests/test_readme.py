@@ -56,6 +56,7 @@ NOT_RUN = {
     "git clone": "needs a network",
     "cd ": "the clone's folder",
     "pip install": "needs a network",
+    "plusx check my_net.py:Net": "needs a network of one's own (tests/cli/test_check_cli.py)",
     "plusx explore": "a server, does not end (make test-browser)",
     "plusx serve": "a server, does not end (tests/serving)",
     "plusx train --resume": "needs an interrupted run (tests/training)",

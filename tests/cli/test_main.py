@@ -34,7 +34,7 @@ def said(capsys, *words):
         (["show", "."], "plusx: . is neither a bundle nor a run"),
         (
             ["show"],
-            "plusx: show needs NETWORK (a preset and key=value words, a .toml or .json file, a bundle, a run or a weights file)",
+            "plusx: show needs NETWORK (a preset and key=value words, a .toml or .json file, a bundle, a run, a weights file or FILE.py:NAME)",
         ),
     ],
 )

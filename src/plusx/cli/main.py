@@ -30,6 +30,7 @@ COMMANDS: dict[str, Message] = {
     "explain": _("a network's numbers and names, in words"),
     "diff": _("what changes between two networks"),
     "draw": _("a network as SVG, PNG, PDF or HTML"),
+    "check": _("whether a network that you wrote is a ResNet, and where it deviates"),
     "presets": _("the named networks and the keys that change them"),
     "explore": _("a network in the browser: switches, drawing, numbers, receptive fields"),
     "train": _("train a network on images"),
@@ -52,7 +53,9 @@ COMMANDS: dict[str, Message] = {
 EVERYWHERE = _("Every command takes --lang en|zh (default: PLUSX_LANG) and --debug, which shows tracebacks.")
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended: 128 and the number of SIGINT."""
-NETWORK = _("NETWORK is a preset and key=value words, a .toml or .json file, a bundle, a run or a weights file.")
+NETWORK = _(
+    "NETWORK is a preset and key=value words, a .toml or .json file, a bundle, a run, a weights file or FILE.py:NAME."
+)
 
 
 def main(argv: list[str] | None = None) -> int:

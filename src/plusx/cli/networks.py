@@ -1,4 +1,5 @@
-"""What NETWORK and SOURCE mean on the command line: words, a spec file, a bundle, a run or a weights file of any family."""
+"""What NETWORK and SOURCE mean on the command line: words, a spec file, a bundle, a run, a weights file of any family,
+or a torch module in a Python file."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         "network",
         nargs="+",
         metavar="NETWORK",
-        help=_("a preset and key=value words, a .toml or .json file, a bundle, a run or a weights file"),
+        help=_("a preset and key=value words, a .toml or .json file, a bundle, a run, a weights file or FILE.py:NAME"),
     )
     add_key(parser)
 
@@ -85,10 +86,12 @@ def read_network(words: list[str], key: str | None = None, *, quiet: bool = Fals
 
     Raises SpecError, BundleError, WeightsError.
     """
-    if is_name(words[0]):
+    if is_name(words[0]) and not is_module_name(words[0]):
         return _spec_of_name(words[0], words[1:], key, _silent if quiet else note)
     path = Path(words[0])
-    if path.suffix in (".toml", ".json") and path.is_file():
+    if is_module_name(words[0]):
+        spec = _with(_spec_of_module(words[0], _silent if quiet else note), words[1:])
+    elif path.suffix in (".toml", ".json") and path.is_file():
         spec = _with(read_spec_file(path), words[1:])
     elif path.is_dir():
         spec = _with(_spec_of_directory(path), words[1:])
@@ -168,6 +171,19 @@ def words_of(args: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
     if words and "=" not in words[0]:
         return " ".join(words), {}
     return None, read_words(words)
+
+
+def is_module_name(word: str) -> bool:
+    """Whether a word names a torch module in a Python file: `net.py:Net`."""
+    return word.endswith(".py") or ".py:" in word
+
+
+def _spec_of_module(word: str, say: Callable[[str], None]) -> ResNetSpec:
+    """The network that a user's own code is, where it is one exactly; the code runs in a process of its own."""
+    from plusx.checking import spec_of_file
+
+    say(_("this runs the code of {file} in a process of its own", file=word.rpartition(":")[0] or word))
+    return spec_of_file(word)
 
 
 def say_assumptions(

@@ -70,7 +70,7 @@ def _entries(drawings: list[Drawing], detail: str, say: Translate) -> Iterator[L
     if detail == "blocks":
         yield from _strips({op.kind for op in ops if op.kind in SMALL}, drawings, say)
     if any(drawing.marks for drawing in drawings):
-        yield LegendEntry(say(_("changed")), _mark)
+        yield LegendEntry(say(_("changed") if drawings[1:] else _("deviates")), _mark)
 
 
 def _strips(kinds: set[str], drawings: list[Drawing], say: Translate) -> Iterator[LegendEntry]:

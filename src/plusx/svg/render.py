@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from plusx.analysis import analyse
 from plusx.analysis.geometry import Size
 from plusx.errors import PlusxError, unknown
@@ -20,23 +22,25 @@ DETAILS = ("stages", "blocks", "ops")
 
 def draw(
     network: Network, *, detail: str = "blocks", theme: str = "light", diff: Network | None = None, lang: str = "en",
-    size_px: int | Size | None = None, fold: bool = True,
+    size_px: int | Size | None = None, fold: bool = True, marks: frozenset[str] = frozenset(),
 ) -> Svg:  # fmt: skip
     """The network as SVG text, which a notebook shows as the drawing; with `diff` both, side by side, differences marked.
 
     `detail` is stages, blocks or ops; `theme` light or dark; `lang` en or zh; `size_px` the input's side or (h, w), None
-    takes the preset's; `fold=False` draws equal blocks one by one. Same arguments, same text. Raises PlusxError.
+    takes the preset's; `fold=False` draws equal blocks one by one; `marks` are places to highlight (`Drawing.marks`). Same arguments, same text. Raises PlusxError.
 
     >>> draw("resnet18").startswith("<svg")
     True
     """
     colours = theme_of(theme)
-    return to_svg(lay_out(network, detail=detail, diff=diff, lang=lang, size_px=size_px, fold=fold), colours)
+    return to_svg(
+        lay_out(network, detail=detail, diff=diff, lang=lang, size_px=size_px, fold=fold, marks=marks), colours
+    )
 
 
 def lay_out(
     network: Network, *, detail: str = "blocks", diff: Network | None = None, lang: str = "en",
-    size_px: int | Size | None = None, fold: bool = True,
+    size_px: int | Size | None = None, fold: bool = True, marks: frozenset[str] = frozenset(),
 ) -> Scene:  # fmt: skip
     """The scene that `draw` writes as SVG: every shape and text with its place. Raises PlusxError."""
     if detail not in DETAILS:
@@ -45,4 +49,6 @@ def lay_out(
     drawings = [drawing_of(analyse(each, size_px), fold=fold) for each in (network, diff) if each is not None]
     if len(drawings) == 2:
         drawings = compared(*drawings)
+    elif marks:
+        drawings = [replace(drawings[0], marks=marks)]
     return scene(drawings, detail, say)
