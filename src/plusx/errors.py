@@ -70,14 +70,17 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 """The modules that `pip install 'plusx[EXTRA]'` installs."""
 
 
-def missing(module: str) -> MissingExtra:
-    """The error for a module that is not installed; it names the extra to install.
+def missing(module: str, command: str = "") -> MissingExtra:
+    """The error for a module that is not installed; it names the extra to install, that of the command where there are several.
 
     >>> str(missing("torch.nn"))
     "torch is not installed. Install it with pip install 'plusx[train]'."
+    >>> str(missing("starlette", "serve"))
+    "starlette is not installed. Install it with pip install 'plusx[serve]'."
     """
     name = module.partition(".")[0]
-    extra = next((extra for extra, modules in EXTRAS.items() if name in modules), None)
+    extras = [extra for extra, modules in EXTRAS.items() if name in modules]
+    extra = command if command in extras else next(iter(extras), None)
     wanted = "plusx" if extra is None else f"plusx[{extra}]"
     return MissingExtra(
         _("{module} is not installed. Install it with pip install '{wanted}'.", module=name, wanted=wanted)

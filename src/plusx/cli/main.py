@@ -85,13 +85,13 @@ def _guarded(words: list[str], debug: bool) -> int:
         sys.stdout = open(os.devnull, "w")
         return 0
     except (KeyboardInterrupt, ImportError, OSError, MemoryError, RuntimeError) as error:
-        known = explained(error)
+        known = explained(error, words[0] if words else "")
         if known is None or (debug and not isinstance(error, KeyboardInterrupt)):
             raise
         return _fail(*known)
 
 
-def explained(error: BaseException) -> tuple[Message | str, int] | None:
+def explained(error: BaseException, command: str = "") -> tuple[Message | str, int] | None:
     """Text and exit code for what the system, an import or a user stopped; None for what only a traceback explains."""
     if isinstance(error, KeyboardInterrupt):
         # OpenBLAS, refused a thread while numpy is imported, sends SIGINT to its own process
@@ -101,7 +101,7 @@ def explained(error: BaseException) -> tuple[Message | str, int] | None:
     if isinstance(error, ImportError) and (error.name or "plusx").partition(".")[0] == "plusx":
         return None
     if isinstance(error, ModuleNotFoundError):
-        return missing(error.name or "a package").message, 2
+        return missing(error.name or "a package", command).message, 2
     if isinstance(error, ImportError):
         name = (error.name or "a package").partition(".")[0]
         return _(

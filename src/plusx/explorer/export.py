@@ -6,7 +6,6 @@ import io
 import zipfile
 from pathlib import Path
 
-import plusx
 from plusx.errors import PlusxError, RunError
 from plusx.explorer.site import about, page_files
 from plusx.explorer.vendor import vendored
@@ -46,7 +45,7 @@ def write_site(folder: Path, net: str, vendor: Path | None = None) -> int:
 
 def python_zip() -> bytes:
     """The rooms that the page needs, as a zip; the same sources give the same bytes."""
-    root = Path(plusx.__file__).parent
+    root = Path(__file__).parents[1]
     paths = [path for source in SOURCES for path in [root / source, *(root / source).rglob("*")] if path.is_file()]
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
