@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import Screen
 
 import plusx
-from conftest import Screen
 from plusx.explorer.site import PageFile, page_files
 from plusx.explorer.tour import STEPS
 from plusx.specs import KEYS

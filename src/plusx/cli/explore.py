@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    net = str(read_network(args.network, args.key)) if args.network else "resnet50"
+    from plusx.explorer.views import START, bounded
+
+    net = str(bounded(str(read_network(args.network, args.key)))) if args.network else START
     vendor = None if args.vendor is None else Path(args.vendor)
     if args.export is not None:
         from plusx.explorer.export import write_site

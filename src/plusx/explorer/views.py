@@ -151,7 +151,7 @@ def _drawings(asked: Question) -> list[Drawing]:
 def _networks(asked: Question) -> tuple[ResNetSpec, Size | None, ResNetSpec | None]:
     """The network, the size of its input, and the one to compare with. Raises WrongFieldError."""
     with _Checked("net"):
-        spec = _bounded(asked.net)
+        spec = bounded(asked.net)
     if asked.set:
         with _Checked("set"):
             _check_length(asked.set)
@@ -159,11 +159,11 @@ def _networks(asked: Question) -> tuple[ResNetSpec, Size | None, ResNetSpec | No
     with _Checked("size"):
         size = _size(asked.size)
     with _Checked("pin"):
-        pinned = _bounded(asked.pin) if asked.pin else None
+        pinned = bounded(asked.pin) if asked.pin else None
     return spec, size, pinned
 
 
-def _bounded(text: str) -> ResNetSpec:
+def bounded(text: str) -> ResNetSpec:
     """The spec of a text, if both are of a size that can be drawn at once. Raises SpecError."""
     _check_length(text)
     return _bounded_spec(parse(text))
