@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from plusx.analysis import Analysis, OpRow, StageRow, analyse
@@ -94,9 +93,8 @@ class _Checked:
             raise WrongFieldError(self.field, error.message) from None
 
 
-@lru_cache(maxsize=32)
 def view(asked: Question) -> dict[str, Any]:
-    """Everything that the page shows for a question. Callers do not change it. Raises WrongFieldError."""
+    """Everything that the page shows for a question. Raises WrongFieldError."""
     say = _checked_look(asked)
     drawings = _drawings(asked)
     drawing, spec = drawings[-1], drawings[-1].analysis.graph.spec
