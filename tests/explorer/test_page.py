@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import Screen
 
 import plusx
-from conftest import Screen
 from plusx.explorer.site import PageFile, page_files
 from plusx.explorer.tour import STEPS
 from plusx.specs import KEYS
@@ -444,16 +444,19 @@ def test_the_part_where_networks_run_is_loaded_when_asked_for(
     found.until("document.querySelector('#live').textContent")
     assert found.text("#live") == f"mounted en {address}"
     assert found.state["live"] == "1"
+    assert not found.tab.locator("main").is_visible()
     found.click("#language")
     found.until("document.querySelector('#live').textContent.includes('zh')")
     found.click("#live-open")
     assert not found.tab.locator("#live").is_visible()
+    assert found.tab.locator("main").is_visible()
     assert found.foreign == []
     context.close()
 
 
 def test_nothing_of_it_is_shown_where_it_is_absent(screen: Screen) -> None:
     screen.open(live="1")
+    assert screen.tab.locator("main").is_visible() or "live/live.js" in page_files()
     assert screen.tab.locator("#live-open").is_visible() == ("live/live.js" in page_files())
 
 

@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    net = str(read_network(args.network, args.key)) if args.network else "resnet50"
+    from plusx.explorer.views import START, bounded
+
+    net = str(bounded(str(read_network(args.network, args.key)))) if args.network else START
     vendor = None if args.vendor is None else Path(args.vendor)
     if args.export is not None:
         from plusx.explorer.export import write_site
@@ -54,19 +56,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace, net: str, vendor: Path | None) -> int:
+    import socket
+
     from plusx.explorer.server import LOOPBACK, create_app, listen, serve
 
     listening = listen(args.host, args.port)
     address = _address(args.host, listening.getsockname()[1], net, language(args.lang))
     print(address, flush=True)
+    hosts = LOOPBACK
     if args.host not in LOOPBACK:
+        hosts = (*LOOPBACK, args.host, socket.gethostname())
         note(_("The page is served to other machines, because --host is {host}.", host=args.host))
     if not args.no_browser:
         import webbrowser
 
         webbrowser.open(address)
     try:
-        serve(create_app(net=net, hosts=(*LOOPBACK, args.host), vendor=vendor), listening)
+        serve(create_app(net=net, hosts=hosts, vendor=vendor), listening)
     except KeyboardInterrupt:  # the usual end of a server
         pass
     return 0

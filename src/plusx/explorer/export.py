@@ -20,6 +20,7 @@ SOURCES = (
 )  # fmt: skip
 """What `explorer.views` imports, all of it on the standard library alone."""
 PYTHON = "plusx.zip"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def write_site(folder: Path, net: str, vendor: Path | None = None) -> int:
@@ -47,10 +48,11 @@ def python_zip() -> bytes:
     """The rooms that the page needs, as a zip; the same sources give the same bytes."""
     root = Path(__file__).parents[1]
     paths = [path for source in SOURCES for path in [root / source, *(root / source).rglob("*")] if path.is_file()]
+    paths = [path for source in SOURCES for path in [ROOT / source, *(ROOT / source).rglob("*")] if path.is_file()]
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(paths):
             if path.suffix in (".py", ".mo"):
-                entry = zipfile.ZipInfo(f"plusx/{path.relative_to(root).as_posix()}", (2026, 1, 1, 0, 0, 0))
+                entry = zipfile.ZipInfo(f"plusx/{path.relative_to(ROOT).as_posix()}", (2026, 1, 1, 0, 0, 0))
                 packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return out.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,7 +41,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 def create_app(*, net: str = START, hosts: Iterable[str] = LOOPBACK, vendor: Path | None = None) -> Guard:
-    """The application. Requests for other hosts are refused: a page of another site could point its name at 127.0.0.1.
+    """The application. Requests for other names are refused: a page of another site could point its name at 127.0.0.1.
 
     `net` is the network that is shown first; `vendor` a place for packages of the browser, see `vendored`.
     """
@@ -104,11 +105,23 @@ class Guard:
 
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         app: Any = self.app
-        if len(hosts) != 1 or host_name(hosts[0]) not in self.hosts:
+        if len(hosts) != 1 or not self._serves(host_name(hosts[0])):
             app = PlainTextResponse("this host is not served here", 421)
         elif len(scope["query_string"]) > MOST_QUERY:
             app = PlainTextResponse("the query is too long", 414)
         await app(scope, receive, with_headers)
+
+    def _serves(self, name: str) -> bool:
+        """Whether a name is ours. An address always is: only names can be pointed elsewhere."""
+        return name in self.hosts or is_address(name)
+
+
+def is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def host_name(header: str) -> str:

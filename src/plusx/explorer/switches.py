@@ -23,8 +23,8 @@ GROUPS = {
     "ends": ("in_channels", "classes", "until"),
 }
 """The switches that are always shown; the other keys stand in a last group, `more`."""
-SHAPES = ("block", "shortcut", "norm", "stem", "stem_pool", "order", "gate")
-"""Keys whose choices can contradict the channels, which only the graph knows."""
+SHAPES = ("block", "shortcut", "norm")
+"""Keys whose choices can contradict the channels, which only the graph knows; with group norm any key can."""
 
 
 def switches(spec: ResNetSpec, say: Translate) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def why_not(spec: ResNetSpec, key: str, word: str, say: Translate) -> str | None
     """Why a value is impossible for this network; None where it is possible."""
     try:
         changed = changed_spec(spec, f"{key}={word}")
-        if key in SHAPES:
+        if key in SHAPES or spec.norm.startswith("group"):
             lower(
                 replace(changed, depths=(1,) * len(changed.depths), until=None)
             )  # further blocks have the same channels

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from plusx.analysis import Analysis, OpRow, StageRow, analyse
@@ -94,9 +93,8 @@ class _Checked:
             raise WrongFieldError(self.field, error.message) from None
 
 
-@lru_cache(maxsize=32)
 def view(asked: Question) -> dict[str, Any]:
-    """Everything that the page shows for a question. Callers do not change it. Raises WrongFieldError."""
+    """Everything that the page shows for a question. Raises WrongFieldError."""
     say = _checked_look(asked)
     drawings = _drawings(asked)
     drawing, spec = drawings[-1], drawings[-1].analysis.graph.spec
@@ -151,7 +149,7 @@ def _drawings(asked: Question) -> list[Drawing]:
 def _networks(asked: Question) -> tuple[ResNetSpec, Size | None, ResNetSpec | None]:
     """The network, the size of its input, and the one to compare with. Raises WrongFieldError."""
     with _Checked("net"):
-        spec = _bounded(asked.net)
+        spec = bounded(asked.net)
     if asked.set:
         with _Checked("set"):
             _check_length(asked.set)
@@ -159,11 +157,11 @@ def _networks(asked: Question) -> tuple[ResNetSpec, Size | None, ResNetSpec | No
     with _Checked("size"):
         size = _size(asked.size)
     with _Checked("pin"):
-        pinned = _bounded(asked.pin) if asked.pin else None
+        pinned = bounded(asked.pin) if asked.pin else None
     return spec, size, pinned
 
 
-def _bounded(text: str) -> ResNetSpec:
+def bounded(text: str) -> ResNetSpec:
     """The spec of a text, if both are of a size that can be drawn at once. Raises SpecError."""
     _check_length(text)
     return _bounded_spec(parse(text))

@@ -44,7 +44,7 @@ def shortest_words(spec: SpecFields) -> str:
     position = {name: number for number, name in enumerate(PRESETS)}
     best: list[str] = []
     for name in sorted(PRESETS, key=lambda name: differing[name]):
-        if best and differing[name] - MAX_IMPLIED >= len(best):
+        if best and (differing[name] - MAX_IMPLIED >= len(best) or (differing[name] and len(best) == 1)):
             break
         words = [name, *_words_on(preset_fields(name), wanted)]
         if not best or (len(words), position[name]) < (len(best), position[best[0]]):

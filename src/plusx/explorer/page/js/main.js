@@ -236,13 +236,14 @@ class Page {
     button.hidden = !about.live;
     button.setAttribute("aria-pressed", String(state.live));
     host.hidden = !(about.live && state.live);
+    document.body.classList.toggle("running", !host.hidden); // a page of its own: it has networks of its own
     if (host.hidden || host.dataset.language === state.lang) return;
     host.dataset.language = state.lang;
     host.setAttribute("aria-label", say("live"));
     const address = new URL("live/live.js", document.baseURI).href;
     const { mount } = await import(address);
     await mount(host, { language: state.lang, base: new URL("./", document.baseURI).href });
-    host.scrollIntoView({ block: "start" });
+    scrollTo({ top: 0 });
   }
 
   /** @param {number} step */
@@ -250,7 +251,7 @@ class Page {
     const found = this.texts.tour[step - 1];
     if (!found) return this.go({ step: 0 });
     const { net, detail, pin, place } = found;
-    return this.go({ net, detail, pin, place, step, size: "", cell: "" }, { reveal: true });
+    return this.go({ net, detail, pin, place, step, size: "", cell: "", live: false }, { reveal: true });
   }
 
   /**
@@ -304,12 +305,12 @@ class Page {
     let timer;
     line.addEventListener("input", () => {
       clearTimeout(timer);
-      timer = setTimeout(() => this.go({ net: line.value, step: 0 }, { typing: true }), TYPING_MS);
+      timer = setTimeout(() => this.go({ net: line.value, step: 0, live: false }, { typing: true }), TYPING_MS);
     });
     line.addEventListener("focus", () => (this.typed = false));
     const written = () => {
       clearTimeout(timer);
-      if (line.value !== this.view?.text) this.go({ net: line.value, step: 0 });
+      if (line.value !== this.view?.text) this.go({ net: line.value, step: 0, live: false });
     };
     line.addEventListener("change", written);
     byId("line-form").addEventListener("submit", (event) => {

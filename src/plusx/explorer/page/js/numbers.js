@@ -180,13 +180,13 @@ export function renderDiff(host, view, say) {
   const fields = diff.fields.map(([key, before, after]) => h("li", {}, h("code", {}, `${key}: ${before} → ${after}`)));
   const figures = diff.figures.map((row) =>
     h(
-      "tr",
+      "tbody",
       { class: row.change === "=" ? "same" : null },
-      h("th", { scope: "row" }, row.name),
-      ...[row.before, row.after, row.change].map((text) => h("td", {}, text)),
+      h("tr", {}, h("th", { scope: "rowgroup", colspan: 3 }, row.name)),
+      h("tr", {}, ...[row.before, row.after, row.change].map((text) => h("td", {}, text))),
     ),
   );
-  const heads = ["", say("before"), say("after"), say("change")];
+  const heads = [say("before"), say("after"), say("change")];
   show(
     host,
     h("h2", { id: "diff-title" }, say("diff")),
@@ -198,8 +198,8 @@ export function renderDiff(host, view, say) {
       h(
         "table",
         { class: "figures" },
-        h("thead", {}, h("tr", {}, ...heads.map((text) => (text ? h("th", { scope: "col" }, text) : h("td", {}))))),
-        h("tbody", {}, ...figures),
+        h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col" }, text)))),
+        ...figures,
       ),
     ),
     h("p", {}, diff.weights),
