@@ -191,6 +191,15 @@ def test_an_engine_that_fails_fails_its_images_alone(photos: Path, jpegs: list[P
         assert found.status == 500 and "not finite" in found.error
 
 
+def test_heat_maps_without_openvino_are_501(photos: Path, jpegs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    import plusx.runtime.class_maps as class_maps
+
+    with running(f"photos={photos}") as server:
+        monkeypatch.setattr(class_maps, "installed", lambda name: False)
+        found = server.ask("POST", "/cam?class=0", jpegs[0].read_bytes())
+    assert found.status == 501 and "Heat maps are computed by OpenVINO, which is not installed." in found.error
+
+
 def test_an_error_nobody_foresaw_is_no_traceback(
     photos: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
