@@ -3,6 +3,7 @@
 Claimed (ResNet-50, 400 JPEGs of 300 to 1600 px, medians over at least 5 interleaved rounds, load on loopback):
   1. throughput >= 0.9 x `plusx predict` on the same images at the same precision
   2. at half of that load, arriving at random, p99 <= 2.5 x p50
+     (two perfect workers whose images all take the same time have 2.56 in a long run, by simulation of M/D/2 at half load; four 1.71)
 
 The peers are benchmarks/peers/serve_litserve.py and serve_fastapi_torch.py with the same tensors, also in their best form (bf16,
 channels_last). `predict` times itself from the first file to the last row; servers are loaded over 8 connections after a warm-up.

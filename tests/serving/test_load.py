@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import socket
@@ -191,6 +192,15 @@ def test_an_engine_that_fails_fails_its_images_alone(photos: Path, jpegs: list[P
         assert found.status == 500 and "not finite" in found.error
 
 
+def test_heat_maps_without_openvino_are_501(photos: Path, jpegs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    import plusx.runtime.class_maps as class_maps
+
+    with running(f"photos={photos}") as server:
+        monkeypatch.setattr(class_maps, "installed", lambda name: False)
+        found = server.ask("POST", "/cam?class=0", jpegs[0].read_bytes())
+    assert found.status == 501 and "Heat maps are computed by OpenVINO, which is not installed." in found.error
+
+
 def test_an_error_nobody_foresaw_is_no_traceback(
     photos: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -218,6 +228,15 @@ def renamed(source: Path, to: Path, prefix: str) -> Path:
     return save_bundle(to, found.spec, classes, found.preprocessing, weights)
 
 
+def mapped_networks() -> int:
+    """The cached networks that this process has in memory, where Linux says so."""
+    maps = Path("/proc/self/maps")
+    lines = maps.read_text().splitlines() if maps.exists() else []
+    return sum(
+        "/compiled/" in line and line.split()[2] == "00000000" for line in lines
+    )  # a mapping may be in several parts
+
+
 def test_a_changed_bundle_is_exchanged_without_a_failed_request(
     photos: Path, jpegs: list[Path], tmp_path: Path
 ) -> None:
@@ -228,6 +247,7 @@ def test_a_changed_bundle_is_exchanged_without_a_failed_request(
         with running(f"m={renamed(photos, tmp_path / prefix, prefix)}") as server:
             kinds[prefix] = [(t["class"], round(t["p"], 5)) for t in server.predict(raw).json["predictions"][0]["top"]]
     place, answers, ended = renamed(photos, tmp_path / "m", "a"), [], threading.Event()
+    mapped = mapped_networks()
     with running(f"m={place}", poll_s=0.02) as server:
 
         def load() -> None:
@@ -245,6 +265,8 @@ def test_a_changed_bundle_is_exchanged_without_a_failed_request(
             thread.join()
         workers = next(iter(server.server.repository)).plan.workers
         until(lambda: sum(thread.name == "plusx-serve" for thread in threading.enumerate()) == workers)
+        gc.collect()
+        assert mapped_networks() <= mapped + 1, "cached networks of old bundles stay in memory"
     assert {answer.status for answer in answers} == {200}, [answer.body for answer in answers if answer.status != 200][
         :3
     ]

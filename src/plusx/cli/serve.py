@@ -63,8 +63,11 @@ def run(args: argparse.Namespace) -> int:
         say(described(model.name, model.version, len(model.classes), model.plan.text()))
     say(_("serving at {url} (Ctrl-C ends it)", url=server.url))
     flush()
-    server.serve()
+    ended = server.serve()
     report(_("the server has ended"))
+    if not ended:  # a thread inside an engine would crash the interpreter's own end
+        flush()
+        os._exit(0)
     return 0
 
 

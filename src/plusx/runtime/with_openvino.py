@@ -41,7 +41,7 @@ class OpenVINOEngine:
             "pre": bundle.preprocessing.to_dict(),
         }  # fmt: skip
         key = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
-        self._compiled = _from_cache(core, key, settings)
+        self._compiled, mapped = _from_cache(core, key, settings)
         if self._compiled is None:
             with _reading(bundle, plan):
                 model = source_model(core, bundle, plan, graph)
@@ -50,6 +50,8 @@ class OpenVINOEngine:
             cache.store(key, self._compiled.export_model().getbuffer())
         self._static = self._compiled.input().get_partial_shape().is_static
         self._local = threading.local()
+        self._mapped = mapped  # after what reads it, so that it is freed last
+        """The mapped file of a cached network. OpenVINO still reads it when a stream first computes, but holds no reference."""
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         request = getattr(self._local, "request", None)
@@ -157,17 +159,13 @@ def fix_batch(model: Any, batch: int) -> None:
     model.reshape(shape)
 
 
-_MAPPED: list[NDArray[np.uint8]] = []
-"""Mapped files of cached networks. OpenVINO still reads them when a stream first computes, but holds no reference."""
-
-
-def _from_cache(core: Any, key: str, settings: dict[str, Any]) -> Any:
+def _from_cache(core: Any, key: str, settings: dict[str, Any]) -> tuple[Any, NDArray[np.uint8] | None]:
+    """The compiled network of a key and the memory that it reads; None and None where there is none."""
     raw = cache.load(key)
     if raw is None:
-        return None
+        return None, None
     try:
         compiled = core.import_model(openvino().Tensor(raw, shared_memory=True), "CPU", settings)
     except RuntimeError:  # made by another build: it is compiled again and replaced
-        return None
-    _MAPPED.append(raw)
-    return compiled
+        return None, None
+    return compiled, raw

@@ -75,6 +75,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Job, int]] = deque()
         self._closed = False
+        self._threads: set[threading.Thread] = set()
         for _worker in range(engine.plan.workers):
             self._start()
 
@@ -109,8 +110,17 @@ class Batcher:
             self._closed = True
             self._changed.notify_all()
 
+    def join(self, seconds: float) -> bool:
+        """Whether all threads have ended within so many seconds, after `close`."""
+        end = time.monotonic() + seconds
+        for thread in list(self._threads):
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in list(self._threads))
+
     def _start(self) -> None:
-        threading.Thread(target=self._work, name="plusx-serve", daemon=True).start()
+        thread = threading.Thread(target=self._work, name="plusx-serve", daemon=True)
+        self._threads = {other for other in self._threads if other.is_alive()} | {thread}
+        thread.start()
 
     def _work(self) -> None:
         group: list[tuple[Job, int]] = []

@@ -7,6 +7,7 @@ for the rest of its headers, and for a client that does not take its answer; lim
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -19,6 +20,8 @@ HEADERS_S = 10.0
 """Seconds from the connection, or from a request's first byte, to the end of its headers."""
 WRITING_S = 30.0
 """Seconds in which a client has to take what is written to it."""
+ENDING_S = 0.3
+"""How long a connection without a request stays open once the server takes no new ones."""
 MOST = 4000
 """Connections at a time. The one that has been idle the longest gives way to a new one."""
 
@@ -53,6 +56,18 @@ class Connection(H11Protocol):
         self._stop_waiting()
         self.resume_writing()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server ends. A request may be on its way over a connection that looks idle, so that one is closed a little later."""
+        if self.is_idle:
+            self.loop.call_later(ENDING_S, self._close_if_idle)
+        else:
+            super().shutdown()
+
+    def _close_if_idle(self) -> None:
+        if not self.transport.is_closing():
+            with contextlib.suppress(h11.LocalProtocolError):
+                super().shutdown()
 
     @property
     def is_idle(self) -> bool:

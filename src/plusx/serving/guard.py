@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from plusx.errors import PlusxError
+from plusx.errors import BundleError, MissingExtra, PlusxError, RunError
 from plusx.i18n import LANGUAGES, Message, _, translate
 from plusx.serving.bodies import Gone, discard_body
 from plusx.serving.metrics import Metrics
@@ -103,13 +103,20 @@ class Guard:
 
 def refused(request: Request, error: PlusxError) -> Response:
     """The answer to a request that cannot be fulfilled: `{"error": sentence}`. The connection ends with it where the body may not be read."""
-    status = error.status if isinstance(error, Refusal) else 400
+    status = error.status if isinstance(error, Refusal) else _status(error)
     headers = {"retry-after": str(error.retry_s)} if isinstance(error, Refusal) and error.retry_s else {}
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     if status in (401, 403, 408, 413):
         headers["connection"] = "close"
     return JSONResponse({"error": translate(error.message, language_of(request))}, status, headers)
+
+
+def _status(error: PlusxError) -> int:
+    """Of an error that the rooms below raised: the request's fault, or the server's."""
+    if isinstance(error, MissingExtra):
+        return 501
+    return 500 if isinstance(error, RunError | BundleError) else 400
 
 
 def language_of(request: Request) -> str:

@@ -22,6 +22,10 @@ MOST_POLLS_APART = 30
 """A bundle that could not be loaded is tried again after 1, 2, 4, … polls: its files may still be on their way."""
 
 
+STOP_S = 10.0
+"""How long the end waits for what computes. A thread inside an engine must not outlive the interpreter, which would crash."""
+
+
 class Repository:
     """Name → version → model. `load` fills it; afterwards `watch` keeps it up to date until `stop`."""
 
@@ -33,6 +37,7 @@ class Repository:
         self._stamps: dict[tuple[str, int], str | None] = {}
         self._failed: dict[tuple[str, int], _Failure] = {}
         self._stop = threading.Event()
+        self._watcher: threading.Thread | None = None
 
     def load(self) -> None:
         """Load every model. Raises what makes one unusable."""
@@ -70,13 +75,19 @@ class Repository:
 
     def watch(self) -> None:
         """Start looking at the bundles, each `poll_s` seconds."""
-        threading.Thread(target=self._watch, name="plusx-watch", daemon=True).start()
+        self._watcher = threading.Thread(target=self._watch, name="plusx-watch", daemon=True)
+        self._watcher.start()
 
-    def stop(self) -> None:
-        """Watch no longer, and let the workers end once nothing waits."""
+    def stop(self, seconds: float = STOP_S) -> bool:
+        """Watch no longer, and let the workers end once nothing waits. Whether they did within so many seconds."""
         self._stop.set()
         for model in self:
             model.close()
+        ended = [model.batcher.join(seconds) for model in self]
+        if self._watcher is not None:
+            self._watcher.join(seconds)
+            ended.append(not self._watcher.is_alive())
+        return all(ended)
 
     def _found(self) -> Iterator[tuple[Source, int, Path]]:
         for source in self.sources:

@@ -31,6 +31,8 @@ DRAIN_S = 1.0
 """After SIGTERM the server answers for so long as before, but says that it is not ready and closes each connection with its
 answer: who balances the load looks elsewhere meanwhile."""
 BACKLOG = 1024
+ACCEPTED_S = 0.05
+"""In this time, asyncio sets up the connections that it has accepted."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +124,15 @@ class ModelServer:
             self.socket.close()
             raise
 
-    def serve(self) -> None:
-        """Answer requests until the end; every accepted request is answered first."""
+    def serve(self) -> bool:
+        """Answer requests until the end; every accepted request is answered first. Whether all threads have ended, too."""
         raise_file_limit()
         self.repository.watch()
         try:
             asyncio.run(self._serve())
         finally:
-            self.repository.stop()
+            ended = self.repository.stop()
+        return ended
 
     def stop(self) -> None:
         """End the server, from any thread; the second call does not wait for requests."""
@@ -175,6 +178,25 @@ class _Uvicorn(uvicorn.Server):
 
     def exit(self) -> None:
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take the connections that the system has accepted already: closing the listening socket would reset them.
+
+        asyncio loses a connection that it has accepted but not yet set up when its server is closed, so it stops accepting first.
+        """
+        loop = asyncio.get_running_loop()
+        for sock in sockets or []:
+            loop.remove_reader(sock.fileno())
+            await asyncio.sleep(ACCEPTED_S)
+            with contextlib.suppress(OSError):  # BlockingIOError: there is none
+                while True:
+                    accepted, _from = sock.accept()
+                    accepted.setblocking(False)
+                    await loop.connect_accepted_socket(self._connection, accepted)
+        await super().shutdown(sockets)
+
+    def _connection(self) -> Connection:
+        return Connection(self.config, self.server_state, {}, asyncio.get_running_loop())
 
 
 def raise_file_limit() -> None:
