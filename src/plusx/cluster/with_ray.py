@@ -58,32 +58,56 @@ class WorkerJob:
 
 
 class PartWorker:
-    """An actor: opens the network once, then computes one part after the other."""
+    """An actor: opens the network once, then computes one part after the other.
+
+    An error is a row too: what an actor raises would be printed by Ray at length, and tried again.
+    """
 
     def __init__(self, job: WorkerJob, made_with: str) -> None:
-        if made_with != __version__:
-            raise RunError(
-                _(
-                    "This node has plusx {here}, but the job was started with {there}. Install the same plusx on every node.",
-                    here=__version__, there=made_with,
-                )
-            )  # fmt: skip
-        self.job = job
+        self.job, self.error = job, ""
         self.place = PartsPlace(store_at(job.place))
-        with tempfile.TemporaryDirectory(prefix="plusx-network-") as folder:
-            _fetch_network(self.place.store, job.network, Path(folder))
-            self.compute = job.options.open(open_bundle(folder))
+        try:
+            check_same(made_with)
+            with tempfile.TemporaryDirectory(prefix="plusx-network-") as folder:
+                _fetch_network(self.place.store, job.network, Path(folder))
+                self.compute = job.options.open(open_bundle(folder))
+        except Exception as error:
+            self.error = _reason(error)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        done: dict[str, Any] = {"rows": [], "unreadable": []}
-        for start, stop, offset, skip in zip(*(map(int, batch[key]) for key in _COLUMNS), strict=True):
-            part = self.place.find(start, stop)  # complete where Ray gives a task to a second actor
+        made = [self._part(*map(int, row)) for row in zip(*(batch[key] for key in _COLUMNS), strict=True)]
+        return dict(zip(("rows", "unreadable", "error"), map(list, zip(*made, strict=True)), strict=True))
+
+    def _part(self, start: int, stop: int, offset: int, skip: int) -> tuple[int, int, str]:
+        """Rows and unreadable ones of a part, which may be complete: Ray gives a task of a lost node to another one."""
+        if self.error:
+            return 0, 0, self.error
+        try:
+            part = self.place.find(start, stop)
             if part is None or part.job != self.job.identity:
                 records = read_records(self.place.store, self.job.inputs, offset, skip, stop - start)
                 part = write_part(self.place, self.job.identity, start, stop, records, self.compute)
-            done["rows"].append(part.stop - part.start)
-            done["unreadable"].append(part.unreadable)
-        return done
+            return part.stop - part.start, part.unreadable, ""
+        except Exception as error:
+            return 0, 0, _reason(error)
+
+
+def check_same(made_with: str) -> None:
+    """Raises RunError where a node has another plusx than the command."""
+    if made_with != __version__:
+        raise RunError(
+            _(
+                "This node has plusx {here}, but the job was started with {there}. Install the same plusx on every node.",
+                here=__version__, there=made_with,
+            )
+        )  # fmt: skip
+
+
+def _reason(error: Exception) -> str:
+    """An error of an actor in one line."""
+    if isinstance(error, PlusxError):
+        return str(error.message)
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
 
 
 _COLUMNS = ("start", "stop", "offset", "skip")
@@ -151,7 +175,7 @@ def _results(
 
     for handler in logging.getLogger("ray.data").handlers:  # its plans and progress stay in its own log files
         if isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.ERROR)
+            handler.setLevel(logging.CRITICAL)
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     rows = [dict(zip(_COLUMNS, (start, stop, *inputs.where(start)), strict=True)) for start, stop in todo]
@@ -164,28 +188,22 @@ def _results(
     )
     try:
         for row in parts.iter_rows():
+            if row["error"]:
+                raise RunError(
+                    _(
+                        "A node of the Ray cluster stopped the job: {reason} What is complete is kept.",
+                        reason=row["error"],
+                    )
+                )
             yield int(row["rows"]), int(row["unreadable"])
     except (ray.exceptions.RayError, RuntimeError, OSError) as error:
-        raise _explained(error) from error
-
-
-def _explained(error: BaseException) -> PlusxError:
-    """The error of an actor as one of plusx's, or a line for Ray's own."""
-    seen: BaseException | None = error
-    while seen is not None:
-        cause = getattr(seen, "cause", None)
-        for each in (cause, seen):  # Ray's own error is of both classes
-            if isinstance(each, PlusxError):
-                return each
-        seen = seen.__cause__
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    reason = lines[-1].strip()[:300] if lines else type(error).__name__
-    return RunError(
-        _(
-            "Ray could not finish the job ({reason}). Run the same command again: what is complete is kept.",
-            reason=reason,
-        )
-    )
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise RunError(
+            _(
+                "Ray could not finish the job ({reason}). Run the same command again: what is complete is kept.",
+                reason=lines[-1].strip()[:300],
+            )
+        ) from error
 
 
 # ---- the cluster ----
@@ -218,9 +236,14 @@ def _connected(address: str) -> Iterator[Any]:
     except ImportError as error:
         raise missing("ray") from error
     started = {"num_cpus": processor.cores(), "object_store_memory": _OBJECTS, "include_dashboard": False}
+    stack = contextlib.ExitStack()
+    stack.enter_context(
+        contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w")))
+    )  # Ray tells of lost nodes there
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(started if address == LOCAL else {}))
     except (Exception, SystemExit) as error:
+        stack.close()
         why = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
         raise RunError(
             _(
@@ -229,10 +252,11 @@ def _connected(address: str) -> Iterator[Any]:
                 address=address, reason=why[:200],
             )
         ) from error  # fmt: skip
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    with stack:
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 def check_address(address: str) -> str:
