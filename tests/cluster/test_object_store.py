@@ -134,7 +134,7 @@ def test_a_list_of_addresses_and_what_is_not_there(
 def test_addresses_that_cannot_be_used(
     photos: Path, jpegs: list[Path], bucket: str, tmp_path: Path, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("plusx.cluster.stores.TRIES", 1)
+    monkeypatch.setattr("plusx.cluster.addresses.TRIES", 1)
     cases = [
         (
             ["predict", photos, f"{bucket}/none", "-o", tmp_path / "p", "--shard", "1/1", *ENGINE],

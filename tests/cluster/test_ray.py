@@ -19,7 +19,7 @@ import pytest
 
 from plusx.bundles import open_bundle
 from plusx.cli.main import main
-from plusx.cluster import with_ray
+from plusx.cluster import ray_cluster, with_ray
 from plusx.cluster.inputs import find_records
 from plusx.cluster.parts import BatchOptions
 from plusx.cluster.places import PartsPlace
@@ -101,32 +101,32 @@ def listening(answer: bytes | None) -> Iterator[int]:
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 404 Not Found\r\n\r\n", b"", b"-"])
 def test_a_server_that_is_not_ray_is_seen_at_once(answer: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(with_ray, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(ray_cluster, "_PATIENCE_S", 0.2)
     with listening(answer) as port, pytest.raises(RunError, match="There is no Ray cluster to use at"):
-        with_ray._check_answers(f"127.0.0.1:{port}")
+        ray_cluster.check_answers(f"127.0.0.1:{port}")
     with pytest.raises(RunError, match="There is no Ray cluster to use at"):
-        with_ray._check_answers(f"127.0.0.1:{port}")  # nothing listens any more
+        ray_cluster.check_answers(f"127.0.0.1:{port}")  # nothing listens any more
 
 
 def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     for found in ("2.9.3", "2.49.2", "1.13.0"):
-        monkeypatch.setattr(with_ray, "version", lambda _name, found=found: found)
+        monkeypatch.setattr(ray_cluster, "version", lambda _name, found=found: found)
         with pytest.raises(SpecError, match=f"Ray {found} is too old: plusx needs 2.50 or newer"):
-            with_ray.check_version()
+            ray_cluster.check_version()
     for found in ("2.50.0", "2.60.1", "3.0.0.dev0"):
-        monkeypatch.setattr(with_ray, "version", lambda _name, found=found: found)
-        with_ray.check_version()
+        monkeypatch.setattr(ray_cluster, "version", lambda _name, found=found: found)
+        ray_cluster.check_version()
 
     def none(_name: str) -> str:
         raise PackageNotFoundError
 
-    monkeypatch.setattr(with_ray, "version", none)
+    monkeypatch.setattr(ray_cluster, "version", none)
     with pytest.raises(MissingExtra, match=r"pip install 'plusx\[ray\]'"):
-        with_ray.check_version()
+        ray_cluster.check_version()
 
 
 def test_words_that_do_not_go_with_it(photos: Path, jpegs: list[Path], tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(with_ray, "version", lambda _name: "2.60.0")
+    monkeypatch.setattr(ray_cluster, "version", lambda _name: "2.60.0")
     cases = [
         (["--shard", "1/2", "-o", tmp_path / "p"], 2, "both divide the images"),
         (["-o", tmp_path / "a.csv"], 2, "--ray writes many parts"),
