@@ -134,7 +134,7 @@ def test_a_list_of_addresses_and_what_is_not_there(
 def test_addresses_that_cannot_be_used(
     photos: Path, jpegs: list[Path], bucket: str, tmp_path: Path, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("plusx.cluster.stores.TRIES", 1)
+    monkeypatch.setattr("plusx.cluster.addresses.TRIES", 1)
     cases = [
         (
             ["predict", photos, f"{bucket}/none", "-o", tmp_path / "p", "--shard", "1/1", *ENGINE],
@@ -175,3 +175,28 @@ sys.exit(main(sys.argv[1:]))
     assert objects(f"{bucket}/out") == {}
     assert main([*map(str, words)]) == 0
     assert all(size > 100 for size in objects(f"{bucket}/out").values()) and len(objects(f"{bucket}/out")) == 2
+
+
+@pytest.mark.slow
+def test_ray_reads_and_writes_there(photos: Path, photos_there: tuple[str, Path], bucket: str, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    there, _folder = photos_there
+    words = [
+        "predict",
+        str(photos),
+        there,
+        "-o",
+        f"{bucket}/out",
+        "--part-rows",
+        "5",
+        "--ray",
+        "--threads",
+        "1",
+        *ENGINE,
+    ]
+    done = subprocess.run([sys.executable, "-m", "plusx", *words], capture_output=True, text=True, timeout=HANG)
+    assert done.returncode == 0, done.stderr
+    assert main(["merge", f"{bucket}/out", "-o", str(tmp_path / "ray.jsonl")]) == 0
+    assert command("predict", photos, there, "-o", tmp_path / "one.jsonl", "--shard", "1/1") == 0
+    assert (tmp_path / "ray.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
+    assert len((tmp_path / "one.jsonl").read_text().splitlines()) == 39

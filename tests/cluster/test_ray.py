@@ -19,7 +19,7 @@ import pytest
 
 from plusx.bundles import open_bundle
 from plusx.cli.main import main
-from plusx.cluster import with_ray
+from plusx.cluster import ray_cluster, with_ray
 from plusx.cluster.inputs import find_records
 from plusx.cluster.parts import BatchOptions
 from plusx.cluster.places import PartsPlace
@@ -53,15 +53,22 @@ def test_an_actor_computes_parts_once(photos: Path, jpegs: list[Path], tmp_path:
     bounds = [(0, 5), (5, 10), (10, 12)]
     rows = [dict(zip(with_ray._COLUMNS, (*bound, *inputs.where(bound[0])), strict=True)) for bound in bounds]
     batch = {name: np.array([row[name] for row in rows]) for name in with_ray._COLUMNS}
-    assert worker(batch) == {"rows": [5, 5, 2], "unreadable": [0, 0, 0]}
+    assert worker(batch) == {"rows": [5, 5, 2], "unreadable": [0, 0, 0], "error": ["", "", ""]}
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").rglob("rows-*")}
     assert worker(batch)["rows"] == [5, 5, 2] and len(before) == 6
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").rglob("rows-*")}
     assert main(["merge", str(tmp_path / "parts"), "-o", str(tmp_path / "all.csv")]) == 0
     assert command("predict", photos, jpegs[0].parent, "-o", tmp_path / "whole.csv") == 0
     assert (tmp_path / "all.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
-    with pytest.raises(RunError, match="Install the same plusx on every node"):
-        with_ray.PartWorker(worker.job, "0.0.1")
+    others = (
+        with_ray.PartWorker(worker.job, "0.0.1"),
+        with_ray.PartWorker(replace(worker.job, network="none"), with_ray.__version__),
+    )
+    for other, says in zip(others, ("Install the same plusx on every node", "No such file"), strict=True):
+        found = other(batch)
+        assert found["rows"] == [0, 0, 0] and all(says in text and "\n" not in text for text in found["error"])
+    worker.job = replace(worker.job, inputs="none", identity=replace(job, top=1))
+    assert "No such file" in worker(batch)["error"][0], "an error is a row, so that Ray does not print it at length"
 
 
 @pytest.mark.parametrize("address", ["photos/", "host", "host:", ":80", "host:99999", "ray://h:1", "a/b:80", ""])
@@ -94,32 +101,32 @@ def listening(answer: bytes | None) -> Iterator[int]:
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 404 Not Found\r\n\r\n", b"", b"-"])
 def test_a_server_that_is_not_ray_is_seen_at_once(answer: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(with_ray, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(ray_cluster, "_PATIENCE_S", 0.2)
     with listening(answer) as port, pytest.raises(RunError, match="There is no Ray cluster to use at"):
-        with_ray._check_answers(f"127.0.0.1:{port}")
+        ray_cluster.check_answers(f"127.0.0.1:{port}")
     with pytest.raises(RunError, match="There is no Ray cluster to use at"):
-        with_ray._check_answers(f"127.0.0.1:{port}")  # nothing listens any more
+        ray_cluster.check_answers(f"127.0.0.1:{port}")  # nothing listens any more
 
 
 def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     for found in ("2.9.3", "2.49.2", "1.13.0"):
-        monkeypatch.setattr(with_ray, "version", lambda _name, found=found: found)
+        monkeypatch.setattr(ray_cluster, "version", lambda _name, found=found: found)
         with pytest.raises(SpecError, match=f"Ray {found} is too old: plusx needs 2.50 or newer"):
-            with_ray.check_version()
+            ray_cluster.check_version()
     for found in ("2.50.0", "2.60.1", "3.0.0.dev0"):
-        monkeypatch.setattr(with_ray, "version", lambda _name, found=found: found)
-        with_ray.check_version()
+        monkeypatch.setattr(ray_cluster, "version", lambda _name, found=found: found)
+        ray_cluster.check_version()
 
     def none(_name: str) -> str:
         raise PackageNotFoundError
 
-    monkeypatch.setattr(with_ray, "version", none)
+    monkeypatch.setattr(ray_cluster, "version", none)
     with pytest.raises(MissingExtra, match=r"pip install 'plusx\[ray\]'"):
-        with_ray.check_version()
+        ray_cluster.check_version()
 
 
 def test_words_that_do_not_go_with_it(photos: Path, jpegs: list[Path], tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(with_ray, "version", lambda _name: "2.60.0")
+    monkeypatch.setattr(ray_cluster, "version", lambda _name: "2.60.0")
     cases = [
         (["--shard", "1/2", "-o", tmp_path / "p"], 2, "both divide the images"),
         (["-o", tmp_path / "a.csv"], 2, "--ray writes many parts"),
@@ -133,17 +140,6 @@ def test_words_that_do_not_go_with_it(photos: Path, jpegs: list[Path], tmp_path:
     with PartsPlace(LocalStore(tmp_path / "p")).claimed("ray"):
         assert command("predict", photos, jpegs[0], "-o", tmp_path / "p", "--ray=auto") == 3
     assert "is writing to" in capsys.readouterr().err
-
-
-def test_errors_of_actors_are_one_line() -> None:
-    from plusx.i18n import _
-
-    inner = RunError(_("the disk is full"))
-    outer = RuntimeError("traceback\n  many lines")
-    outer.cause = inner  # type: ignore[attr-defined]
-    assert with_ray._explained(outer) is inner
-    assert "(many lines)" in str(with_ray._explained(RuntimeError("traceback\n  many lines")))
-    assert isinstance(replace(BatchOptions("predict", EngineOptions())), BatchOptions)
 
 
 # ---- on a cluster ----
@@ -188,6 +184,20 @@ def test_a_job_on_a_cluster_of_its_own(photos: Path, jpegs: list[Path], tmp_path
     assert again.returncode == 0 and "parts has all rows already (13 rows)" in again.stderr
     other = run("-o", "parts", "--top", "1")
     assert other.returncode == 2 and "holds a part of another job: --top differs" in other.stderr
+
+
+@pytest.mark.slow
+def test_an_error_on_a_node_is_one_line(photos: Path, jpegs: list[Path], tmp_path: Path) -> None:
+    """The command believes to be of another version than its nodes."""
+    pytest.importorskip("ray")
+    code = "import sys, plusx.cluster.with_ray as w; w.__version__ = '9.9'; from plusx.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    words = ["predict", str(photos), str(jpegs[0]), "-o", str(tmp_path / "parts"), "--ray", *ENGINE]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=HANG)
+    assert done.returncode == 3 and done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if "RAY_BACKEND_LOG_LEVEL" not in line]
+    assert len(lines) == 1 and lines[0].startswith(
+        "plusx: A node of the Ray cluster stopped the job: This node has plusx "
+    ), done.stderr
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -126,6 +127,15 @@ def test_more_shards_than_images(photos: Path, jpegs: list[Path], tmp_path: Path
         assert command("predict", photos, *jpegs[:2], "-o", tmp_path / "parts", "--shard", f"{i}/3") == 0
     assert merge(tmp_path / "parts", "-o", tmp_path / "all.csv") == 0
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 3
+
+
+def test_every_key_of_a_manifest_is_documented(photos: Path, folder: Path, tmp_path: Path) -> None:
+    predict_shards(photos, folder, tmp_path / "parts", 1)
+    (manifest,) = (tmp_path / "parts" / "_plusx").glob("*.json")
+    found = json.loads(manifest.read_text())
+    page = (Path(__file__).resolve().parents[2] / "docs/json.md").read_text(encoding="utf-8")
+    section = page.split(f"## {found['schema']}")[1].split("\n## ")[0]
+    assert [key for key in (*found, *found["job"]) if not re.search(rf"\b{key}\b", section)] == []
 
 
 def test_what_is_missing_is_named_with_the_command_that_computes_it(

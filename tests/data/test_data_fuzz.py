@@ -214,6 +214,19 @@ def parquet_bytes(labels: list[int] | list[str], names: list[str] | None = None)
     return out.getvalue()
 
 
+def test_parquet_names_that_are_no_utf8(folder):
+    """One byte of each place where the footer has the name of a column: the schema's, and those of the row groups."""
+    pytest.importorskip("pyarrow")
+    raw, n = parquet_bytes(["a", "é"] * 4), 0
+    for word in (b"label", b"image", b"path", b"bytes"):
+        at = -1
+        while (at := raw.find(word, at + 1)) >= 0:
+            (folder / "a.parquet").write_bytes(raw[: at + 1] + b"\xff" + raw[at + 2 :])
+            held(lambda: list(find_images([str(folder / "a.parquet")])), "")
+            n += 1
+    assert n > 8
+
+
 @pytest.mark.parametrize("n", [pytest.param(25, id="few"), pytest.param(1500, id="many", marks=pytest.mark.slow)])
 def test_parquet(folder, n):
     pytest.importorskip("pyarrow")

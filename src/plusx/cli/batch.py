@@ -99,7 +99,8 @@ def run_ray(args: argparse.Namespace, options: BatchOptions, form: str | None) -
     """The whole job on Ray, written and reported."""
     from plusx.bundles import open_bundle
     from plusx.cluster.inputs import find_records
-    from plusx.cluster.with_ray import check_address, run_on_ray
+    from plusx.cluster.ray_cluster import check_address
+    from plusx.cluster.with_ray import run_on_ray
     from plusx.images import NonImages
 
     address = check_address(args.ray)
@@ -142,9 +143,9 @@ def finish(rows: int, unreadable: int) -> int:
 
 def batch_output(args: argparse.Namespace, command: str, form: str | None) -> BatchOutput:
     """The place and the format of the parts. Raises SpecError."""
+    from plusx.cluster.addresses import is_remote
     from plusx.cluster.part_rows import FORMATS
     from plusx.cluster.places import place_at
-    from plusx.cluster.stores import is_remote
 
     forms = FORMATS[command]
     if is_stdout(args.output):

@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from plusx.cli.batch import finish
+    from plusx.cluster.addresses import is_remote
     from plusx.cluster.merge import FORMATS, merge
     from plusx.cluster.proof import checked_parts
-    from plusx.cluster.stores import is_remote
 
     output = None if is_stdout(args.output) else args.output
     endings = sorted({suffix for each in FORMATS.values() for suffix in each})

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from plusx.cluster.stores import asked, file_system, is_remote
+from plusx.cluster.addresses import asked, file_system, is_remote
 from plusx.data.archive import ArchiveStream, compression, members
 from plusx.data.parquet import count_images
 from plusx.errors import DataError

@@ -10,12 +10,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from plusx.cluster.addresses import split_address
 from plusx.cluster.input_list import NamesHash
 from plusx.cluster.manifests import JobIdentity
 from plusx.cluster.part_rows import PredictedRow, read_rows, row_writer
 from plusx.cluster.places import StoredPart, checked_file
 from plusx.cluster.proof import CheckedParts
-from plusx.cluster.stores import LocalStore, claimed, split_address, store_at
+from plusx.cluster.stores import LocalStore, claimed, store_at
 from plusx.errors import BundleError, DataError
 from plusx.i18n import _
 from plusx.runtime.output_files import not_writable

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from plusx.cluster.addresses import split_address
 from plusx.cluster.manifests import MOST_BYTES, PartManifest, parse_manifest
-from plusx.cluster.stores import Store, claimed, split_address, store_at
+from plusx.cluster.stores import Store, claimed, store_at
 from plusx.errors import BundleError, DataError
 from plusx.i18n import _
 

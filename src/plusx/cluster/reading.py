@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from plusx.cluster.addresses import asked, is_remote
 from plusx.cluster.inputs import InputRecord, open_remote
-from plusx.cluster.stores import asked, is_remote
 from plusx.data.parquet import encoded_images
 from plusx.errors import DataError
 from plusx.i18n import _

@@ -8,42 +8,34 @@ node seemed lost, is only replaced by itself, and a job that died is finished by
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from plusx import settings
 from plusx.bundles import Bundle, open_bundle
 from plusx.bundles.atomic import current_location
 from plusx.bundles.bundle import MANIFEST
+from plusx.cluster.addresses import is_remote
 from plusx.cluster.input_list import InputList, read_records, write_list
 from plusx.cluster.inputs import InputRecord, first_fetched
 from plusx.cluster.manifests import JobIdentity
 from plusx.cluster.parts import PART_ROWS, BatchOptions, write_part
 from plusx.cluster.places import MANIFESTS, PartsPlace
+from plusx.cluster.ray_cluster import actor_pool, check_version, connected
 from plusx.cluster.shard import ShardResult, complete_parts, part_bounds
-from plusx.cluster.stores import Store, is_remote, store_at
-from plusx.errors import DataError, PlusxError, RunError, SpecError, missing
+from plusx.cluster.stores import Store, store_at
+from plusx.errors import DataError, PlusxError, RunError, SpecError
 from plusx.i18n import _
-from plusx.runtime import processor
 from plusx.version import __version__
 
-LEAST = (2, 50)
-"""The oldest Ray whose Data module plusx uses as it is; 2.60 is the one that was tested."""
-LOCAL = "local"
-"""The address of a cluster that this process starts and ends."""
-_PATIENCE_S = 5.0
 _MOST_BLOCKS = 5_000
 """Tasks of a job: each has one part, or several where there are more parts."""
-_OBJECTS = 200_000_000
-"""Bytes of shared memory of a local cluster. Its objects are numbers, so Ray's usual third of the memory is not needed."""
 
 
 @dataclass(frozen=True)
@@ -58,32 +50,56 @@ class WorkerJob:
 
 
 class PartWorker:
-    """An actor: opens the network once, then computes one part after the other."""
+    """An actor: opens the network once, then computes one part after the other.
+
+    An error is a row too: what an actor raises would be printed by Ray at length, and tried again.
+    """
 
     def __init__(self, job: WorkerJob, made_with: str) -> None:
-        if made_with != __version__:
-            raise RunError(
-                _(
-                    "This node has plusx {here}, but the job was started with {there}. Install the same plusx on every node.",
-                    here=__version__, there=made_with,
-                )
-            )  # fmt: skip
-        self.job = job
+        self.job, self.error = job, ""
         self.place = PartsPlace(store_at(job.place))
-        with tempfile.TemporaryDirectory(prefix="plusx-network-") as folder:
-            _fetch_network(self.place.store, job.network, Path(folder))
-            self.compute = job.options.open(open_bundle(folder))
+        try:
+            check_same(made_with)
+            with tempfile.TemporaryDirectory(prefix="plusx-network-") as folder:
+                _fetch_network(self.place.store, job.network, Path(folder))
+                self.compute = job.options.open(open_bundle(folder))
+        except Exception as error:
+            self.error = _reason(error)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        done: dict[str, Any] = {"rows": [], "unreadable": []}
-        for start, stop, offset, skip in zip(*(map(int, batch[key]) for key in _COLUMNS), strict=True):
-            part = self.place.find(start, stop)  # complete where Ray gives a task to a second actor
+        made = [self._part(*map(int, row)) for row in zip(*(batch[key] for key in _COLUMNS), strict=True)]
+        return dict(zip(("rows", "unreadable", "error"), map(list, zip(*made, strict=True)), strict=True))
+
+    def _part(self, start: int, stop: int, offset: int, skip: int) -> tuple[int, int, str]:
+        """Rows and unreadable ones of a part, which may be complete: Ray gives a task of a lost node to another one."""
+        if self.error:
+            return 0, 0, self.error
+        try:
+            part = self.place.find(start, stop)
             if part is None or part.job != self.job.identity:
                 records = read_records(self.place.store, self.job.inputs, offset, skip, stop - start)
                 part = write_part(self.place, self.job.identity, start, stop, records, self.compute)
-            done["rows"].append(part.stop - part.start)
-            done["unreadable"].append(part.unreadable)
-        return done
+            return part.stop - part.start, part.unreadable, ""
+        except Exception as error:
+            return 0, 0, _reason(error)
+
+
+def check_same(made_with: str) -> None:
+    """Raises RunError where a node has another plusx than the command."""
+    if made_with != __version__:
+        raise RunError(
+            _(
+                "This node has plusx {here}, but the job was started with {there}. Install the same plusx on every node.",
+                here=__version__, there=made_with,
+            )
+        )  # fmt: skip
+
+
+def _reason(error: Exception) -> str:
+    """An error of an actor in one line."""
+    if isinstance(error, PlusxError):
+        return str(error.message)
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
 
 
 _COLUMNS = ("start", "stop", "offset", "skip")
@@ -103,7 +119,7 @@ def run_on_ray(
 ) -> ShardResult:
     """Computes the parts that are not complete yet on a Ray cluster; `on_part` is told the rows and the unreadable ones of each.
 
-    `options.engine.threads` cores are one actor's; without it, those of the smallest node. Raises SpecError, DataError,
+    `options.engine.threads` cores are one actor's; without it or PLUSX_THREADS, those of the smallest node. Raises SpecError, DataError,
     MissingExtra, RunError.
     """
     check_version()
@@ -124,8 +140,8 @@ def run_on_ray(
         unreadable = sum(part.unreadable for part in done.values())
         if todo:
             network = _stored_network(store, bundle, job)
-            with _connected(address) as ray:
-                threads, actors = _pool(ray, options.engine.threads)
+            with connected(address) as ray:
+                threads, actors = actor_pool(ray, options.engine.threads or settings.threads())
                 options = replace(options, engine=replace(options.engine, threads=threads))
                 worker = WorkerJob(job, options, store.address, inputs.name, network)
                 for rows, bad in _results(ray, worker, inputs, todo, threads, min(actors, len(todo))):
@@ -151,7 +167,7 @@ def _results(
 
     for handler in logging.getLogger("ray.data").handlers:  # its plans and progress stay in its own log files
         if isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.ERROR)
+            handler.setLevel(logging.CRITICAL)
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     rows = [dict(zip(_COLUMNS, (start, stop, *inputs.where(start)), strict=True)) for start, stop in todo]
@@ -164,138 +180,22 @@ def _results(
     )
     try:
         for row in parts.iter_rows():
+            if row["error"]:
+                raise RunError(
+                    _(
+                        "A node of the Ray cluster stopped the job: {reason} What is complete is kept.",
+                        reason=row["error"],
+                    )
+                )
             yield int(row["rows"]), int(row["unreadable"])
     except (ray.exceptions.RayError, RuntimeError, OSError) as error:
-        raise _explained(error) from error
-
-
-def _explained(error: BaseException) -> PlusxError:
-    """The error of an actor as one of plusx's, or a line for Ray's own."""
-    seen: BaseException | None = error
-    while seen is not None:
-        cause = getattr(seen, "cause", None)
-        for each in (cause, seen):  # Ray's own error is of both classes
-            if isinstance(each, PlusxError):
-                return each
-        seen = seen.__cause__
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    reason = lines[-1].strip()[:300] if lines else type(error).__name__
-    return RunError(
-        _(
-            "Ray could not finish the job ({reason}). Run the same command again: what is complete is kept.",
-            reason=reason,
-        )
-    )
-
-
-# ---- the cluster ----
-
-
-def check_version() -> None:
-    """Raises MissingExtra without Ray, SpecError for one that is too old."""
-    try:
-        found = version("ray")
-    except PackageNotFoundError as error:
-        raise missing("ray") from error
-    numbers = tuple(int(word) for word in found.split(".")[:2] if word.isdecimal())
-    if numbers < LEAST:
-        least = ".".join(map(str, LEAST))
-        raise SpecError(
-            _("Ray {found} is too old: plusx needs {least} or newer. Run pip install -U 'plusx[ray]' on every node.",
-              found=found, least=least)
-        )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    """The ray module, connected. Raises RunError within seconds where there is no cluster, MissingExtra without Ray."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # plusx says in one line what failed
-    if address not in (LOCAL, "auto"):
-        _check_answers(address)
-    try:
-        import ray
-    except ImportError as error:
-        raise missing("ray") from error
-    started = {"num_cpus": processor.cores(), "object_store_memory": _OBJECTS, "include_dashboard": False}
-    try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(started if address == LOCAL else {}))
-    except (Exception, SystemExit) as error:
-        why = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise RunError(
             _(
-                "There is no Ray cluster to use at {address} ({reason}). Start one with ray start --head, or write --ray without "
-                "an address for one on this machine.",
-                address=address, reason=why[:200],
+                "Ray could not finish the job ({reason}). Run the same command again: what is complete is kept.",
+                reason=lines[-1].strip()[:300],
             )
-        ) from error  # fmt: skip
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def check_address(address: str) -> str:
-    """The address of --ray. Raises SpecError for what is none."""
-    host, colon, port = address.rpartition(":")
-    if address in (LOCAL, "auto") or (
-        colon and host and "/" not in host and port.isdecimal() and 0 < int(port) < 65536
-    ):
-        return address
-    raise SpecError(
-        _(
-            "--ray {address} is no address of a Ray cluster. Write HOST:PORT, or auto for the one of this machine, or put --ray at the "
-            "end for a cluster of its own.",
-            address=address,
-        )
-    )  # fmt: skip
-
-
-def _check_answers(address: str) -> None:
-    """Raises RunError unless something at the address speaks HTTP/2, as Ray does: Ray itself waits for two minutes.
-
-    RFC 9113, sections 3.4 and 4.1: a server answers a client's preface with a SETTINGS frame, whose type is 4.
-    """
-    host, _colon, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S) as link:
-            link.settimeout(_PATIENCE_S)
-            link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
-            head = link.recv(9)
-            if len(head) < 4 or head[3] != 4:
-                raise ConnectionError(_("what answers there is not Ray"))
-    except OSError as error:
-        raise RunError(
-            _(
-                "There is no Ray cluster to use at {address} ({reason}). Start one with ray start --head, or write --ray without "
-                "an address for one on this machine.",
-                address=address, reason=error.strerror or str(error) or type(error).__name__,
-            )
-        ) from error  # fmt: skip
-
-
-def _pool(ray: Any, threads: int | None) -> tuple[int, int]:
-    """Cores of an actor, and the number of actors for which the cluster has cores. Raises RunError."""
-    cores = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    cores = [n for n in cores if n]
-    if not cores:
-        raise RunError(
-            _("No node of the Ray cluster has a processor core to compute with. Start one without --num-cpus 0.")
-        )
-    each = threads or min(cores)
-    actors = sum(n // each for n in cores)
-    if not actors:
-        raise RunError(
-            _(
-                "--threads {threads} is more than any node of the Ray cluster has ({most}). Write fewer.",
-                threads=each,
-                most=max(cores),
-            )
-        )
-    return each, actors
-
-
-# ---- what the actors read ----
+        ) from error
 
 
 def _absolute(record: InputRecord) -> InputRecord:

@@ -59,7 +59,8 @@ def count_images(path: Path, file: Any = None) -> int:
     """The rows of a Parquet file with a column of images. Raises DataError and MissingExtra."""
     with _ParquetTable(path, file) as table:
         table.image_column()
-        return table.file.metadata.num_rows
+        with table._reading():
+            return table.file.metadata.num_rows
 
 
 class _ParquetTable:
@@ -103,11 +104,11 @@ class _ParquetTable:
 
         One at a time: a dictionary page lets a small file say a large image a million times.
         """
-        groups, skipped = list(range(self.file.metadata.num_row_groups)), 0
-        while groups and skipped + (size := self.file.metadata.row_group(groups[0]).num_rows) <= first:
-            skipped += size
-            del groups[0]
         with self._reading():
+            groups, skipped = list(range(self.file.metadata.num_row_groups)), 0
+            while groups and first and skipped + (size := self.file.metadata.row_group(groups[0]).num_rows) <= first:
+                skipped += size
+                del groups[0]
             batches = self.file.iter_batches(1, row_groups=groups, columns=list(columns))
             for _row in range(first - skipped):
                 next(batches, None)
@@ -123,10 +124,9 @@ class _ParquetTable:
         """The column, if unpacking it takes memory in proportion to the file. Raises DataError."""
         with self._reading():
             groups = [self.file.metadata.row_group(i) for i in range(self.file.metadata.num_row_groups)]
-            chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
+            every = [group.column(i) for group in groups for i in range(group.num_columns)]
+            chunks = [chunk for chunk in every if chunk.path_in_schema.partition(".")[0] == column]
         for chunk in chunks:
-            if chunk.path_in_schema.partition(".")[0] != column:
-                continue
             if chunk.total_uncompressed_size > _SPARE + _MAX_RATIO * chunk.total_compressed_size:
                 raise DataError(
                     _(
