@@ -46,8 +46,6 @@ def write_site(folder: Path, net: str, vendor: Path | None = None) -> int:
 
 def python_zip() -> bytes:
     """The rooms that the page needs, as a zip; the same sources give the same bytes."""
-    root = Path(__file__).parents[1]
-    paths = [path for source in SOURCES for path in [root / source, *(root / source).rglob("*")] if path.is_file()]
     paths = [path for source in SOURCES for path in [ROOT / source, *(ROOT / source).rglob("*")] if path.is_file()]
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
