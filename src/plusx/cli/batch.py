@@ -117,7 +117,7 @@ def run_ray(args: argparse.Namespace, options: BatchOptions, form: str | None) -
         for number in range(rows):
             meter.update(number >= unreadable)
 
-    with bundle_on_disk(args) as path:
+    with bundle_on_disk(args, for_features=options.command == "embed") as path:
         done = run_on_ray(
             out.place, open_bundle(path), options, out.form, find_records(args.paths, tally), address,
             part_rows=args.part_rows, on_start=start, on_part=part,

@@ -139,7 +139,7 @@ def open_source(args: argparse.Namespace, *, quiet: bool = False, for_features: 
 
 
 @contextmanager
-def bundle_on_disk(args: argparse.Namespace) -> Iterator[str]:
+def bundle_on_disk(args: argparse.Namespace, *, for_features: bool = False) -> Iterator[str]:
     """The path of a bundle or run; of a weights file, that of a temporary bundle.
 
     It is for commands that start further processes on SOURCE, which need no options then.
@@ -149,7 +149,7 @@ def bundle_on_disk(args: argparse.Namespace) -> Iterator[str]:
         return
     from plusx.weights import FileBundle, write_bundle
 
-    bundle = open_source(args)
+    bundle = open_source(args, for_features=for_features)
     with tempfile.TemporaryDirectory(prefix="plusx-bundle-") as scratch:
         path = Path(scratch) / "bundle"
         if isinstance(bundle, FileBundle):
