@@ -90,10 +90,13 @@ def read(net: Any, name: str, folder: str, size: list[int] | None = None, side: 
             "output": output,
             "unused": list(tracing.unused(net, translator.read)),
             "counted": _count(net),
-            "fixed_size": not _runs_larger(net, x),
+            "fixed_size": any(op["kind"] == "avg_pool" for op in translator.ops) and not _runs_larger(net, x),
             "failure": None,
         }
     assert failed is not None
+    failure = _failure(net, failed[1], folder)
+    if not failure["error"]:
+        raise _Refused("untraceable", error=_last_line(failed[0]))
     return {
         "name": name,
         "type": type(net).__name__,
@@ -105,7 +108,7 @@ def read(net: Any, name: str, folder: str, size: list[int] | None = None, side: 
         "output": [],
         "unused": [],
         "counted": _count(net),
-        "failure": _failure(net, failed[1], folder),
+        "failure": failure,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -107,11 +108,28 @@ def _block(block: ReadBlock, ours: Block, graph: Graph, first: bool) -> Iterator
         yield deviation(code, block.place, f"{ours.name}/shortcut", op=_local(block.stray))
         return
     if block.join is not None and ours.join is not None:
+        if ours.join.kind in WEIGHING:
+            block = _weighed(block, ours.join)
         yield from _join(block, ours)
     branch, shared = list(ours.branch), list(ours.before)
     yield from _branch(block, branch, shared, ours, pre, graph)
     if block.join is not None and ours.join is not None:
         yield from _shortcut(block, ours, graph, first)
+
+
+WEIGHING = ("modulate", "attend")
+"""Joins that multiply the shortcut by a sigmoid of the branch, which several ops compute."""
+
+
+def _weighed(block: ReadBlock, join: Op) -> ReadBlock:
+    """The block without the ops that such a join consists of, where they are there."""
+    assert block.join is not None
+    end = len(block.branch)
+    while end and not isinstance(last := block.branch[end - 1], Region) and last.kind in ("sigmoid", "scale", "shift"):
+        end -= 1
+    if block.join.kind != "mul" or end == len(block.branch):
+        return block
+    return replace(block, branch=block.branch[:end], join=block.join._replace(kind=join.kind))
 
 
 def _local(chain: Sequence[Any]) -> str:
@@ -143,7 +161,8 @@ def _branch(
     before = list(flat(block.before))
     if pre:
         yield from _in_place(before, shared, ours)
-        before = [op for op in before if not (op.attrs.get("inplace") and not shared and role(op) == "act")]
+        if shared and not before and not _reads_activated(block):
+            yield deviation("raw_projection", block.place, f"{ours.name}/shortcut")
         mine = [*before, *mine]
         branch = [*shared, *branch]
     gaps, theirs = _gaps(mine), _gaps(branch)
@@ -162,6 +181,12 @@ def _branch(
     yield from _gap(last, wanted, convs[-1], expected[-1].name, end=True)
     yield from _gap(tail, tail_wanted, None, end, place=place, end=True, after=True)
     yield from _convs(convs, expected)
+
+
+def _reads_activated(block: ReadBlock) -> bool:
+    """Whether the shortcut has a norm or an activation of its own, or no convolution."""
+    kinds = [role(op) for op in flat(block.shortcut)]
+    return "conv" not in kinds or bool({"norm", "act"} & set(kinds[: kinds.index("conv")]))
 
 
 def _convs(convs: list[ReadOp], expected: list[Op]) -> Iterator[Deviation]:
@@ -211,6 +236,8 @@ def _gaps(ops: Sequence[Any]) -> list[list[Any]]:
     for op in ops:
         if op.kind == "conv":
             found.append([])
+        elif op.kind == "cbam_spatial" and found[-1] and found[-1][-1].kind == "cbam":
+            pass  # the second half of the gate
         elif op.kind not in ("reshape", "doubled"):
             found[-1].append(op)
     return found

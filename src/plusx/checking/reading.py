@@ -153,6 +153,11 @@ def _refusal(kind: str, values: dict[str, Any], file: str) -> Message:
             "{name} of {file} takes no argument {argument}. It takes {known}.",
             file=file, name=values["name"], argument=values["argument"], known=", ".join(values["known"]) or "none",
         )  # fmt: skip
+    if kind == "untraceable":
+        return _(
+            "The network of {file} runs, but neither torch.export nor a trace can read it: {error}. Remove what depends on values from forward.",
+            file=file, error=values["error"],
+        )  # fmt: skip
     where = values["where"] or file
     if kind == "exit":
         return _(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from plusx.checking.blocks import Structure
-from plusx.checking.chains import role
+from plusx.checking.chains import flat, role
 from plusx.checking.compare import Deviation, deviation
 from plusx.checking.record import ReadModule, ReadOp
 
@@ -15,8 +15,11 @@ HIGHEST_MOMENTUM = 0.5
 """A momentum above it is TensorFlow's 0.9 or 0.99, which torch writes 0.1 or 0.01."""
 
 
-def weight_deviations(read: ReadModule, found: Structure, reported: list[Deviation]) -> Iterator[Deviation]:
-    """Deviations that concern tensors rather than structure. `reported` are those that are known already."""
+def weight_deviations(
+    read: ReadModule, found: Structure, reported: list[Deviation], stem_bias: bool
+) -> Iterator[Deviation]:
+    """Deviations that concern tensors rather than structure. `reported` are those that are known already.
+    `stem_bias`: the stem is meant to have biases (Caffe's ResNet-50)."""
     shared = list(_shared(read.ops, found))
     yield from shared
     yield from _unregistered(read.ops)
@@ -24,14 +27,15 @@ def weight_deviations(read: ReadModule, found: Structure, reported: list[Deviati
     for op in read.ops:
         if role(op) == "norm":
             yield from _norm(op)
-    yield from _biases(read.ops)
+    yield from _biases(read.ops, {op.id for op in flat(found.stem)} if stem_bias else set())
 
 
 def _shared(ops: tuple[ReadOp, ...], found: Structure) -> Iterator[Deviation]:
     """Blocks, convolutions and norms that are used more than once."""
     groups: dict[int, list[ReadOp]] = defaultdict(list)
+    inside_gates = {op.id for op in ops} - {op.id for op in found.ops}
     for op in ops:
-        if op.identity is not None and op.tensors.get("weight"):
+        if op.identity is not None and op.tensors.get("weight") and op.id not in inside_gates:
             groups[op.identity].append(op)
     shared = [group for group in groups.values() if len(group) > 1]
     of_block = {op.id: number for number, block in enumerate(found.blocks) for op in block.ops}
@@ -86,12 +90,14 @@ def _explains(place: str, code: str, module: str, kind: str) -> bool:
         return False
     if code == "final_norm":
         return "." not in module or module.partition(".")[0] not in place
+    if code == "plain_named":
+        return "shortcut" in module or "downsample" in module
     block = place if code in WHOLE_BLOCK else place.rpartition(".")[0]
     return not block or module == block or module.startswith(f"{block}.")
 
 
 NORM_CODES = ("missing_norm", "shortcut_norm", "final_norm", "shared_norm")
-WHOLE_BLOCK = ("branch_length", "no_shortcut", "shortcut_kind")
+WHOLE_BLOCK = ("branch_length", "no_shortcut", "shortcut_kind", "plain_named")
 EXPLAINS = (*NORM_CODES, *WHOLE_BLOCK, "missing_gate")
 """Deviations after which a module of the same block is naturally unused."""
 
@@ -113,10 +119,16 @@ def _norm(op: ReadOp) -> Iterator[Deviation]:
         yield deviation("eps", op.place, "", found=eps)
 
 
-def _biases(ops: tuple[ReadOp, ...]) -> Iterator[Deviation]:
+def _biases(ops: tuple[ReadOp, ...], meant: set[int]) -> Iterator[Deviation]:
     """Convolutions with a bias that the batch norm behind them subtracts again."""
     after = {value: op for op in ops for value in op.inputs}
     for op in ops:
         follower = after.get(op.id)
-        if op.kind == "conv" and op.attrs["bias"] and follower is not None and follower.kind == "batch_norm":
+        if (
+            op.id not in meant
+            and op.kind == "conv"
+            and op.attrs["bias"]
+            and follower is not None
+            and follower.kind == "batch_norm"
+        ):
             yield deviation("bias_before_norm", op.place, "")
