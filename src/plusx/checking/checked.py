@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from plusx.analysis.depth import depth
 from plusx.checking.blocks import Structure, structure_of
 from plusx.checking.chains import chain_of, flat
-from plusx.checking.compare import Deviation, compare, deviation
+from plusx.checking.compare import Deviation, alignment, compare, deviation
 from plusx.checking.failing import failure_deviations
 from plusx.checking.findings import NOTE, Finding, gathered
 from plusx.checking.nearest import candidates
@@ -72,7 +72,7 @@ def judged(word: str, read: ReadModule, network: ResNetSpec | None = None) -> Ch
     if spec is None:
         return Checked(word, read, None, tuple(gathered([deviation("no_spec", read.type, "")])))
     deviations += list(_whole(read, found, spec, network))
-    deviations += list(weight_deviations(read, found, list(deviations), spec.stem_bias))
+    deviations += list(weight_deviations(read, found, list(deviations), lower(spec)))
     if any(each.code == "batch_changed" for each in deviations):
         deviations = [each for each in deviations if each.code != "no_global_pool"]
     return Checked(word, read, spec, tuple(gathered(deviations)))
@@ -124,7 +124,7 @@ def _whole(read: ReadModule, found: Structure, spec: ResNetSpec, network: ResNet
     if spec.block == "bottleneck" and spec.stride_in == "1x1" and spec.order == "post":
         first = next((block.convs[0] for block in found.blocks if block.stride != 1 and len(block.convs) == 3), None)
         if first is not None:
-            yield deviation("stride_in_1x1", first.place, "")
+            yield deviation("stride_in_1x1", first.place, alignment(found, lower(spec)).get(first.id, ""))
     if not found.residual and network is None and re.search("res", read.type.lower()):
         yield deviation("plain_named", read.type, "", name=read.type)
     inner = [block.convs[0].attrs["c_out"] for block in found.blocks if len(block.convs) == 3]
@@ -136,7 +136,7 @@ def _whole(read: ReadModule, found: Structure, spec: ResNetSpec, network: ResNet
         and inner[0] == spec.stem_width != spec.widths[0]
     ):
         widened = found.blocks[0].c_out / inner[0]
-        yield deviation("expansion", found.blocks[0].place, "", found=f"{widened:g}")
+        yield deviation("expansion", found.blocks[0].place, "layer1.0.conv3", found=f"{widened:g}")
     pools = [op for op in flat(found.head) if op.kind == "avg_pool" and op.out[2:] == (1, 1)]
     if pools and read.fixed_size:
         yield deviation("fixed_pool", pools[-1].place, "avgpool", size="x".join(map(str, read.input[2:])))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 
 from plusx.checking.blocks import Structure
 from plusx.checking.chains import flat, role
-from plusx.checking.compare import Deviation, deviation
+from plusx.checking.compare import Deviation, alignment, deviation
 from plusx.checking.record import ReadModule, ReadOp
+from plusx.graph import Graph
 
 TORCH_EPS = 1e-5
 HIGHEST_MOMENTUM = 0.5
@@ -16,18 +18,27 @@ HIGHEST_MOMENTUM = 0.5
 
 
 def weight_deviations(
-    read: ReadModule, found: Structure, reported: list[Deviation], stem_bias: bool
+    read: ReadModule, found: Structure, reported: list[Deviation], graph: Graph
 ) -> Iterator[Deviation]:
-    """Deviations that concern tensors rather than structure. `reported` are those that are known already.
-    `stem_bias`: the stem is meant to have biases (Caffe's ResNet-50)."""
+    """Deviations that concern tensors rather than structure. `reported` are those that are known already."""
+    marks = {str(value): name for value, name in alignment(found, graph).items()}
     shared = list(_shared(read.ops, found))
-    yield from shared
-    yield from _unregistered(read.ops)
-    yield from _unused(read, [*reported, *shared])
-    for op in read.ops:
+    # the stem of Caffe's ResNet-50 is meant to have a bias
+    meant = {op.id for op in flat(found.stem)} if graph.spec.stem_bias else set[int]()
+    rest = [_unregistered(read.ops), _unused(read, [*reported, *shared]), _norms(read.ops), _biases(read.ops, meant)]
+    for each in chain(shared, *rest):
+        yield each._replace(mark=marks.get(each.mark, ""))
+
+
+def _norms(ops: tuple[ReadOp, ...]) -> Iterator[Deviation]:
+    for op in ops:
         if role(op) == "norm":
             yield from _norm(op)
-    yield from _biases(read.ops, {op.id for op in flat(found.stem)} if stem_bias else set())
+
+
+def _at(code: str, op: ReadOp, **values: object) -> Deviation:
+    """A deviation of one op; its mark is the op's number until the op of the graph is known."""
+    return deviation(code, op.place, str(op.id), **values)
 
 
 def _shared(ops: tuple[ReadOp, ...], found: Structure) -> Iterator[Deviation]:
@@ -47,7 +58,7 @@ def _shared(ops: tuple[ReadOp, ...], found: Structure) -> Iterator[Deviation]:
     for blocks, times in repeated.items():
         names = _names_of(found, blocks, ops)
         for name in names:
-            yield deviation("shared_block", name, "", times=times)
+            yield deviation("shared_block", name, str(found.blocks[min(blocks)].convs[0].id), times=times)
     inside = set[int]().union(*repeated) if repeated else set[int]()
     for group in shared:
         if {of_block.get(op.id, -1) for op in group} <= inside and inside:
@@ -56,7 +67,7 @@ def _shared(ops: tuple[ReadOp, ...], found: Structure) -> Iterator[Deviation]:
         kind = "shared_norm" if role(group[0]) == "norm" else "shared_conv"
         if role(group[0]) in ("norm", "conv"):
             values = {"times": len(group)} | ({"names": ", ".join(keys)} if kind == "shared_conv" else {})
-            yield deviation(kind, group[0].place, "", **values)
+            yield _at(kind, group[0], **values)
 
 
 def _names_of(found: Structure, blocks: frozenset[int], ops: tuple[ReadOp, ...]) -> list[str]:
@@ -73,7 +84,7 @@ def _names_of(found: Structure, blocks: frozenset[int], ops: tuple[ReadOp, ...])
 def _unregistered(ops: tuple[ReadOp, ...]) -> Iterator[Deviation]:
     for op in ops:
         if op.kind in ("conv", "linear") and op.tensors.get("weight") == []:
-            yield deviation("made_in_forward" if op.attrs.get("made") else "not_registered", op.place, "")
+            yield _at("made_in_forward" if op.attrs.get("made") else "not_registered", op)
 
 
 def _unused(read: ReadModule, reported: list[Deviation]) -> Iterator[Deviation]:
@@ -107,16 +118,16 @@ def _norm(op: ReadOp) -> Iterator[Deviation]:
     if op.kind == "batch_norm":
         registered = op.tensors.get("weight") != [] or op.tensors.get("running_mean") != []
         if attrs["training"] and registered:  # eval() does not reach a module that is not registered
-            yield deviation("batch_statistics", op.place, "")
+            yield _at("batch_statistics", op)
         momentum = attrs["momentum"]
         if momentum is not None and momentum > HIGHEST_MOMENTUM:
             instead = round(1 - momentum, 6)
-            yield deviation("momentum", op.place, "", found=momentum, tf=instead, instead=instead or 0.1)
+            yield _at("momentum", op, found=momentum, tf=instead, instead=instead or 0.1)
     if not attrs["affine"]:
-        yield deviation("no_affine", op.place, "")
+        yield _at("no_affine", op)
     eps = attrs.get("eps")
     if eps is not None and abs(eps - TORCH_EPS) > TORCH_EPS / 100 and op.kind == "batch_norm":
-        yield deviation("eps", op.place, "", found=eps)
+        yield _at("eps", op, found=eps)
 
 
 def _biases(ops: tuple[ReadOp, ...], meant: set[int]) -> Iterator[Deviation]:
@@ -131,4 +142,4 @@ def _biases(ops: tuple[ReadOp, ...], meant: set[int]) -> Iterator[Deviation]:
             and follower is not None
             and follower.kind == "batch_norm"
         ):
-            yield deviation("bias_before_norm", op.place, "")
+            yield _at("bias_before_norm", op)
