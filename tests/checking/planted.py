@@ -26,7 +26,7 @@ class Planted(NamedTuple):
     @property
     def made(self) -> str:
         """The name of the network in the edited file."""
-        return "ResNet19" if "ResNet19" in self.new else "Net"
+        return {"residual": "ResNet8"}.get(self.net, "ResNet19" if "ResNet19" in self.new else "Net")
 
     @property
     def source(self) -> str:
@@ -96,4 +96,12 @@ PLANTED = (
     Planted("not flattened", "basic", "        x = torch.flatten(self.avgpool(x), 1)\n", "        x = self.avgpool(x)\n", "not_flat", "fc"),
     Planted("the pool counted as a layer", "basic", "class Net(nn.Module):", "class ResNet19(nn.Module):", "name", "ResNet19", note=True),
     Planted("concatenated instead of added", "basic", "        out = out + identity\n        return self.relu(out)", "        out = torch.cat([out, identity], 1)[:, : out.shape[1]]\n        return self.relu(out)", "concatenated", "layer1.0"),
+    Planted("projection of the input instead of its activation", "preact", 'self.shortcut(out) if hasattr(self, "shortcut") else x', 'self.shortcut(x) if hasattr(self, "shortcut") else x', "raw_projection", "layer2.0"),
+    Planted("bottlenecks that widen twice instead of four times", "bottleneck", "    expansion = 4\n", "    expansion = 2\n", "expansion", "stages.0.0"),
+    Planted("view(-1, channels) without pooling", "basic", "        x = torch.flatten(self.avgpool(x), 1)\n", "        x = x.view(-1, 64)\n", "batch_changed", "fc"),
+    Planted("max pool on the shortcut", "basic", "nn.Conv2d(c_in, c_out, kernel_size=1, stride=stride, bias=False),", "nn.MaxPool2d(1, stride), nn.Conv2d(c_in, c_out, kernel_size=1, bias=False),", "shortcut_kind", "layer2.0.downsample.1"),
+    Planted("no shortcut in any block of a ResNet", "residual", "out + self.side(x)", "out", "plain_named", "ResNet8"),
+    Planted("two linear layers", "cifar", "self.fc = nn.Linear(32, num_classes)", "self.fc = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, num_classes))", "extra_linear", "fc.0"),
+    Planted("squeeze() instead of flatten", "basic", "torch.flatten(self.avgpool(x), 1)", "self.avgpool(x).squeeze()", "squeeze", "reshape", note=True),
+    Planted("scaled branch", "basic", "        out = out + identity\n", "        out = torch.add(identity, out, alpha=0.1)\n", "scaled_join", "layer1.0"),
 )  # fmt: skip

@@ -15,7 +15,6 @@ STYLES = {
 TORCHVISION = {
     "resnet18": "resnet18",
     "resnet50": "resnet50",
-    "wide_resnet50_2": "wide_resnet50_2",
     "resnext50_32x4d": "resnext50_32x4d",
 }
 TIMM = {
@@ -68,10 +67,17 @@ def test_torchvision_dilated():
     assert verdict(check_module(net)) == ("resnet50 output_stride=8", [], True)
 
 
-@pytest.mark.parametrize("name", [name for name in TIMM if name in ("resnet50d", "seresnet50", "resnetv2_50")])
+@pytest.mark.parametrize("name", [name for name in TIMM if name in ("resnet50d", "resnetv2_50")])
 def test_timm(name):
     timm = pytest.importorskip("timm")
     assert verdict(check_module(timm.create_model(name))) == (TIMM[name], [], True)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["resnet34", "wide_resnet50_2", "resnext101_32x8d"])
+def test_more_of_torchvision(name):
+    models = pytest.importorskip("torchvision.models")
+    assert verdict(check_module(getattr(models, name)())) == (name, [], True)
 
 
 @pytest.mark.parity

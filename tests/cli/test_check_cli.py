@@ -14,6 +14,7 @@ from plusx.checking import child, reading
 from plusx.cli.main import main
 
 NETS = Path(__file__).resolve().parents[1] / "checking/nets"
+DOC = (NETS.parents[2] / "docs/json.md").read_text(encoding="utf-8")
 RIGHT = "resnet20 widths=8,16,32 stem_width=8 shortcut_align=centre"
 WRONG = ("F.relu(out + self.shortcut(x))", "F.relu(out) + self.shortcut(x)")
 QUICK = "import torch\nfrom torch import nn\n"
@@ -41,6 +42,8 @@ def test_a_right_network_is_named_and_ends_with_0(here, capsys):
     assert main(["check", "net.py:Net"]) == 0
     out, err = capsys.readouterr()
     assert f"net.py:Net is {RIGHT}.\n" in out
+    assert "input 3x32x32 (the size is assumed; --size sets it)\n" in out
+    assert "depth 20 = 1 + 2·(3+3+3) + 1 (fc)\n68,050 parameters\n" in out
     assert "running the code of net.py in a process of its own" in err
 
 
@@ -68,6 +71,8 @@ def test_json_and_chinese(here, quick, capsys):
     assert (record["input"], record["assumed"]) == ([3, 40, 40], [])
     (finding,) = record["findings"]
     assert finding["code"] == "relu_before_add"
+    section = DOC.split("## plusx.check/1")[1].split("\n## ")[0]
+    assert [key for key in (*record, *finding) if not re.search(rf"\b{key}\b", section)] == []
     assert len(finding["places"]) == 9
     assert finding["what"] == "relu 在加法之前，而不是之后。"
 
@@ -89,6 +94,15 @@ def test_what_it_is_meant_to_be_can_be_said(here, quick, capsys):
 def test_arguments_are_passed(here, quick, capsys):
     assert main(["check", "net.py:Net", "--args", "num_classes=7, n=1"]) == 0
     assert "depths=1,1,1 widths=8,16,32 stem_width=8 shortcut_align=centre classes=7" in capsys.readouterr().out
+
+
+def test_a_file_of_a_package_has_its_relative_imports(here, quick, capsys, monkeypatch):
+    Path("mine").mkdir()
+    Path("mine/__init__.py").write_text("", encoding="utf-8")
+    shutil.move("net.py", "mine/blocks.py")
+    Path("mine/net.py").write_text("from .blocks import Net\n", encoding="utf-8")
+    assert main(["check", "mine/net.py:Net"]) == 0
+    assert f"mine/net.py:Net is {RIGHT}.\n" in capsys.readouterr().out
 
 
 # ---- broken files: one line that says where ----

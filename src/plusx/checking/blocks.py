@@ -77,6 +77,11 @@ class Structure:
     pre: bool
 
     @property
+    def ops(self) -> list[ReadOp]:
+        """All ops of the parts; those inside gates are not among them."""
+        return [*flat(self.stem), *(op for block in self.blocks for op in block.ops), *flat(self.head)]
+
+    @property
     def residual(self) -> bool:
         return any(block.join is not None for block in self.blocks)
 

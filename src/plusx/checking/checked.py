@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from plusx.analysis.depth import depth
 from plusx.checking.blocks import Structure, structure_of
 from plusx.checking.chains import chain_of, flat
-from plusx.checking.compare import Deviation, compare, deviation
+from plusx.checking.compare import Deviation, alignment, compare, deviation
 from plusx.checking.failing import failure_deviations
 from plusx.checking.findings import NOTE, Finding, gathered
 from plusx.checking.nearest import candidates
@@ -71,8 +71,10 @@ def judged(word: str, read: ReadModule, network: ResNetSpec | None = None) -> Ch
     spec, deviations = _nearest(found, read, network)
     if spec is None:
         return Checked(word, read, None, tuple(gathered([deviation("no_spec", read.type, "")])))
-    deviations += list(weight_deviations(read, found, list(deviations)))
-    deviations += _whole(read, found, spec)
+    deviations += list(_whole(read, found, spec, network))
+    deviations += list(weight_deviations(read, found, list(deviations), lower(spec)))
+    if any(each.code == "batch_changed" for each in deviations):
+        deviations = [each for each in deviations if each.code != "no_global_pool"]
     return Checked(word, read, spec, tuple(gathered(deviations)))
 
 
@@ -100,14 +102,13 @@ def _nearest(
 ) -> tuple[ResNetSpec | None, list[Deviation]]:
     """The candidate with the fewest deviating places and, of those, the fewest words."""
     specs = candidates(found, read.input[1]) if network is None else iter([network])
-    scored = [
-        (len(places), len(str(spec).split()), number, spec, places)
-        for number, (spec, places) in enumerate(_scored(specs, found))
-    ]
+    scored = list(_scored(specs, found))
     if not scored:
         return None, []
-    *_order, spec, places = min(scored)[:5]
-    return spec, places
+    fewest = min(len(places) for _spec, places in scored)
+    return min(
+        ((spec, places) for spec, places in scored if len(places) == fewest), key=lambda each: len(str(each[0]).split())
+    )
 
 
 def _scored(specs: Iterator[ResNetSpec], found: Structure) -> Iterator[tuple[ResNetSpec, list[Deviation]]]:
@@ -118,12 +119,24 @@ def _scored(specs: Iterator[ResNetSpec], found: Structure) -> Iterator[tuple[Res
             continue
 
 
-def _whole(read: ReadModule, found: Structure, spec: ResNetSpec) -> Iterator[Deviation]:
+def _whole(read: ReadModule, found: Structure, spec: ResNetSpec, network: ResNetSpec | None) -> Iterator[Deviation]:
     """What concerns the whole network."""
-    if spec.block == "bottleneck" and spec.stride_in == "1x1":
+    if spec.block == "bottleneck" and spec.stride_in == "1x1" and spec.order == "post":
         first = next((block.convs[0] for block in found.blocks if block.stride != 1 and len(block.convs) == 3), None)
         if first is not None:
-            yield deviation("stride_in_1x1", first.place, "")
+            yield deviation("stride_in_1x1", first.place, alignment(found, lower(spec)).get(first.id, ""))
+    if not found.residual and network is None and re.search("res", read.type.lower()):
+        yield deviation("plain_named", read.type, "", name=read.type)
+    inner = [block.convs[0].attrs["c_out"] for block in found.blocks if len(block.convs) == 3]
+    if (
+        network is None
+        and inner
+        and spec.groups == 1
+        and spec.width_per_group != 64
+        and inner[0] == spec.stem_width != spec.widths[0]
+    ):
+        widened = found.blocks[0].c_out / inner[0]
+        yield deviation("expansion", found.blocks[0].place, "layer1.0.conv3", found=f"{widened:g}")
     pools = [op for op in flat(found.head) if op.kind == "avg_pool" and op.out[2:] == (1, 1)]
     if pools and read.fixed_size:
         yield deviation("fixed_pool", pools[-1].place, "avgpool", size="x".join(map(str, read.input[2:])))

@@ -7,6 +7,7 @@ answer goes to a pipe of its own. Nothing here decides whether the network is ri
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import inspect
 import json
@@ -90,10 +91,13 @@ def read(net: Any, name: str, folder: str, size: list[int] | None = None, side: 
             "output": output,
             "unused": list(tracing.unused(net, translator.read)),
             "counted": _count(net),
-            "fixed_size": not _runs_larger(net, x),
+            "fixed_size": any(op["kind"] == "avg_pool" for op in translator.ops) and not _runs_larger(net, x),
             "failure": None,
         }
     assert failed is not None
+    failure = _failure(net, failed[1], folder)
+    if not failure["error"]:
+        raise _Refused("untraceable", error=_last_line(failed[0]))
     return {
         "name": name,
         "type": type(net).__name__,
@@ -105,7 +109,7 @@ def read(net: Any, name: str, folder: str, size: list[int] | None = None, side: 
         "output": [],
         "unused": [],
         "counted": _count(net),
-        "failure": _failure(net, failed[1], folder),
+        "failure": failure,
     }
 
 
@@ -113,12 +117,22 @@ def read(net: Any, name: str, folder: str, size: list[int] | None = None, side: 
 
 
 def _module(file: str, folder: str) -> Any:
-    sys.path.insert(0, folder)
-    spec = importlib.util.spec_from_file_location(os.path.splitext(os.path.basename(file))[0], file)
+    """The file as a module; a file of a package is imported as a part of it, so that its relative imports work."""
+    name, root = os.path.splitext(os.path.basename(file))[0], folder
+    while os.path.isfile(os.path.join(root, "__init__.py")):
+        root, part = os.path.split(root)
+        name = f"{part}.{name}"
+    sys.path.insert(0, root)
+    sys.argv = [file]
+    if root != folder:
+        with _explained("import", folder):
+            return importlib.import_module(name)
+    if name in sys.modules:  # a file of that name must not replace a module that is in use
+        name = f"users_{name}"
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    sys.argv = [file]
     with _explained("import", folder):
         spec.loader.exec_module(module)
     return module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -27,6 +28,28 @@ class Deviation(NamedTuple):
 
 def deviation(code: str, place: str, mark: str, **values: Any) -> Deviation:
     return Deviation(code, place, mark, tuple(values.items()))
+
+
+def alignment(found: Structure, graph: Graph) -> dict[int, str]:
+    """The op of the graph beside each of the user's convolutions, norms and linear layers, where their numbers agree."""
+    pairs: list[tuple[Sequence[ReadOp], Sequence[Op]]] = [
+        (list(flat(found.stem)), graph.stem),
+        (list(flat(found.head)), graph.head),
+    ]
+    blocks = [block for stage in graph.stages for block in stage.blocks]
+    if len(blocks) == len(found.blocks):
+        for block, ours in zip(found.blocks, blocks, strict=True):
+            pairs += [
+                (list(flat((*block.before, *block.branch))), ours.before + ours.branch),
+                (list(flat(block.shortcut)), ours.shortcut),
+            ]
+    result: dict[int, str] = {}
+    for mine, theirs in pairs:
+        for kind in ("conv", "norm", "linear"):
+            a, b = ([op for op in mine if role(op) == kind], [op for op in theirs if KINDS[op.kind].role == kind])
+            if len(a) == len(b):
+                result |= {op.id: other.name for op, other in zip(a, b, strict=True)}
+    return result
 
 
 def compare(found: Structure, graph: Graph) -> list[Deviation]:
@@ -67,23 +90,24 @@ def compare(found: Structure, graph: Graph) -> list[Deviation]:
                 )
                 break
             result += _block(block, ours, graph, first=number == 0)
-    result += _overwritten(found)
+    result += _overwritten(found, graph)
     result += _head(found, graph)
     return result
 
 
-def _overwritten(found: Structure) -> Iterator[Deviation]:
+def _overwritten(found: Structure, graph: Graph) -> Iterator[Deviation]:
     """In-place activations of a block that overwrite the value which its shortcut reads, as far as module names show it."""
     ends: list[Sequence[ReadOp]] = [
         list(flat(found.stem))[-1:],
         *(list(flat(block.after)) for block in found.blocks),
     ]
     owners = ["", *(block.join.module if block.join is not None else "" for block in found.blocks)]
-    for ops, owner, block, own in zip(ends, owners, found.blocks, owners[1:], strict=False):
+    names = [block.name for stage in graph.stages for block in stage.blocks]
+    for ops, owner, block, own, name in zip(ends, owners, found.blocks, owners[1:], names, strict=False):
         for op in ops:
             theirs = bool(own) and own != owner and f"{op.module}.".startswith(f"{own}.")
             if theirs and role(op) == "act" and op.attrs.get("inplace") and not block.shortcut:
-                yield deviation("inplace_shortcut", op.place, "")
+                yield deviation("inplace_shortcut", op.place, f"{name}/shortcut")
 
 
 # ---- blocks ----
@@ -107,11 +131,28 @@ def _block(block: ReadBlock, ours: Block, graph: Graph, first: bool) -> Iterator
         yield deviation(code, block.place, f"{ours.name}/shortcut", op=_local(block.stray))
         return
     if block.join is not None and ours.join is not None:
+        if ours.join.kind in WEIGHING:
+            block = _weighed(block, ours.join)
         yield from _join(block, ours)
     branch, shared = list(ours.branch), list(ours.before)
     yield from _branch(block, branch, shared, ours, pre, graph)
     if block.join is not None and ours.join is not None:
         yield from _shortcut(block, ours, graph, first)
+
+
+WEIGHING = ("modulate", "attend")
+"""Joins that multiply the shortcut by a sigmoid of the branch, which several ops compute."""
+
+
+def _weighed(block: ReadBlock, join: Op) -> ReadBlock:
+    """The block without the ops that such a join consists of, where they are there."""
+    assert block.join is not None
+    end = len(block.branch)
+    while end and not isinstance(last := block.branch[end - 1], Region) and last.kind in ("sigmoid", "scale", "shift"):
+        end -= 1
+    if block.join.kind != "mul" or end == len(block.branch):
+        return block
+    return replace(block, branch=block.branch[:end], join=block.join._replace(kind=join.kind))
 
 
 def _local(chain: Sequence[Any]) -> str:
@@ -143,7 +184,8 @@ def _branch(
     before = list(flat(block.before))
     if pre:
         yield from _in_place(before, shared, ours)
-        before = [op for op in before if not (op.attrs.get("inplace") and not shared and role(op) == "act")]
+        if shared and not before and not _reads_activated(block):
+            yield deviation("raw_projection", block.place, f"{ours.name}/shortcut")
         mine = [*before, *mine]
         branch = [*shared, *branch]
     gaps, theirs = _gaps(mine), _gaps(branch)
@@ -162,6 +204,12 @@ def _branch(
     yield from _gap(last, wanted, convs[-1], expected[-1].name, end=True)
     yield from _gap(tail, tail_wanted, None, end, place=place, end=True, after=True)
     yield from _convs(convs, expected)
+
+
+def _reads_activated(block: ReadBlock) -> bool:
+    """Whether the shortcut has a norm or an activation of its own, or no convolution."""
+    kinds = [role(op) for op in flat(block.shortcut)]
+    return "conv" not in kinds or bool({"norm", "act"} & set(kinds[: kinds.index("conv")]))
 
 
 def _convs(convs: list[ReadOp], expected: list[Op]) -> Iterator[Deviation]:
@@ -211,6 +259,8 @@ def _gaps(ops: Sequence[Any]) -> list[list[Any]]:
     for op in ops:
         if op.kind == "conv":
             found.append([])
+        elif op.kind == "cbam_spatial" and found[-1] and found[-1][-1].kind == "cbam":
+            pass  # the second half of the gate
         elif op.kind not in ("reshape", "doubled"):
             found[-1].append(op)
     return found
@@ -385,7 +435,7 @@ def _shortcut(block: ReadBlock, ours: Block, graph: Graph, first: bool) -> Itera
 
 def _stem(found: Structure, graph: Graph) -> Iterator[Deviation]:
     if any(isinstance(item, Region) for item in found.stem):
-        yield deviation("stem_branches", "stem", "stem/section")
+        yield deviation("stem_branches", "stem", graph.stem[0].name)
         return
     mine = [item for item in found.stem if not isinstance(item, Region)]
     pools, expected_pools = (
@@ -395,7 +445,7 @@ def _stem(found: Structure, graph: Graph) -> Iterator[Deviation]:
     convs, expected = [op for op in mine if op.kind == "conv"], [op for op in graph.stem if op.kind == "conv"]
     place = convs[0].place if convs else "stem"
     if len(convs) != len(expected):
-        yield deviation("stem_length", place, "stem/section", found=len(convs), expected=len(expected))
+        yield deviation("stem_length", place, graph.stem[0].name, found=len(convs), expected=len(expected))
         return
     for conv, op in zip(convs, expected, strict=True):
         yield from _conv(conv, op)
@@ -403,9 +453,9 @@ def _stem(found: Structure, graph: Graph) -> Iterator[Deviation]:
     for number, (gap, other) in enumerate(zip(_gaps(order), _gaps(wanted), strict=True)):
         yield from _gap(gap, other, convs[max(number - 1, 0)], expected[max(number - 1, 0)].name)
     if expected_pools and not pools:
-        yield deviation("no_stem_pool", place, "stem/section")
+        yield deviation("no_stem_pool", place, "maxpool")
     elif pools and not expected_pools:
-        yield deviation("stem_pool_added", pools[0].place, "stem/section")
+        yield deviation("stem_pool_added", pools[0].place, graph.stem[0].name)
     elif pools:
         yield from _pool(pools[0], expected_pools[0])
 
@@ -437,7 +487,7 @@ def _head(found: Structure, graph: Graph) -> Iterator[Deviation]:
         kinds = [role(op) for op in light]
         wanted = ["norm", "act"] if graph.spec.norm != "none" else ["act"]
         if [kind for kind in kinds if kind in ("norm", "act")][: len(wanted)] != wanted:
-            yield deviation("final_norm", last, "head/section")
+            yield deviation("final_norm", last, graph.head[0].name)
     pools = [op for op in head if role(op) == "pool"]
     linears = [op for op in head if op.kind == "linear"]
     yield from _head_pool(head, pools, linears)

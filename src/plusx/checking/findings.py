@@ -385,6 +385,29 @@ TEXTS: dict[str, tuple[str, Callable[[Values], Said]]] = {
             _("Use the same kind of shortcut in every stage."),
         )
     ),
+    "raw_projection": _wrong(
+        lambda v: Said(
+            _("The projection reads the input of the block instead of its activation."),
+            _("Pretrained weights of pre-activation networks expect relu(bn1(x)) there, and compute something else."),
+            _("Write out = F.relu(self.bn1(x)); shortcut = self.shortcut(out)"),
+        )
+    ),
+    "plain_named": _wrong(
+        lambda v: Said(
+            _("The network is called {name}, and adds no shortcut anywhere.", **v),
+            _(
+                "It is a plain network: gradients reach earlier layers through the convolutions alone, and depth makes it worse."
+            ),
+            _("Keep the input of each block and add it: out = out + identity"),
+        )
+    ),
+    "expansion": _wrong(
+        lambda v: Said(
+            _("The bottlenecks widen their channels {found} times instead of 4 times.", **v),
+            _("Parameters and MACs differ from those of the usual network, and pretrained weights do not fit."),
+            _("Write expansion = 4. {asked}", asked=_ASKED),
+        )
+    ),
     "shortcut_length": _wrong(
         lambda v: Said(
             _("The shortcut has {found} convolutions instead of one.", **v),
@@ -603,7 +626,7 @@ TEXTS: dict[str, tuple[str, Callable[[Values], Said]]] = {
     ),
     "shared_conv": _wrong(
         lambda v: Said(
-            _("One convolution is used {times} times: {names} have the same weights.", **v),
+            _("One convolution ({names}) is used {times} times.", **v),
             _("The network has fewer parameters than its depth promises."),
             _("Make a convolution for each use."),
         )
@@ -751,6 +774,7 @@ _KINDS = {
     "identity": _("the identity"),
     "projection": _("a projection"),
     "pooled": _("a pool and a projection"),
+    "max_pooled": _("a max pool and a projection"),
     "zeros": _("zeros for the new channels"),
     "other": _("another op"),
 }

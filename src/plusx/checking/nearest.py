@@ -16,6 +16,7 @@ from plusx.checking.blocks import ReadBlock, Structure
 from plusx.checking.chains import flat, role
 from plusx.checking.record import ReadOp
 from plusx.errors import PlusxError
+from plusx.graph import lower
 from plusx.specs import PRESETS, ResNetSpec, parse
 from plusx.specs.keys import GATES
 
@@ -53,9 +54,14 @@ def candidates(found: Structure, in_channels: int) -> Iterator[ResNetSpec]:
             yield spec
     for name in PRESETS:
         spec = _same_ends(parse(name), base)
-        if spec is not None and name not in NOT_MEANT and spec not in seen and spec.depths == base.get("depths"):
+        if spec is not None and name not in NOT_MEANT and spec not in seen and _kept(spec) == base["depths"]:
             seen.add(spec)
             yield spec
+
+
+def _kept(spec: ResNetSpec) -> tuple[int, ...]:
+    """The blocks of the stages that a network with `until` still has."""
+    return tuple(len(stage.blocks) for stage in lower(spec).stages)
 
 
 def _same_ends(spec: ResNetSpec, base: dict[str, Any]) -> ResNetSpec | None:
@@ -135,8 +141,8 @@ def _branch(blocks: Iterable[ReadBlock], block: str, expansion: int) -> dict[str
             inner = convs[1].attrs["c_out"]
             pairs.append((groups, inner * 64 // (width * groups) if inner * 64 % (width * groups) == 0 else 64))
             places += [place for place, conv in (("1x1", convs[0]), ("3x3", convs[1])) if conv.attrs["stride"] != 1]
-        elif block == "basic" and convs:
-            pairs.append((convs[-1].attrs["groups"], 64))
+        elif block == "basic":
+            pairs += [(conv.attrs["groups"], 64) for conv in convs]
     groups, per_group = most(pairs, (1, 64))
     found: dict[str, Any] = {"groups": groups}
     if block == "bottleneck":
@@ -172,12 +178,14 @@ def _shortcut(found: Structure, block: str) -> dict[str, Any]:
 
 
 def shortcut_kind(block: ReadBlock) -> str:
-    """identity, projection, pooled, zeros or other."""
+    """identity, projection, pooled, max_pooled, zeros or other."""
     ops = [op for op in flat(block.shortcut) if role(op) not in ("norm", "act")]
     kinds = [op.kind for op in ops]
     if not kinds:
         return "identity"
     if "conv" in kinds:
+        if "max_pool" in kinds:
+            return "max_pooled"
         return "pooled" if "avg_pool" in kinds[: kinds.index("conv")] else "projection"
     return "zeros" if "pad" in kinds or "cat" in kinds else "other"
 
@@ -238,7 +246,7 @@ def _variants(found: Structure, base: dict[str, Any]) -> Iterator[dict[str, Any]
 
 def _depths(base: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The blocks per stage as they are, unless one block more or less gives a network with a name."""
-    near = neighbours(base["block"], base["depths"])
+    near = [] if base.get("until") else neighbours(base["block"], base["depths"])
     yield from ({"depths": each} for each in near)
     if not near:
         yield {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from plusx.checking.record import ReadModule
-from plusx.errors import RunError, SpecError, closest, nearest
+from plusx.errors import RunError, SpecError, closest, missing, nearest
 from plusx.i18n import Message, _
 
 LIMIT_S = 120
@@ -30,6 +31,8 @@ def read_module(
     Raises SpecError for what the file lacks or its code raises, RunError where it takes too long.
     """
     file, name = _split(word)
+    if importlib.util.find_spec("torch") is None:
+        raise missing("torch")
     request = {"file": str(file.resolve()), "name": name, "args": read_arguments(args), "size": size, "side": SIDE}
     answer = _ask(request, str(file), limit_s)
     if "refused" in answer:
@@ -152,6 +155,11 @@ def _refusal(kind: str, values: dict[str, Any], file: str) -> Message:
         return _(
             "{name} of {file} takes no argument {argument}. It takes {known}.",
             file=file, name=values["name"], argument=values["argument"], known=", ".join(values["known"]) or "none",
+        )  # fmt: skip
+    if kind == "untraceable":
+        return _(
+            "The network of {file} runs, but neither torch.export nor a trace can read it: {error}. Remove what depends on values from forward.",
+            file=file, error=values["error"],
         )  # fmt: skip
     where = values["where"] or file
     if kind == "exit":

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
+from plusx.analysis.depth import depth
 from plusx.checking.checked import Checked
 from plusx.checking.findings import NOTE, Finding
+from plusx.graph import lower
 from plusx.i18n import Message, _, _n
+from plusx.specs import ResNetSpec
 from plusx.text.alignment import Translate, paragraph
 from plusx.version import __version__
 
@@ -32,22 +36,33 @@ def _head(checked: Checked) -> Iterator[Message]:
     else:
         yield _("{word} is nearest to {spec}, and deviates from it.", word=checked.word, spec=str(checked.spec))
     c, h, w = read.input[1:]
-    if "size" in read.assumed:
-        yield _(
-            "input {c}x{h}x{w} (the size is assumed; --size sets it), {params:,} parameters",
-            c=c,
-            h=h,
-            w=w,
-            params=read.counted,
-        )
+    if "channels" in read.assumed:
+        yield _("input {c}x{h}x{w} (assumed; --size sets the size)", c=c, h=h, w=w)
+    elif "size" in read.assumed:
+        yield _("input {c}x{h}x{w} (the size is assumed; --size sets it)", c=c, h=h, w=w)
     else:
-        yield _("input {c}x{h}x{w}, {params:,} parameters", c=c, h=h, w=w, params=read.counted)
+        yield _("input {c}x{h}x{w}", c=c, h=h, w=w)
+    if checked.spec is not None and read.failure is None:
+        yield from _figures(checked.spec, read.counted)
     if read.how == "trace":
         yield _("read by tracing one forward pass, because torch.export refused: {why}", why=read.why)
     counts = [_n("{n} deviation", "{n} deviations", n)]
     if notes:
         counts.append(_n("{n} note", "{n} notes", notes))
     yield _("{first}, {rest}", first=counts[0], rest=counts[1]) if notes else counts[0]
+
+
+def _figures(spec: ResNetSpec, counted: int) -> Iterator[Message]:
+    """The depth of the nearest network, and the parameters of both."""
+    graph = lower(spec)
+    expected = sum(prod(tensor.shape) for _key, tensor in graph.tensors() if tensor.trained)
+    yield _("depth {sum}", sum=depth(graph).sum)
+    if counted == expected:
+        yield _("{params:,} parameters", params=counted)
+    else:
+        yield _(
+            "{params:,} parameters, where {spec} has {expected:,}", params=counted, spec=str(spec), expected=expected
+        )
 
 
 def _finding(number: int, finding: Finding, translate: Translate, width: int | None) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.overrides import TorchFunctionMode
 
 PASSED = {
     "detach", "alias", "contiguous", "clone", "to", "_to_copy", "lift_fresh_copy", "lift_fresh", "expand", "view_as", "identity",
@@ -55,13 +56,36 @@ def trace(net: nn.Module, x: Tensor) -> tuple[fx.Graph, dict[str, Tensor], str]:
 def _traced(net: nn.Module, x: Tensor, why: str) -> tuple[fx.Graph, dict[str, Tensor], str]:
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    traced = make_fx(net, tracing_mode="real", pre_dispatch=True)(x)
+    with _Values():
+        traced = make_fx(net, tracing_mode="real", pre_dispatch=True)(x)
     tensors = {
         node.name: getattr(traced, str(node.target))
         for node in traced.graph.nodes
         if node.op == "get_attr" and isinstance(getattr(traced, str(node.target), None), Tensor)
     }
     return traced.graph, tensors, why
+
+
+class _Values(TorchFunctionMode):
+    """Computes what leaves the tensors, like the condition of an `if`, outside of the trace."""
+
+    LEAVING = (
+        Tensor.__bool__,
+        Tensor.item,
+        Tensor.__float__,
+        Tensor.__int__,
+        Tensor.__index__,
+        Tensor.tolist,
+        Tensor.numpy,
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
+
+        if func in self.LEAVING:
+            with disable_proxy_modes_tracing():
+                return func(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
 
 
 def _lookup(net: nn.Module, name: str) -> Any:
@@ -133,6 +157,8 @@ class Translator:
         self.values[node] = value
         held = {key: self._keys(each) for key, each in tensors.items() if each is not None}
         weight = self.tensors.get(tensors["weight"].name) if tensors.get("weight") is not None else None
+        if kind == "batch_norm" and held.get("weight") and not isinstance(weight, nn.Parameter):
+            kind = "frozen_norm"
         module, where = _module(node), self._where(node)
         if kind in ("conv", "linear") and weight is None and not held.get("weight"):
             attrs["made"] = True

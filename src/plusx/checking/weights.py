@@ -4,34 +4,49 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 
 from plusx.checking.blocks import Structure
-from plusx.checking.chains import role
-from plusx.checking.compare import Deviation, deviation
+from plusx.checking.chains import flat, role
+from plusx.checking.compare import Deviation, alignment, deviation
 from plusx.checking.record import ReadModule, ReadOp
+from plusx.graph import Graph
 
 TORCH_EPS = 1e-5
 HIGHEST_MOMENTUM = 0.5
 """A momentum above it is TensorFlow's 0.9 or 0.99, which torch writes 0.1 or 0.01."""
 
 
-def weight_deviations(read: ReadModule, found: Structure, reported: list[Deviation]) -> Iterator[Deviation]:
+def weight_deviations(
+    read: ReadModule, found: Structure, reported: list[Deviation], graph: Graph
+) -> Iterator[Deviation]:
     """Deviations that concern tensors rather than structure. `reported` are those that are known already."""
+    marks = {str(value): name for value, name in alignment(found, graph).items()}
     shared = list(_shared(read.ops, found))
-    yield from shared
-    yield from _unregistered(read.ops)
-    yield from _unused(read, [*reported, *shared])
-    for op in read.ops:
+    # the stem of Caffe's ResNet-50 is meant to have a bias
+    meant = {op.id for op in flat(found.stem)} if graph.spec.stem_bias else set[int]()
+    rest = [_unregistered(read.ops), _unused(read, [*reported, *shared]), _norms(read.ops), _biases(read.ops, meant)]
+    for each in chain(shared, *rest):
+        yield each._replace(mark=marks.get(each.mark, ""))
+
+
+def _norms(ops: tuple[ReadOp, ...]) -> Iterator[Deviation]:
+    for op in ops:
         if role(op) == "norm":
             yield from _norm(op)
-    yield from _biases(read.ops)
+
+
+def _at(code: str, op: ReadOp, **values: object) -> Deviation:
+    """A deviation of one op; its mark is the op's number until the op of the graph is known."""
+    return deviation(code, op.place, str(op.id), **values)
 
 
 def _shared(ops: tuple[ReadOp, ...], found: Structure) -> Iterator[Deviation]:
     """Blocks, convolutions and norms that are used more than once."""
     groups: dict[int, list[ReadOp]] = defaultdict(list)
+    inside_gates = {op.id for op in ops} - {op.id for op in found.ops}
     for op in ops:
-        if op.identity is not None and op.tensors.get("weight"):
+        if op.identity is not None and op.tensors.get("weight") and op.id not in inside_gates:
             groups[op.identity].append(op)
     shared = [group for group in groups.values() if len(group) > 1]
     of_block = {op.id: number for number, block in enumerate(found.blocks) for op in block.ops}
@@ -43,7 +58,7 @@ def _shared(ops: tuple[ReadOp, ...], found: Structure) -> Iterator[Deviation]:
     for blocks, times in repeated.items():
         names = _names_of(found, blocks, ops)
         for name in names:
-            yield deviation("shared_block", name, "", times=times)
+            yield deviation("shared_block", name, str(found.blocks[min(blocks)].convs[0].id), times=times)
     inside = set[int]().union(*repeated) if repeated else set[int]()
     for group in shared:
         if {of_block.get(op.id, -1) for op in group} <= inside and inside:
@@ -52,7 +67,7 @@ def _shared(ops: tuple[ReadOp, ...], found: Structure) -> Iterator[Deviation]:
         kind = "shared_norm" if role(group[0]) == "norm" else "shared_conv"
         if role(group[0]) in ("norm", "conv"):
             values = {"times": len(group)} | ({"names": ", ".join(keys)} if kind == "shared_conv" else {})
-            yield deviation(kind, group[0].place, "", **values)
+            yield _at(kind, group[0], **values)
 
 
 def _names_of(found: Structure, blocks: frozenset[int], ops: tuple[ReadOp, ...]) -> list[str]:
@@ -69,7 +84,7 @@ def _names_of(found: Structure, blocks: frozenset[int], ops: tuple[ReadOp, ...])
 def _unregistered(ops: tuple[ReadOp, ...]) -> Iterator[Deviation]:
     for op in ops:
         if op.kind in ("conv", "linear") and op.tensors.get("weight") == []:
-            yield deviation("made_in_forward" if op.attrs.get("made") else "not_registered", op.place, "")
+            yield _at("made_in_forward" if op.attrs.get("made") else "not_registered", op)
 
 
 def _unused(read: ReadModule, reported: list[Deviation]) -> Iterator[Deviation]:
@@ -86,12 +101,14 @@ def _explains(place: str, code: str, module: str, kind: str) -> bool:
         return False
     if code == "final_norm":
         return "." not in module or module.partition(".")[0] not in place
+    if code == "plain_named":
+        return "shortcut" in module or "downsample" in module
     block = place if code in WHOLE_BLOCK else place.rpartition(".")[0]
     return not block or module == block or module.startswith(f"{block}.")
 
 
 NORM_CODES = ("missing_norm", "shortcut_norm", "final_norm", "shared_norm")
-WHOLE_BLOCK = ("branch_length", "no_shortcut", "shortcut_kind")
+WHOLE_BLOCK = ("branch_length", "no_shortcut", "shortcut_kind", "plain_named")
 EXPLAINS = (*NORM_CODES, *WHOLE_BLOCK, "missing_gate")
 """Deviations after which a module of the same block is naturally unused."""
 
@@ -101,22 +118,28 @@ def _norm(op: ReadOp) -> Iterator[Deviation]:
     if op.kind == "batch_norm":
         registered = op.tensors.get("weight") != [] or op.tensors.get("running_mean") != []
         if attrs["training"] and registered:  # eval() does not reach a module that is not registered
-            yield deviation("batch_statistics", op.place, "")
+            yield _at("batch_statistics", op)
         momentum = attrs["momentum"]
         if momentum is not None and momentum > HIGHEST_MOMENTUM:
             instead = round(1 - momentum, 6)
-            yield deviation("momentum", op.place, "", found=momentum, tf=instead, instead=instead or 0.1)
+            yield _at("momentum", op, found=momentum, tf=instead, instead=instead or 0.1)
     if not attrs["affine"]:
-        yield deviation("no_affine", op.place, "")
+        yield _at("no_affine", op)
     eps = attrs.get("eps")
     if eps is not None and abs(eps - TORCH_EPS) > TORCH_EPS / 100 and op.kind == "batch_norm":
-        yield deviation("eps", op.place, "", found=eps)
+        yield _at("eps", op, found=eps)
 
 
-def _biases(ops: tuple[ReadOp, ...]) -> Iterator[Deviation]:
+def _biases(ops: tuple[ReadOp, ...], meant: set[int]) -> Iterator[Deviation]:
     """Convolutions with a bias that the batch norm behind them subtracts again."""
     after = {value: op for op in ops for value in op.inputs}
     for op in ops:
         follower = after.get(op.id)
-        if op.kind == "conv" and op.attrs["bias"] and follower is not None and follower.kind == "batch_norm":
-            yield deviation("bias_before_norm", op.place, "")
+        if (
+            op.id not in meant
+            and op.kind == "conv"
+            and op.attrs["bias"]
+            and follower is not None
+            and follower.kind == "batch_norm"
+        ):
+            yield _at("bias_before_norm", op)

@@ -41,7 +41,7 @@ class Net(nn.Module):
             nn.MaxPool2d(3, 2, 1),
         )
         self.stages = nn.Sequential(*(self.stage(8 * 2**i, n, 1 if i == 0 else 2) for i, n in enumerate((2, 2, 2, 2))))
-        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, num_classes))
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(self.c, num_classes))
 
     def stage(self, width, blocks, stride):
         layers = []
