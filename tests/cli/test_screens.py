@@ -126,7 +126,7 @@ def test_the_overview_in_chinese(words, capsys):
         (["--lang", "zh", "shw"], "plusx: 未知的 命令：'shw'"),
         (
             ["--lang", "zh", "show"],
-            "plusx: show 还缺 NETWORK（预设和 key=value 词、.toml 或 .json 文件、模型包、训练运行或权重文件）。",
+            "plusx: show 还缺 NETWORK（预设和 key=value 词、.toml 或 .json 文件、模型包、训练运行、权重文件或 FILE.py:NAME）。",
         ),
         (
             ["--lang", "zh", "predict", "b", "x", "--top", "1.5"],

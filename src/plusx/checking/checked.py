@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from plusx.analysis.depth import depth
 from plusx.checking.blocks import Structure, structure_of
 from plusx.checking.chains import chain_of, flat
-from plusx.checking.compare import Deviation, alignment, compare, deviation
+from plusx.checking.compare import alignment, compare
+from plusx.checking.differences import Deviation, deviation
 from plusx.checking.failing import failure_deviations
 from plusx.checking.findings import NOTE, Finding, gathered
 from plusx.checking.nearest import candidates

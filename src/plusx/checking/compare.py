@@ -5,29 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 from plusx.checking.blocks import ReadBlock, Structure
 from plusx.checking.chains import Region, flat, role
+from plusx.checking.differences import ROLES, Deviation, conv_deviations, deviation, gap_deviations, gaps_of, same_role
+from plusx.checking.ends import head_deviations, stem_deviations
 from plusx.checking.nearest import shortcut_kind, stages_of, zero_front
 from plusx.checking.record import ReadOp
 from plusx.graph import Block, Graph, Op
 from plusx.graph.kinds import KINDS
-
-ROLES = {"conv": "conv", "norm": "norm", "activation": "act", "drop": "dropout", "gate": "gate", "pool": "pool"}
-
-
-class Deviation(NamedTuple):
-    """One deviating place: its code (`findings.TEXTS`), the user's own name, the op or block of the graph, and values."""
-
-    code: str
-    place: str
-    mark: str
-    values: tuple[tuple[str, Any], ...] = ()
-
-
-def deviation(code: str, place: str, mark: str, **values: Any) -> Deviation:
-    return Deviation(code, place, mark, tuple(values.items()))
 
 
 def alignment(found: Structure, graph: Graph) -> dict[int, str]:
@@ -54,7 +41,7 @@ def alignment(found: Structure, graph: Graph) -> dict[int, str]:
 
 def compare(found: Structure, graph: Graph) -> list[Deviation]:
     """All places where the structure deviates from the graph."""
-    result = list(_stem(found, graph))
+    result = list(stem_deviations(found, graph))
     stages = stages_of(found.blocks)
     for theirs, stage in zip_longest(stages, graph.stages):
         if theirs is None or stage is None:
@@ -91,7 +78,7 @@ def compare(found: Structure, graph: Graph) -> list[Deviation]:
                 break
             result += _block(block, ours, graph, first=number == 0)
     result += _overwritten(found, graph)
-    result += _head(found, graph)
+    result += head_deviations(found, graph)
     return result
 
 
@@ -188,7 +175,7 @@ def _branch(
             yield deviation("raw_projection", block.place, f"{ours.name}/shortcut")
         mine = [*before, *mine]
         branch = [*shared, *branch]
-    gaps, theirs = _gaps(mine), _gaps(branch)
+    gaps, theirs = gaps_of(mine), gaps_of(branch)
     after = list(flat(block.after))
     place = block.join.place if block.join is not None else block.place
     end = ours.join.name if ours.join else f"{ours.name}/block"
@@ -200,9 +187,9 @@ def _branch(
         last, wanted, tail, tail_wanted = [], [], [], []
     for number, (gap, expected_gap) in enumerate(zip(gaps[:-1], theirs[:-1], strict=True)):
         anchor = convs[number] if pre else convs[max(number - 1, 0)]
-        yield from _gap(gap, expected_gap, anchor, expected[number if pre else max(number - 1, 0)].name)
-    yield from _gap(last, wanted, convs[-1], expected[-1].name, end=True)
-    yield from _gap(tail, tail_wanted, None, end, place=place, end=True, after=True)
+        yield from gap_deviations(gap, expected_gap, anchor, expected[number if pre else max(number - 1, 0)].name)
+    yield from gap_deviations(last, wanted, convs[-1], expected[-1].name, end=True)
+    yield from gap_deviations(tail, tail_wanted, None, end, place=place, end=True, after=True)
     yield from _convs(convs, expected)
 
 
@@ -223,7 +210,7 @@ def _convs(convs: list[ReadOp], expected: list[Op]) -> Iterator[Deviation]:
         )
     for conv, op in zip(convs, expected, strict=True):
         usual = op._replace(stride=conv.attrs["stride"]) if moved else op
-        yield from _conv(conv, usual)
+        yield from conv_deviations(conv, usual)
 
 
 def _in_place(before: list[ReadOp], shared: list[Op], ours: Block) -> Iterator[Deviation]:
@@ -251,124 +238,6 @@ def _moved(
     if a == rest and c == ["norm", "act"] and "norm" in b:
         return [deviation("norm_after_add", place, mark, norm=tail[0].kind)]
     return []
-
-
-def _gaps(ops: Sequence[Any]) -> list[list[Any]]:
-    """What stands before, between and behind the convolutions."""
-    found: list[list[Any]] = [[]]
-    for op in ops:
-        if op.kind == "conv":
-            found.append([])
-        elif op.kind == "cbam_spatial" and found[-1] and found[-1][-1].kind == "cbam":
-            pass  # the second half of the gate
-        elif op.kind not in ("reshape", "doubled"):
-            found[-1].append(op)
-    return found
-
-
-def _gap(
-    gap: list[ReadOp],
-    expected: list[Op],
-    conv: ReadOp | None,
-    mark: str,
-    *,
-    place: str = "",
-    end: bool = False,
-    after: bool = False,
-) -> Iterator[Deviation]:
-    """Light ops at one place beside those that are expected there."""
-    wanted = [ROLES[KINDS[op.kind].role] for op in expected]
-    place = place or (conv.place if conv is not None else "")
-    ignored = [op for op in gap if role(op) == "dropout" and op.attrs.get("training")]
-    for op in ignored:
-        yield deviation("dropout_always", op.place, mark)
-    gap = [op for op in gap if op not in ignored and not (role(op) == "dropout" and not op.attrs.get("rate"))]
-    have = [role(op) for op in gap]
-    pairs = list(zip(gap, expected, strict=False)) if have == wanted else []
-    if have != wanted:
-        if sorted(have) == sorted(wanted):
-            yield deviation(
-                "order",
-                place,
-                mark,
-                found=" → ".join(op.kind for op in gap),
-                expected=" → ".join(op.kind for op in expected),
-            )
-            return
-        left = list(expected)
-        for op in gap:
-            match = next((each for each in left if ROLES[KINDS[each.kind].role] == role(op)), None)
-            if match is None:
-                yield _extra(op, mark, after=after, end=end)
-            else:
-                pairs.append((op, match))
-                left.remove(match)
-        for op in left:
-            kind = ROLES[KINDS[op.kind].role]
-            if kind == "act":
-                yield deviation("no_relu_after_add" if after else "missing_act", place, mark, act=op.kind)
-            elif kind == "norm":
-                yield deviation("missing_norm", place, mark, norm=op.kind)
-            elif kind == "gate":
-                yield deviation("missing_gate", place, mark, gate=op.kind)
-            elif kind == "dropout":
-                yield deviation("missing_dropout", place, mark, rate=op.rate)
-    for op, ours in pairs:
-        yield from _same(op, ours, mark)
-
-
-def _extra(op: ReadOp, mark: str, *, after: bool, end: bool) -> Deviation:
-    kind = role(op)
-    if kind == "act":
-        if after:
-            return deviation("act_after_join", op.place, mark, act=op.kind)
-        return deviation("act_at_end" if end else "extra_act", op.place, mark, act=op.kind)
-    if kind == "norm":
-        return deviation("norm_after_join" if after else "extra_norm", op.place, mark, norm=op.kind)
-    if kind == "dropout":
-        return deviation("dropout_place", op.place, mark, rate=op.attrs.get("rate"))
-    if kind == "gate":
-        return deviation("gate_after_join" if after else "extra_gate", op.place, mark, gate=op.kind)
-    if kind in ("scale", "shift"):
-        return deviation("scaled_branch", op.place, mark, by=op.attrs.get("by"))
-    return deviation("extra_op", op.place, mark, op=op.kind)
-
-
-def _same(op: ReadOp, ours: Op, mark: str) -> Iterator[Deviation]:
-    """An op of the right role: whether it is of the right kind, and has usual numbers."""
-    kind = role(op)
-    name = mark if mark.endswith(("/block", "/section", ".add")) else ours.name
-    if kind in ("act", "norm", "gate") and op.kind != ours.kind:
-        yield deviation(f"{kind}_kind", op.place, name, found=op.kind, expected=ours.kind)
-    elif kind == "norm" and op.kind == "group_norm" and op.attrs["groups"] != ours.groups:
-        yield deviation("norm_groups", op.place, name, found=op.attrs["groups"], expected=ours.groups)
-    elif kind == "gate" and op.attrs.get("squeezed") and op.attrs["squeezed"] != ours.gate.squeezed:
-        yield deviation("gate_width", op.place, name, found=op.attrs["squeezed"], expected=ours.gate.squeezed)
-
-
-def _conv(conv: ReadOp, op: Op, where: str = "branch") -> Iterator[Deviation]:
-    """The numbers of a convolution, the most telling difference first."""
-    have = conv.attrs
-    if have["kernel"] != op.kernel:
-        code = "shortcut_kernel" if where == "shortcut" else "kernel"
-        yield deviation(code, conv.place, op.name, found=have["kernel"], expected=op.kernel)
-        if have["stride"] != op.stride:
-            yield deviation("stride", conv.place, op.name, found=have["stride"], expected=op.stride)
-        return
-    if have["c_in"] != op.c_in or have["c_out"] != op.c_out:
-        yield deviation(
-            "channels",
-            conv.place,
-            op.name,
-            found=f"{have['c_in']} → {have['c_out']}",
-            expected=f"{op.c_in} → {op.c_out}",
-        )
-    for name in ("stride", "dilation", "groups"):
-        if have[name] != getattr(op, name):
-            yield deviation(name, conv.place, op.name, found=have[name], expected=getattr(op, name))
-    kept = have["dilation"] == op.dilation or have["padding"] != have["dilation"] * (op.kernel - 1) // 2
-    if have["padding"] != op.padding and kept:
-        yield deviation("padding", conv.place, op.name, found=have["padding"], expected=op.padding, kernel=op.kernel)
 
 
 # ---- shortcuts ----
@@ -417,7 +286,7 @@ def _shortcut(block: ReadBlock, ours: Block, graph: Graph, first: bool) -> Itera
     if len(convs) != 1:
         yield deviation("shortcut_length", place, mark, found=len(convs))
         return
-    yield from _conv(convs[0], next(op for op in ours.shortcut if op.kind == "conv"), "shortcut")
+    yield from conv_deviations(convs[0], next(op for op in ours.shortcut if op.kind == "conv"), "shortcut")
     norms, wanted = (
         [op for op in ops if role(op) == "norm"],
         [op for op in ours.shortcut if KINDS[op.kind].role == "norm"],
@@ -427,97 +296,4 @@ def _shortcut(block: ReadBlock, ours: Block, graph: Graph, first: bool) -> Itera
     elif norms and not wanted:
         yield deviation("extra_norm", norms[0].place, mark, norm=norms[0].kind)
     for op, other in zip(norms, wanted, strict=False):
-        yield from _same(op, other, mark)
-
-
-# ---- stem and head ----
-
-
-def _stem(found: Structure, graph: Graph) -> Iterator[Deviation]:
-    if any(isinstance(item, Region) for item in found.stem):
-        yield deviation("stem_branches", "stem", graph.stem[0].name)
-        return
-    mine = [item for item in found.stem if not isinstance(item, Region)]
-    pools, expected_pools = (
-        [op for op in mine if role(op) == "pool"],
-        [op for op in graph.stem if op.kind == "max_pool"],
-    )
-    convs, expected = [op for op in mine if op.kind == "conv"], [op for op in graph.stem if op.kind == "conv"]
-    place = convs[0].place if convs else "stem"
-    if len(convs) != len(expected):
-        yield deviation("stem_length", place, graph.stem[0].name, found=len(convs), expected=len(expected))
-        return
-    for conv, op in zip(convs, expected, strict=True):
-        yield from _conv(conv, op)
-    order, wanted = [op for op in mine if role(op) != "pool"], [op for op in graph.stem if op.kind != "max_pool"]
-    for number, (gap, other) in enumerate(zip(_gaps(order), _gaps(wanted), strict=True)):
-        yield from _gap(gap, other, convs[max(number - 1, 0)], expected[max(number - 1, 0)].name)
-    if expected_pools and not pools:
-        yield deviation("no_stem_pool", place, "maxpool")
-    elif pools and not expected_pools:
-        yield deviation("stem_pool_added", pools[0].place, graph.stem[0].name)
-    elif pools:
-        yield from _pool(pools[0], expected_pools[0])
-
-
-def _pool(pool: ReadOp, op: Op) -> Iterator[Deviation]:
-    if pool.kind != "max_pool":
-        yield deviation("stem_pool_kind", pool.place, op.name, found=pool.kind)
-        return
-    have = (pool.attrs["kernel"], pool.attrs["stride"], pool.attrs["padding"], pool.attrs["ceil"])
-    want = (op.kernel, op.stride, op.padding, op.ceil)
-    if have != want:
-        words = [
-            ", ".join(
-                f"{name}={value}"
-                for name, value in zip(("kernel_size", "stride", "padding", "ceil_mode"), each, strict=True)
-            )
-            for each in (have, want)
-        ]
-        yield deviation("stem_pool", pool.place, op.name, found=words[0], expected=words[1])
-
-
-def _head(found: Structure, graph: Graph) -> Iterator[Deviation]:
-    head = list(flat(found.head))
-    if graph.spec.until is not None:
-        return
-    last = found.blocks[-1].place if found.blocks else "stem"
-    if graph.spec.order == "pre":
-        light = [op for op in head if role(op) in ("norm", "act") and not _later(head, op, "linear")]
-        kinds = [role(op) for op in light]
-        wanted = ["norm", "act"] if graph.spec.norm != "none" else ["act"]
-        if [kind for kind in kinds if kind in ("norm", "act")][: len(wanted)] != wanted:
-            yield deviation("final_norm", last, graph.head[0].name)
-    pools = [op for op in head if role(op) == "pool"]
-    linears = [op for op in head if op.kind == "linear"]
-    yield from _head_pool(head, pools, linears)
-    if linears and len(linears) > 1:
-        yield deviation("extra_linear", linears[0].place, "fc", found=len(linears))
-    for op in head:
-        if op.kind in ("softmax", "log_softmax", "sigmoid") and _later(head, op, "linear"):
-            yield deviation(op.kind if op.kind != "sigmoid" else "final_sigmoid", op.place, "fc")
-        elif role(op) == "act" and _later(head, op, "linear") and len(linears) == 1:
-            yield deviation("act_after_fc", op.place, "fc", act=op.kind)
-        elif op.kind == "dropout" and op.attrs.get("training"):
-            yield deviation("dropout_always", op.place, "fc")
-        elif op.kind == "dropout" and op.attrs.get("rate") and _later(head, op, "linear"):
-            yield deviation("dropout_place", op.place, "fc", rate=op.attrs["rate"])
-        elif op.kind == "reshape" and op.attrs.get("whole"):
-            yield deviation("squeeze", op.place, "avgpool")
-
-
-def _head_pool(head: list[ReadOp], pools: list[ReadOp], linears: list[ReadOp]) -> Iterator[Deviation]:
-    if not pools:
-        if linears:
-            yield deviation("no_global_pool", linears[0].place, "avgpool", features=linears[0].attrs["c_in"])
-        return
-    pool = pools[-1]
-    if "max" in pool.kind:
-        yield deviation("max_pool_head", pool.place, "avgpool")
-    elif pool.kind in ("avg_pool", "adaptive_avg_pool") and pool.out[2:] not in ((1, 1),):
-        yield deviation("pool_leaves", pool.place, "avgpool", found="x".join(map(str, pool.out[2:])))
-
-
-def _later(head: list[ReadOp], op: ReadOp, kind: str) -> bool:
-    """Whether `op` stands behind an op of that kind."""
-    return any(each.kind == kind for each in head[: head.index(op)])
+        yield from same_role(op, other, mark)

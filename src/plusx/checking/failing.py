@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from plusx.checking.compare import Deviation, deviation
+from plusx.checking.differences import Deviation, deviation
 from plusx.checking.record import Call, Failure, ReadModule
 
 

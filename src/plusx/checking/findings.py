@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from plusx.checking.compare import Deviation
+from plusx.checking.differences import Deviation
 from plusx.i18n import Message, _
 
 NOTE, WRONG = "note", "deviation"

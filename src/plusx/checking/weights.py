@@ -8,7 +8,8 @@ from itertools import chain
 
 from plusx.checking.blocks import Structure
 from plusx.checking.chains import flat, role
-from plusx.checking.compare import Deviation, alignment, deviation
+from plusx.checking.compare import alignment
+from plusx.checking.differences import Deviation, deviation
 from plusx.checking.record import ReadModule, ReadOp
 from plusx.graph import Graph
 
