@@ -114,3 +114,14 @@ def test_transformers(name, options, words):
 def test_fastai(name, words):
     xresnet = pytest.importorskip("fastai.vision.models.xresnet")
     assert verdict(check_module(getattr(xresnet, name)())) == (words, [], True)
+
+
+@pytest.mark.parametrize("name", ["densenet121", "inception_v3", "mobilenet_v3_small", "vgg11"])
+def test_networks_of_another_kind_are_said_to_be_none(name):
+    """DenseNet's layers, each of which reads all before it, once took for ever; the others had a far-fetched nearest network."""
+    models = pytest.importorskip("torchvision.models")
+    more = {"init_weights": False, "aux_logits": False} if name == "inception_v3" else {}
+    found = check_module(getattr(models, name)(**more))
+    assert not found.passed
+    if name != "vgg11":  # plain blocks, as a plain network has
+        assert found.spec is None and [each.code for each in found.findings] in (["no_resnet"], ["no_spec"])

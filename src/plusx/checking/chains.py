@@ -107,8 +107,10 @@ def _item(segment: list[ReadOp], start: int) -> Item:
     inside = {op.id: op for op in segment[:-1]}
     parts = [_above(inside, value) for value in join.inputs]
     shared = sum(len(part) for part in parts) > len({op.id for part in parts for op in part})
+    if shared:  # not taken apart: each layer of a DenseNet would contain all before it once more
+        return Region(join, tuple(map(tuple, parts)), tangled=True)
     return _gate(
-        Region(join, tuple(_chain(part, start, value) for part, value in zip(parts, join.inputs, strict=True)), shared)
+        Region(join, tuple(_chain(part, start, value) for part, value in zip(parts, join.inputs, strict=True)))
     )
 
 

@@ -768,6 +768,13 @@ TEXTS: dict[str, tuple[str, Callable[[Values], Said]]] = {
             _("Compare it with plusx explain resnet18."),
         )
     ),
+    "no_resnet": _wrong(
+        lambda v: Said(
+            _("Most of its parts are those of no ResNet that plusx knows."),
+            _("The network is not a ResNet, and a list of all differences would say nothing."),
+            _("If it is meant to be one, say which: plusx check … --network resnet50"),
+        )
+    ),
 }
 
 _KINDS = {
