@@ -39,6 +39,7 @@ WRITERS = {
     "geometry": ["geometry", "resnet18"],
     "explain": ["explain", "resnet18"],
     "diff": ["diff", "resnet18", "resnet34"],
+    "check": ["check", "net.py:Net"],
     "draw": ["draw", "resnet18"],
     "evaluate": ["evaluate", "bundle", "--data", "digits"],
     "runs": ["runs"],

@@ -16,6 +16,8 @@ from plusx.images import Preprocessing, normalise
 from plusx.nn.cam import grad_cam
 from plusx.nn.engine import bundle_network
 from plusx.runtime.class_maps import ClassMaps
+from plusx.runtime.engine import ExecutionPlan
+from plusx.runtime.engines import open_engine
 
 pytest.importorskip("openvino")
 pytest_plugins = ["shipped"]
@@ -63,3 +65,15 @@ def test_a_network_without_classes_has_none(tmp_path: Path) -> None:
     path = save_bundle(tmp_path / "b", spec(words), [], Preprocessing("RGB", 64, 64), state)
     with pytest.raises(SpecError, match="there is no heat map"):
         ClassMaps(open_bundle(path))
+
+
+@pytest.mark.parametrize("whole_first", [True, False])
+def test_a_network_and_its_cut_have_caches_of_their_own(whole_first: bool, tmp_path: Path) -> None:
+    """The maps' network has the spec of the whole one, and stops before the average: neither may be taken for the other."""
+    bundle = open_bundle(bundle_of("resnet18 widths=8,8,8,8 stem_width=8 classes=3", tmp_path / "b"))
+    images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    plan = ExecutionPlan("openvino", "fp32", 1, 1, 1)
+    if whole_first:
+        open_engine(bundle, plan).infer(images)
+    assert ClassMaps(bundle, 1).heat(images[0], 0).shape == (2, 2)
+    assert open_engine(bundle, plan).infer(images).shape == (1, 3)

@@ -182,7 +182,7 @@ def test_a_finished_run_without_checkpoints_stays_as_it_is(splits: Splits, probe
     run = shutil.copytree(probed, tmp_path / "run")
     shutil.rmtree(run / "checkpoints")
     row = read_run_row(run)
-    assert (row.state, row.note, row.epochs_done) == ("done", "its checkpoints were removed", 1)
+    assert (row.state, row.note, row.epochs_done) == ("done", "its checkpoints were removed", 2)
     assert row.best is not None and row.best.epoch == 1
     with pytest.raises(BundleError, match=r"is finished, and its checkpoints were removed\. .* plusx train --weights"):
         list(resume(run, data=splits))

@@ -37,7 +37,7 @@ class OpenVINOEngine:
         # a compiled network is only valid for the version and the processor that compiled it
         about = {
             "plusx": __version__, "openvino": ov.get_version(), "processor": processor.key(), "settings": settings,
-            "batch": plan.batch, "network": graph.spec.to_dict(), "source": source_hashes(bundle, plan),
+            "batch": plan.batch, "network": graph.spec.to_dict(), "ops": [op.name for op in graph.ops], "source": source_hashes(bundle, plan),
             "pre": bundle.preprocessing.to_dict(),
         }  # fmt: skip
         key = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
