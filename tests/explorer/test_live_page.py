@@ -12,6 +12,7 @@ import pytest
 import torch
 from lesioned import CATALOGUE, Lesion, shipped, torch_correct, torch_maps
 
+pytest_plugins = ["chromium"]
 pytestmark = pytest.mark.browser
 NETS = {"ResNet-20": "resnet20-digits", "plain-20": "plain20-digits"}
 OF_RUNTIME = {"ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"}

@@ -16,6 +16,7 @@ from plusx.explorer.site import PageFile, page_files
 from plusx.explorer.tour import STEPS
 from plusx.specs import KEYS
 
+pytest_plugins = ["chromium"]
 pytestmark = pytest.mark.browser
 
 BEFORE = {

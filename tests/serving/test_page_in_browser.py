@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,29 +11,18 @@ from serverside import running, until
 
 pytest.importorskip("openvino")
 pytest.importorskip("uvicorn")
-pytest_plugins = ["shipped"]
+pytest_plugins = ["shipped", "chromium"]
 pytestmark = pytest.mark.browser
-ARGUMENTS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 @pytest.mark.parametrize(("lang", "scheme"), [("en", "light"), ("zh", "dark")])
 def test_an_image_shows_its_classes_and_where_they_are_seen(
-    lang: str, scheme: str, photos: Path, jpegs: list[Path], tmp_path: Path
+    lang: str, scheme: str, photos: Path, jpegs: list[Path], tmp_path: Path, chromium: Any
 ) -> None:
-    api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or pytest.skip("there is no Chromium here")
     (tmp_path / "broken.jpg").write_bytes(b"hello")
     wrong: list[str] = []
-    with running(f"photos={photos}", token="secret") as server, api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        page = browser.new_page(color_scheme=scheme)
+    with running(f"photos={photos}", token="secret") as server:
+        page = chromium.new_page(color_scheme=scheme)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on(
             "console",
@@ -61,5 +50,5 @@ def test_an_image_shows_its_classes_and_where_they_are_seen(
         until(lambda: page.evaluate(canvas) != before)
         page.click("article:first-child li:first-child button")
         until(lambda: page.evaluate(canvas) == before)  # the policy forbids the page wait_for_function's eval
-        browser.close()
+        page.close()
     assert wrong == []
