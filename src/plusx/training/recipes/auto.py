@@ -15,7 +15,7 @@ CONTRACT = {
         "weights of Yahoo's open_nsfw, a thin ResNet-50 (benchmarks/transfer.py)"
     ),
     "seeds": _("1 (0)"),
-    "seconds": _("208, 119 and 140 by the clock, 357, 212 and 249 of CPU time; the probe was there after 13, 9 and 9"),
+    "seconds": _("141, 98 and 93 by the clock, 264, 184 and 174 of CPU time; the probe was there after 8, 7 and 7"),
     "machine": _("2-core AMD EPYC (Zen 4, AVX512-BF16), two threads"),
     "source": _(
         "the probe first, then training (linear probing then fine-tuning: Kumar et al. 2022, arXiv 2202.10054); each stage is a recipe of its own"
